@@ -1,0 +1,60 @@
+"""Event names.
+
+Generated from `registry/` by `python -m modelspan.semconv.generate`. Do not edit.
+"""
+
+from typing import Final
+
+ML_MODEL_LOADED: Final = "ml.model.loaded"
+"""A model became ready to serve; carries identity and lineage once.
+
+Severity INFO (9).
+"""
+
+ML_PREDICTION_BATCH: Final = "ml.prediction.batch"
+"""Predictions of one model, collected over a short time, as columns.
+
+Severity DEBUG (5). Rows of one model and operation, at most 512 KiB of data.
+"""
+
+ML_PREDICTION_DETAILS: Final = "ml.prediction.details"
+"""One prediction, from producers that do not write batches.
+
+Severity DEBUG (5).
+"""
+
+ML_REFERENCE_PROFILE: Final = "ml.reference.profile"
+"""Reference data of a model, as a profile.
+
+Severity INFO (9).
+"""
+
+ML_PREDICTION_ACTUAL: Final = "ml.prediction.actual"
+"""Ground truth for an earlier prediction.
+
+Severity INFO (9).
+"""
+
+ML_PREDICTION_OUTCOME: Final = "ml.prediction.outcome"
+"""Business outcome of an earlier prediction.
+
+Severity INFO (9).
+"""
+
+ML_EXPLANATION_RESULT: Final = "ml.explanation.result"
+"""Explanation of one prediction.
+
+Severity DEBUG (5).
+"""
+
+ML_EXPLANATION_SUMMARY: Final = "ml.explanation.summary"
+"""Mean absolute attributions over a window.
+
+Severity INFO (9).
+"""
+
+ML_DRIFT_RESULT: Final = "ml.drift.result"
+"""Result of one drift test.
+
+Severity INFO (9), WARN (13) if the status is `drifted`.
+"""
