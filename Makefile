@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help
+help:  ## Say what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Make the virtual environment in .venv
+
+.PHONY: demo
+demo: $(READY)  ## Run the main job on real data: train, serve, break something, read the verdict
+	$(BIN)/python -m bench.demo
+
+.PHONY: lint
+lint: $(READY)  ## Check style, types and generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m modelspan.semconv.generate --check
+
+.PHONY: test
+test: lint  ## Run every check and every test
+	$(BIN)/pytest
+
+.PHONY: bench
+bench: $(READY)  ## Print the tables of the README
+	$(BIN)/python -m bench
