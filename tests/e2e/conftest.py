@@ -1,0 +1,145 @@
+"""Real processes: `modelspan serve`, programs under `opentelemetry-instrument`, and an HTTP client of ClickHouse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import httpx
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Return the first true value of `condition`; fail the test with `what` when there is none in time."""
+    deadline = time.monotonic() + seconds
+    error: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            if value := condition():
+                return value
+        except Exception as failure:
+            error = failure
+        time.sleep(0.1)
+    pytest.fail(f"{what}: not within {seconds} s ({error!r})")
+
+
+class Service:
+    """One `modelspan serve` in its own process and data directory; it can be killed and started again."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.grpc, self.http, self.clickhouse = free_port(), free_port(), free_port()
+        self.environment = {
+            "MODELSPAN_DATA_DIR": str(data_dir),
+            "MODELSPAN_RECEIVER__GRPC_ADDRESS": f"127.0.0.1:{self.grpc}",
+            "MODELSPAN_RECEIVER__HTTP_ADDRESS": f"127.0.0.1:{self.http}",
+            "MODELSPAN_CLICKHOUSE_HTTP__ADDRESS": f"127.0.0.1:{self.clickhouse}",
+            "MODELSPAN_LOG__FORMAT": "json",
+            **environment,
+        }
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> Service:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "modelspan", "serve"],
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=log,
+                cwd=self.data_dir.parent,
+            )
+        return self
+
+    def start(self) -> Service:
+        self.launch()
+        wait_for(self.ready, f"service ready, see {self.log}:\n{self.log.read_text()[-2000:]}")
+        return self
+
+    def ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-4000:]
+        return httpx.get(f"http://127.0.0.1:{self.http}/readyz").status_code == 200
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def client(self) -> Any:
+        return clickhouse_connect.get_client(host="127.0.0.1", port=self.clickhouse)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run one query over HTTP, as any ClickHouse client would."""
+        client = self.client()
+        try:
+            return list(client.query(sql).result_rows)
+        finally:
+            client.close()
+
+    def wait_rows(self, count: int, table: str = "ml_predictions", seconds: float = 30) -> None:
+        wait_for(lambda: self.rows(f"SELECT count() FROM {table}")[0][0] >= count, f"{count} rows in {table}", seconds)
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    made: list[Service] = []
+
+    def make(**environment: str) -> Service:
+        made.append(Service(tmp_path / f"data{len(made)}", **environment))
+        return made[-1]
+
+    yield make
+    for service in made:
+        if service.process is not None and service.process.poll() is None:
+            service.kill()
+
+
+@pytest.fixture
+def service(make_service: Callable[..., Service]) -> Service:
+    return make_service().start()
+
+
+def instrumented(program: str, *arguments: str, port: int, protocol: str = "grpc", **environment: str) -> list[str]:
+    """Run a program of `programs/` under `opentelemetry-instrument`; return the lines that it printed."""
+    done = subprocess.run(
+        [BIN / "opentelemetry-instrument", sys.executable, PROGRAMS / program, *arguments],
+        env={**os.environ, **otel(port, protocol), **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout.splitlines()
+
+
+def otel(port: int, protocol: str = "grpc") -> dict[str, str]:
+    return {
+        "OTEL_SERVICE_NAME": "shop",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    }
