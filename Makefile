@@ -17,7 +17,7 @@ setup: $(READY)  ## Make the virtual environment in .venv
 
 .PHONY: demo
 demo: $(READY)  ## Run the main job on real data: train, serve, break something, read the verdict
-	$(BIN)/python -m bench.demo
+	$(BIN)/python -m demo
 
 .PHONY: lint
 lint: $(READY)  ## Check style, types and generated files
