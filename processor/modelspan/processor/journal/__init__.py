@@ -1,0 +1,9 @@
+"""Durable queue of raw OTLP requests between the receiver and the store."""
+
+from __future__ import annotations
+
+from modelspan.processor.journal.errors import JournalError, JournalFull, JournalInUse, JournalUnavailable
+from modelspan.processor.journal.journal import Journal
+from modelspan.processor.journal.records import Block, Record, Signal
+
+__all__ = ["Block", "Journal", "JournalError", "JournalFull", "JournalInUse", "JournalUnavailable", "Record", "Signal"]

@@ -1,0 +1,19 @@
+"""What can keep a journal from taking or handing out a request. None of them means that the request was bad."""
+
+from __future__ import annotations
+
+
+class JournalError(Exception):
+    """Base of all errors of the journal."""
+
+
+class JournalInUse(JournalError):
+    """Another live process has the journal open."""
+
+
+class JournalFull(JournalError):
+    """There is no room now. Nothing was stored; the same request can succeed once the store has caught up."""
+
+
+class JournalUnavailable(JournalError):
+    """The journal cannot be written or read: the disk failed or is full, or the journal is closed. Nothing was stored."""
