@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS ml_predictions
     error_type LowCardinality(String),
     inserted_at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     INDEX idx_prediction_id prediction_id TYPE bloom_filter(0.01) GRANULARITY 4,
-    INDEX idx_trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 4
+    INDEX idx_trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX idx_inserted_at inserted_at TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(time)

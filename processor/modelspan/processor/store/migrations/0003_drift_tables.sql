@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS ml_references
     min Nullable(Float64),
     max Nullable(Float64),
     valid_from DateTime64(9, 'UTC') COMMENT 'event time of the last row of first_predictions; else 1970-01-01',
+    operation LowCardinality(String) COMMENT 'first_predictions: operation whose rows were counted; empty: any',
     created_at DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(created_at)
