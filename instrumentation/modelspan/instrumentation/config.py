@@ -1,0 +1,97 @@
+"""What the user can choose, and from where: keyword arguments of the instrumentor before environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from modelspan.instrumentation.failure import warn_once
+
+PREFIX = "OTEL_INSTRUMENTATION_ML_"
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
+    def parse(text: str) -> int | float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError("must be a number above 0")
+        return value
+
+    return parse
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("must be 0 or a number above 0")
+    return value
+
+
+def _features(text: str) -> frozenset[str] | None:
+    """`all` is None, `none` is the empty set, anything else the names of the features to capture."""
+    choice = text.strip()
+    if choice.lower() in ("all", ""):
+        return None
+    if choice.lower() == "none":
+        return frozenset()
+    return frozenset(name.strip() for name in choice.split(",") if name.strip())
+
+
+def _switch(text: str) -> bool:
+    choice = text.strip().lower()
+    if choice not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return choice == "true"
+
+
+def _option(variable: str, default: Any, parse: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"variable": PREFIX + variable, "parse": parse})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the instrumentation. The name of each environment variable is in its declaration, after the prefix."""
+
+    capture: frozenset[str] | None = _option("CAPTURE", None, _features)
+    """Features to capture: None for all, else their names; the empty set for none."""
+    model_name: str | None = _option("MODEL_NAME", None, str)
+    """Name of every model that `identify` does not name."""
+    model_version: str | None = _option("MODEL_VERSION", None, str)
+    """Version of every model to which `identify` gives none."""
+    span_rate: float = _option("SPAN_RATE", 10.0, _not_negative)
+    """Spans per second and model for predictions outside a sampled trace. Inside one, every prediction gets its span."""
+    span_features: bool = _option("SPAN_FEATURES", False, _switch)
+    """Whether spans of one row carry the features, as one map attribute."""
+    flush_interval: float = _option("FLUSH_INTERVAL", 1.0, _positive(float))
+    """Seconds between two batches of a model."""
+    queue_bytes: int = _option("QUEUE_BYTES", 64 * 1024 * 1024, _positive(int))
+    """Bytes of predictions that may wait for the background thread. What does not fit is dropped and counted."""
+    queue_calls: int = _option("QUEUE_CALLS", 100_000, _positive(int))
+    """Calls that may wait for the background thread."""
+    call_bytes: int = _option("CALL_BYTES", 8 * 1024 * 1024, _positive(int))
+    """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
+    batch_rows: int = _option("BATCH_ROWS", 4096, _positive(int))
+    """Most rows in one batch."""
+    max_features: int = _option("MAX_FEATURES", 1000, _positive(int))
+    """Features captured of each row; of more the first."""
+    exit_timeout: float = _option("EXIT_TIMEOUT", 5.0, _not_negative)
+    """Seconds that the exit of the interpreter may wait for the last batches."""
+
+
+def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:
+    """Read the environment; a value that cannot be used is named in one warning and its default taken.
+
+    Raises TypeError for a keyword that is not an option.
+    """
+    values: dict[str, Any] = {}
+    for option in fields(Config):
+        variable = option.metadata["variable"]
+        if variable not in environ:
+            continue
+        try:
+            values[option.name] = option.metadata["parse"](environ[variable])
+        except ValueError as error:
+            warn_once(variable, f"{variable}={environ[variable]!r} is ignored: {error}; using {option.default!r}")
+    return replace(Config(**values), **overrides)

@@ -1,0 +1,1 @@
+"""Turns calls of a model into telemetry: a snapshot by the caller, everything else in one background thread."""

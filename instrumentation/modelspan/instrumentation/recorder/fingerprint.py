@@ -1,0 +1,119 @@
+"""A digest of what a model has learnt: equal in every process that loads the same model, other after a refit.
+
+Pickles and `joblib.hash` of one model differ between the process that fitted it and those that loaded it (memory layout,
+shared objects). This digest is over content alone: each object is digested from its class and its parts, without
+identity.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import hashlib
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+MAX_BYTES = 256 * 1024 * 1024
+MAX_OBJECTS = 200_000
+MAX_DEPTH = 100
+
+_IGNORED_STATE = "_sklearn_version"
+"""Written by scikit-learn into each pickled state: names the library that wrote it, not what was learnt."""
+
+
+def fingerprint(model: Any) -> str:
+    """Hex digest of the content of `model`.
+
+    Of a model with more than MAX_BYTES of arrays or MAX_OBJECTS objects, or nested deeper than MAX_DEPTH, only what comes
+    first in the order of its state is digested.
+    """
+    return _Digester().digest(model, 0).hex()
+
+
+class _Digester:
+    def __init__(self) -> None:
+        self.bytes_left = MAX_BYTES
+        self.objects_left = MAX_OBJECTS
+        self.done: dict[int, tuple[Any, bytes]] = {}
+
+    def digest(self, value: Any, depth: int) -> bytes:
+        if isinstance(value, (str, bytes, int, float, complex, type(None), np.generic)):
+            return _hash(type(value).__name__, [repr(value).encode("utf-8", "backslashreplace")])
+        known = self.done.get(id(value))
+        if known is not None:
+            return known[1]
+        self.objects_left -= 1
+        if depth > MAX_DEPTH or self.objects_left < 0 or self.bytes_left < 0:
+            return _hash("more", [])
+        # Kept while its parts are digested, so that a cycle ends here; with the object, so that its id is not used again.
+        self.done[id(value)] = (value, _hash("cycle", []))
+        digest = self._composite(value, depth + 1)
+        self.done[id(value)] = (value, digest)
+        return digest
+
+    def _composite(self, value: Any, depth: int) -> bytes:
+        if isinstance(value, np.ndarray):
+            return self._array(value, depth)
+        if isinstance(value, np.dtype):
+            return _hash("dtype", [str(value).encode()])
+        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+            return self._parts(type(value).__name__, value, depth)
+        if type(value) is dict:
+            return self._mapping(value, depth)
+        if isinstance(value, (set, frozenset)):
+            return _hash("set", sorted(self.digest(part, depth) for part in value))
+        if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)):
+            return _hash("name", [_name(value).encode()])
+        return self._reduced(value, depth)
+
+    def _parts(self, kind: str, parts: Iterable[Any], depth: int) -> bytes:
+        return _hash(kind, [self.digest(part, depth) for part in parts])
+
+    def _mapping(self, value: dict[Any, Any], depth: int) -> bytes:
+        pairs = (pair for pair in value.items() if pair[0] != _IGNORED_STATE)
+        return _hash("dict", [self.digest(part, depth) for pair in pairs for part in pair])
+
+    def _array(self, value: np.ndarray[Any, Any], depth: int) -> bytes:
+        if value.dtype.names:
+            # By field: the bytes of padding between fields are arbitrary.
+            return self._parts("fields", [part for name in value.dtype.names for part in (name, value[name])], depth)
+        head = f"{value.dtype!s} {value.shape}".encode()
+        if value.dtype.hasobject:
+            return _hash("array", [head, self.digest(value.tolist(), depth)])
+        self.bytes_left -= value.nbytes
+        return _hash("array", [head, np.ascontiguousarray(value).data if value.size else b""])
+
+    def _reduced(self, value: Any, depth: int) -> bytes:
+        """What pickle would write: how to make the object, and its state."""
+        try:
+            reducer = copyreg.dispatch_table.get(type(value))
+            reduced = reducer(value) if reducer else value.__reduce_ex__(4)
+        except Exception:  # an object that cannot be pickled counts by its type alone
+            return _hash("opaque", [_name(type(value)).encode()])
+        if isinstance(reduced, str):
+            return _hash("name", [reduced.encode()])
+        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        return _hash(
+            _name(type(value)),
+            [
+                self.digest(make, depth),
+                self.digest(arguments, depth),
+                self.digest(state, depth),
+                self._parts("items", items or (), depth),
+                self._parts("pairs", pairs or (), depth),
+            ],
+        )
+
+
+def _hash(kind: str, parts: Iterable[Any]) -> bytes:
+    digest = hashlib.blake2b(kind.encode(), digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") if isinstance(part, bytes) else b"")
+        digest.update(part)
+    return digest.digest()
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(type(value)))}"

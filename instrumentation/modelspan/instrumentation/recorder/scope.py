@@ -1,0 +1,33 @@
+"""What surrounds a call: whether it is nested in another, and what the user said about its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+inside: ContextVar[bool] = ContextVar("modelspan_inside", default=False)
+"""True within an outermost prediction, a fit or a scoring, where nothing is recorded."""
+
+PerRow = str | Sequence[str]
+"""One value for all rows of a prediction, or one for each."""
+
+
+@dataclass
+class PredictionScope:
+    """What `prediction_context` says about the predictions made within it."""
+
+    ids: Sequence[str] | None = None
+    segment: Mapping[str, PerRow] | None = None
+    variant: PerRow | None = None
+    times: int | npt.NDArray[np.int64] | None = None
+    prediction_ids: Sequence[str] = ()
+    """Identifiers of the rows of the last prediction made in the context, in their order."""
+
+
+scope: ContextVar[PredictionScope | None] = ContextVar("modelspan_scope", default=None)

@@ -1,0 +1,195 @@
+"""Copies of inputs and outputs, taken by the caller because the program may change its arrays afterwards.
+
+A copier never iterates what it does not know (a generator can be read only once) and never converts:
+conversion is the background thread's work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+"""Positions of the rows to keep of a call that is too large to copy."""
+
+
+class Snapshot(NamedTuple):
+    """A copy. `layout` is what calls must share to be joined; `payload` depends on `kind`."""
+
+    kind: str
+    layout: Hashable
+    rows: int
+    payload: Any
+    size: int
+
+
+ARRAY = "array"
+"""payload: bytes in C order; layout: (dtype, shape of a row)."""
+OBJECTS = "objects"
+"""payload: object array; layout: shape of a row."""
+FRAME_ARRAY = "frame_array"
+"""payload: (bytes in C order, column names) of a pandas frame of one type; layout: dtype."""
+PANDAS = "pandas"
+"""payload: pandas DataFrame."""
+POLARS = "polars"
+"""payload: polars DataFrame."""
+SPARSE = "sparse"
+"""payload: scipy sparse matrix; layout: number of columns."""
+SEQUENCE = "sequence"
+"""payload: list of rows or of scalars, tuples of such lists included."""
+SEVERAL = "several"
+"""payload: list of snapshots, of outputs given as a list of arrays."""
+OPAQUE = "opaque"
+"""No payload: only the number of rows is known, or -1."""
+
+_new = tuple.__new__
+_PLAIN = frozenset("fiubUSMm")
+_ROW_OF_OBJECTS = 64
+"""Assumed bytes of a Python object, to bound what is not counted in bytes."""
+
+UNKNOWN = Snapshot(OPAQUE, None, -1, None, 0)
+
+
+def rows_to_keep(rows: int, row_bytes: int, limit: int, rng: np.random.Generator) -> Rows | None:
+    """None if `rows` rows fit into `limit` bytes, else a random sample: one row of each of as many equal strata as fit."""
+    if rows * row_bytes <= limit:
+        return None
+    kept = max(1, limit // row_bytes)
+    positions = (np.arange(kept) + rng.random(kept)) * (rows / kept)
+    return np.minimum(positions.astype(np.int64), rows - 1)
+
+
+def copy(value: Any) -> Snapshot:
+    """Snapshot of a whole input or output."""
+    kind = type(value)
+    copier = _copiers.get(kind)
+    if copier is None:
+        copier = _copiers[kind] = _find_copier(kind)
+    return copier(value)
+
+
+def measure(value: Any) -> tuple[int, int]:
+    """Rows of a value and about how many bytes one takes, or (-1, 0) of an unknown type. Copies nothing."""
+    if isinstance(value, list):
+        columns = len(value[0]) if value and isinstance(value[0], (list, tuple, dict)) else 1
+        return len(value), columns * _ROW_OF_OBJECTS
+    if _find_copier(type(value)) is _opaque or not getattr(value, "shape", None):
+        return -1, 0
+    rows = int(value.shape[0])
+    if isinstance(value, np.ndarray):
+        return rows, value.nbytes // max(rows, 1)
+    if hasattr(value, "nnz"):
+        return rows, 12 * value.nnz // max(rows, 1) + 1
+    return rows, 8 * (value.shape[1] if len(value.shape) > 1 else 1)
+
+
+def pick(value: Any, rows: Rows) -> Any:
+    """The given rows of a value that `measure` knows."""
+    if isinstance(value, list):
+        return [value[i] for i in rows.tolist()]
+    if hasattr(value, "iloc"):
+        return value.iloc[rows]
+    if hasattr(value, "tocsr"):
+        return value.tocsr()[rows]
+    return value[rows]
+
+
+def _array(value: npt.NDArray[Any]) -> Snapshot:
+    dtype = value.dtype
+    shape = value.shape
+    if dtype.kind in _PLAIN and shape:
+        payload = value.tobytes()
+        return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], payload, len(payload)))
+    if not shape or dtype.kind != "O":
+        return Snapshot(OPAQUE, None, shape[0] if shape else -1, None, 0)
+    return Snapshot(OBJECTS, shape[1:], shape[0], value.copy(), value.size * _ROW_OF_OBJECTS)
+
+
+def _subclass_of_array(value: npt.NDArray[Any]) -> Snapshot:
+    return _array(np.asarray(value))
+
+
+def _pandas_frame(value: Any) -> Snapshot:
+    # One block is one dtype: then the values are a view, and their bytes a copy at the price of memcpy.
+    if getattr(getattr(value, "_mgr", None), "is_single_block", False):
+        values = value.to_numpy()
+        if values.dtype.kind in "fiub":
+            payload = values.tobytes()
+            return Snapshot(FRAME_ARRAY, values.dtype, values.shape[0], (payload, value.columns), len(payload))
+    rows, columns = value.shape
+    return Snapshot(PANDAS, None, rows, value.copy(deep=True), rows * columns * 16)
+
+
+def _pandas_series(value: Any) -> Snapshot:
+    return Snapshot(PANDAS, None, len(value), value.to_frame("0" if value.name is None else None).copy(), len(value) * 16)
+
+
+def _polars_frame(value: Any) -> Snapshot:
+    rows, columns = value.shape
+    # Polars replaces columns and never changes their values, so a clone of the handle is a snapshot.
+    return Snapshot(POLARS, None, rows, value.clone(), rows * columns * 8)
+
+
+def _polars_series(value: Any) -> Snapshot:
+    return Snapshot(POLARS, None, len(value), value.to_frame(), len(value) * 8)
+
+
+def _sparse(value: Any) -> Snapshot:
+    if len(value.shape) != 2:
+        return Snapshot(OPAQUE, None, int(value.shape[0]), None, 0)
+    return Snapshot(SPARSE, int(value.shape[1]), int(value.shape[0]), value.copy(), 12 * int(value.nnz))
+
+
+def _list(value: list[Any]) -> Snapshot:
+    if value and isinstance(value[0], np.ndarray) and value[0].ndim == 2:
+        parts = [copy(part) for part in value]
+        return Snapshot(SEVERAL, tuple(part.layout for part in parts), parts[0].rows, parts, sum(p.size for p in parts))
+    rows = [_row(row) for row in value]
+    width = len(rows[0]) if rows and isinstance(rows[0], (list, dict)) else 1
+    return Snapshot(SEQUENCE, None, len(rows), rows, len(rows) * width * _ROW_OF_OBJECTS)
+
+
+def _row(row: Any) -> Any:
+    if isinstance(row, dict):
+        return dict(row)
+    if isinstance(row, (list, tuple)):
+        return list(row)
+    return row.tolist() if isinstance(row, np.ndarray) else row
+
+
+def _tuple(value: tuple[Any, ...]) -> Snapshot:
+    return _list(list(value))
+
+
+def _opaque(value: Any) -> Snapshot:
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape and isinstance(shape[0], int):
+        return Snapshot(OPAQUE, None, shape[0], None, 0)
+    return UNKNOWN
+
+
+def _find_copier(kind: type) -> Callable[[Any], Snapshot]:
+    """The copier of a type, which is looked for only in libraries that the program has imported."""
+    for module, name, copier in _LIBRARIES:
+        known = getattr(sys.modules.get(module), name, None)
+        if known is not None and issubclass(kind, known):
+            return copier
+    for base, copier in ((np.ndarray, _subclass_of_array), (list, _list), (tuple, _tuple)):
+        if issubclass(kind, base):
+            return copier
+    return _opaque
+
+
+_LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
+    ("pandas", "DataFrame", _pandas_frame),
+    ("pandas", "Series", _pandas_series),
+    ("polars", "DataFrame", _polars_frame),
+    ("polars", "Series", _polars_series),
+    ("scipy.sparse", "spmatrix", _sparse),
+    ("scipy.sparse", "sparray", _sparse),
+)
+_copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array}
