@@ -1,0 +1,29 @@
+"""Why something was not taken as what it claims to be. It is stored as ordinary telemetry then, and counted by reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CORRUPT_REQUEST: Final = "corrupt_request"
+CORRUPT_PAYLOAD: Final = "corrupt_payload"
+UNKNOWN_FORMAT: Final = "unknown_format"
+TOO_LARGE: Final = "too_large"
+MISSING_ATTRIBUTE: Final = "missing_attribute"
+ATTRIBUTE_TYPE: Final = "attribute_type"
+MISSING_COLUMN: Final = "missing_column"
+DUPLICATE_COLUMN: Final = "duplicate_column"
+COLUMN_TYPE: Final = "column_type"
+MISSING_VALUE: Final = "missing_value"
+ROW_COUNT: Final = "row_count"
+TIME_RANGE: Final = "time_range"
+INVALID_PROFILE: Final = "invalid_profile"
+REPEATED: Final = "repeated"
+"""Not a fault: a delivery that came before."""
+
+
+class Rejected(Exception):
+    """A payload or an event that cannot be taken; `reason` is one of the constants above."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
