@@ -9,6 +9,7 @@ drained journal to get its disk space back.
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import uuid
@@ -51,7 +52,7 @@ class Tables:
                     f"the journal in {self._env.path()} has format {txn.get(b'format')!r}, this version reads {_FORMAT!r}; "
                     "drain it with the version that wrote it"
                 )
-            return str(txn.get(b"identity"), "ascii")
+            return str(txn.get(b"identity", b""), "ascii")
 
     def write(self) -> WriteTransaction:
         """A write transaction, durable on disk when its `with` block ends without an exception."""
@@ -114,10 +115,12 @@ class WriteTransaction:
         self._txn.put(_NUMBER.pack(first), _NUMBER.pack(last), db=self._claims)
 
     def complete(self, first: int, last: int) -> None:
+        end = _KEY.pack(last + 1, 0)
         with self._txn.cursor(db=self._records) as cursor:
-            found = cursor.set_range(_KEY.pack(first, 0))
-            while found and _KEY.unpack(cursor.key())[0] <= last:
-                found = cursor.delete()
+            cursor.set_range(_KEY.pack(first, 0))
+            keys = list(itertools.takewhile(lambda key: key < end, cursor.iternext(values=False)))
+        for key in keys:
+            self._txn.delete(key, db=self._records)
         self._txn.delete(_NUMBER.pack(first), db=self._claims)
         self._txn.put(b"completed", _NUMBER.pack(max(last, self._completed())), db=self._meta)
 
