@@ -1,0 +1,177 @@
+"""What can be configured, with its defaults and a description of each key."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from modelspan.processor.config.units import format_duration, format_size, parse_duration, parse_size
+from modelspan.processor.ports import parse_address
+
+
+def _address(text: str) -> str:
+    try:
+        parse_address(text)
+    except ValueError:
+        raise ValueError("expected host:port, such as 127.0.0.1:4317") from None
+    return text
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("expected a duration greater than zero, such as 5m")
+    return duration
+
+
+def _store_url(url: str) -> str:
+    if url and not re.match(r"(chdb:///|https?://[^/])", url):
+        raise ValueError("expected chdb:///path, http://host:8123 or https://host:8443")
+    return url
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size, return_type=str), Field(gt=0)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Section(BaseModel):
+    """A group of keys; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreConfig(Section):
+    """Where telemetry, predictions and verdicts are kept."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = Field(
+        default="",
+        description="ClickHouse to write to: http://host:8123 or https://host:8443. Empty: embedded, in data_dir.",
+    )
+    database: str = Field(
+        default="modelspan", min_length=1, description="Database of all tables; it is created if need be."
+    )
+    username: str = Field(default="default", description="User of a ClickHouse server.")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password; better set in the environment.")
+
+
+class ReceiverConfig(Section):
+    """Where OTLP comes in."""
+
+    grpc_address: Address = Field(
+        default="127.0.0.1:4317", description="Where OTLP/gRPC listens; 0.0.0.0:4317 for everyone."
+    )
+    http_address: Address = Field(default="127.0.0.1:4318", description="Where OTLP/HTTP, /readyz and /metrics listen.")
+    max_request_bytes: Size = Field(default=64 * 1024**2, description="Largest request, after decompression.")
+
+
+class JournalConfig(Section):
+    """The durable queue between receiver and store."""
+
+    max_bytes: Size = Field(
+        default=4 * 1024**3, description="Disk space that may wait for the store; senders are told to retry beyond it."
+    )
+
+
+class ClickHouseHttpConfig(Section):
+    """The embedded store behind ClickHouse's HTTP protocol, read-only. Not used with store.url."""
+
+    enabled: bool = Field(default=True, description="Whether to listen at all.")
+    address: Address = Field(
+        default="127.0.0.1:8123", description="Where it listens. Anyone who reaches it can read everything."
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Host names, comma separated, by which clients may call it besides localhost and IP addresses.",
+    )
+
+
+class WindowsConfig(Section):
+    """Event-time windows over which drift is judged."""
+
+    length: PositiveDuration = Field(default=timedelta(minutes=5), description="Length of a window.")
+    lateness: Duration = Field(
+        default=timedelta(seconds=30), description="How long after its end a window waits for late predictions."
+    )
+    idle: PositiveDuration = Field(
+        default=timedelta(seconds=10), description="Without predictions for this long, open windows close by the clock."
+    )
+    horizon: PositiveDuration = Field(
+        default=timedelta(days=7),
+        description="A prediction older than this, when it arrives, no longer changes a verdict.",
+    )
+
+
+class DriftConfig(Section):
+    """How windows are compared with the reference."""
+
+    alpha: float = Field(
+        default=0.05, gt=0, lt=1, description="Bound on the probability that a window without drift is called drifted."
+    )
+    tolerance: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Smallest effect (distance between distributions, 0 to 1) worth a verdict.",
+    )
+    min_rows: int = Field(default=100, ge=2, description="Fewer rows in a window give the verdict insufficient_data.")
+    first_predictions: int = Field(
+        default=2000, ge=0, description="Predictions that become the reference where none was set; 0 for never."
+    )
+    bins: int = Field(default=50, ge=2, le=1000, description="Bins of a numeric reference made from first predictions.")
+
+
+class LogConfig(Section):
+    """What the service says about itself, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is written."
+    )
+    format: Literal["console", "json"] = Field(default="console", description="console for people, json for machines.")
+
+
+class Config(BaseSettings):
+    """Everything that `modelspan serve` can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="MODELSPAN_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default=Path(".modelspan"), description="Directory of the journal and the embedded store.")
+    store: StoreConfig = StoreConfig()
+    receiver: ReceiverConfig = ReceiverConfig()
+    journal: JournalConfig = JournalConfig()
+    clickhouse_http: ClickHouseHttpConfig = ClickHouseHttpConfig()
+    windows: WindowsConfig = WindowsConfig()
+    drift: DriftConfig = DriftConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is, `chdb:///...` for the embedded one."""
+        return self.store.url or f"chdb://{(self.data_dir / 'store').resolve()}"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is the embedded engine, which this process alone can open."""
+        return self.store_url.startswith("chdb:")
+
+    @property
+    def journal_dir(self) -> Path:
+        """Directory of the journal."""
+        return (self.data_dir / "journal").resolve()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
