@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from pathlib import Path
 
 import pytest
+
 from modelspan.processor.journal import Journal, JournalFull, JournalInUse, JournalUnavailable, Signal
 
 
@@ -93,22 +95,27 @@ def test_a_full_journal_refuses_and_takes_again_once_it_is_drained(journal: Jour
     assert put(journal, bytes(7 << 20)) == [2]
 
 
-def test_a_full_file_refuses_without_losing_anything_and_still_deletes(tmp_path: Path):
-    journal = Journal.open(tmp_path / "journal", max_bytes=1 << 30, map_bytes=1 << 20)
+def fill(journal: Journal, size: int) -> list[int]:
+    """Append payloads of `size` bytes until one is refused; the sequences of the others."""
     stored = []
-    with pytest.raises(JournalFull, match="no room"):
-        while True:
-            stored += put(journal, bytes(10_000))
-    with pytest.raises(JournalFull):
-        while True:
-            stored += put(journal, bytes(1))
+    with contextlib.suppress(JournalFull):
+        for _ in range(10_000):
+            stored += put(journal, bytes(size))
+        pytest.fail("the journal never became full")
+    return stored
+
+
+@pytest.mark.parametrize("records_per_block", [10, 1000])
+def test_a_full_file_refuses_without_losing_anything_and_is_usable_once_drained(tmp_path: Path, records_per_block: int):
+    journal = Journal.open(tmp_path / "journal", max_bytes=1 << 30, map_bytes=1 << 20)
+    stored = fill(journal, 10_000) + fill(journal, 100)
     assert journal.backlog[0] == len(stored)
     seen = []
-    while block := take(journal, max_records=10):
+    while block := take(journal, max_records=records_per_block):
         seen += [record.sequence for record in block.records]
         journal.complete(block)
     assert seen == stored
-    put(journal, bytes(10_000))
+    assert put(journal, bytes(10_000)) == [stored[-1] + 1]
     journal.close()
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from modelspan.processor.journal import Journal
 
 APPENDING = """

@@ -84,6 +84,11 @@ class Tables:
         """Make the map larger, so that deletions, which need a few new pages, work in a full one. No transaction may be open."""
         self._env.set_mapsize(self._env.info()["map_size"] + _GROWTH)
 
+    def turn(self) -> None:
+        """An empty commit: LMDB uses a deleted page again only after the commit that follows its deletion."""
+        with self._env.begin(write=True, db=self._meta) as txn:
+            txn.put(b"turn", uuid.uuid4().bytes)
+
     def close(self) -> None:
         self._env.close()
 

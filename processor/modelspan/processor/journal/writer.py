@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -10,7 +10,7 @@ from collections import deque
 import lmdb
 
 from modelspan.processor.journal.errors import JournalError, JournalFull, JournalUnavailable
-from modelspan.processor.journal.operations import Complete, Counters, Operation
+from modelspan.processor.journal.operations import Append, Counters, Operation
 from modelspan.processor.journal.tables import Tables
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Writer:
         self._queue: deque[Operation] = deque()
         self._work = threading.Condition()
         self._stopping = False
+        self._failing = False
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -78,11 +79,39 @@ class Writer:
         if not group:
             return
         try:
-            with self._tables.write() as txn:
-                results = [operation.apply(txn) for operation in group]
+            results = self._write(group)
+        except Exception:
+            if len(group) == 1:
+                self._retry(group[0])
+                return
+            middle = len(group) // 2
+            self._commit(group[:middle])
+            self._commit(group[middle:])
+        else:
+            self._succeed(group, results)
+
+    def _write(self, group: list[Operation]) -> list[int]:
+        with self._tables.write() as txn:
+            return [operation.apply(txn) for operation in group]
+
+    def _retry(self, operation: Operation) -> None:
+        """Once more with all the room there is: a full journal must still delete, and take again what was deleted."""
+        try:
+            self._make_room(operation)
+            results = self._write([operation])
         except Exception as error:
-            self._recover(group, error)
-            return
+            self._fail(operation, error)
+        else:
+            self._succeed([operation], results)
+
+    def _make_room(self, operation: Operation) -> None:
+        with contextlib.suppress(lmdb.Error):
+            self._tables.turn()
+        if not isinstance(operation, Append):
+            with self._readers:
+                self._tables.grow()
+
+    def _succeed(self, group: list[Operation], results: list[int]) -> None:
         with self._counters.changed:
             was_empty = not self._counters.ready
             for operation in group:
@@ -91,24 +120,21 @@ class Writer:
                 self._counters.changed.notify_all()
         for operation, result in zip(group, results, strict=True):
             operation.future.set_result(result)
+        if self._failing:
+            self._failing = False
+            _logger.warning("the journal can be written again")
 
-    def _recover(self, group: list[Operation], error: Exception) -> None:
-        if len(group) > 1:
-            middle = len(group) // 2
-            self._commit(group[:middle])
-            self._commit(group[middle:])
-        elif isinstance(error, lmdb.MapFullError) and isinstance(group[0], Complete):
-            with self._readers:
-                self._tables.grow()
-            self._commit(group)
-        else:
-            with self._counters.changed:
-                group[0].failed(self._counters)
-            group[0].future.set_exception(_explain(error))
+    def _fail(self, operation: Operation, error: Exception) -> None:
+        with self._counters.changed:
+            operation.failed(self._counters)
+        if not self._failing:
+            self._failing = True
+            _logger.error("the journal cannot be written; clients are told to send again", exc_info=error)
+        operation.future.set_exception(_explain(error))
 
 
 def _explain(error: Exception) -> JournalError:
-    if isinstance(error, lmdb.MapFullError) or (isinstance(error, lmdb.Error) and error.code == errno.ENOSPC):
-        return JournalFull(f"no room on disk for the journal: {error}; free some space or let the store catch up")
-    _logger.error("the journal cannot be written", exc_info=error)
-    return JournalUnavailable(f"the journal cannot be written: {error}")
+    if isinstance(error, lmdb.MapFullError):
+        return JournalFull(f"no room in the file of the journal: {error}; let the store catch up")
+    # LMDB calls a write that a full disk cut short an input/output error.
+    return JournalUnavailable(f"the journal cannot be written: {error}; is its disk full?")
