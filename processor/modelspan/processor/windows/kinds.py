@@ -1,0 +1,30 @@
+"""The four kinds of series, and which predictions each is counted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """SQL conditions on a row of `ml_predictions`. Both are constants of this file.
+
+    A model is often asked twice about the same rows (`predict`, then `predict_proba`), so every kind is counted on the rows of
+    one operation only. Features of failed calls count, because they are what the model was asked; outputs do not exist then.
+    """
+
+    name: str
+    counted: str
+    """The row counts for this kind, with a value or without."""
+    carried: str
+    """The row has a value of this kind; features are taken to be always there."""
+
+
+WEIGHTED = "isFinite(weight) AND weight > 0"
+
+FEATURE = Kind("feature", WEIGHTED, "1")
+LABEL = Kind("label", f"{WEIGHTED} AND error_type = ''", "label IS NOT NULL")
+SCORE = Kind("score", f"{WEIGHTED} AND error_type = ''", "NOT isNaN(ifNull(score, nan))")
+VALUE = Kind("value", f"{WEIGHTED} AND error_type = ''", "NOT isNaN(ifNull(value, nan))")
+
+KINDS = (FEATURE, LABEL, SCORE, VALUE)

@@ -1,0 +1,166 @@
+"""Which reference is in force for the series of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from modelspan.profile import CategoricalProfile, NumericProfile
+
+from .keys import ModelKey
+from .kinds import KINDS
+
+TRAINING = "training"
+FIRST_PREDICTIONS = "first_predictions"
+
+# One row of ml_references is found by these; parameters carry the names, so no name is ever part of a statement.
+REFERENCE_CONDITION = (
+    "model_name = {model_name:String} AND model_version = {reference_version:String} AND"
+    " service_name = {reference_service:String} AND environment = {reference_environment:String} AND"
+    " reference_id = {reference_id:String} AND series_kind = {series_kind:String}"
+)
+
+_CANDIDATES = """
+SELECT reference_id, toString(source) AS source, toString(service_name) AS service, toString(environment) AS env,
+    toString(model_version) AS version, toString(series_kind) AS kind, max(created_at) AS created,
+    toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation
+FROM ml_references FINAL
+WHERE model_name = {model_name:String} AND model_version IN ({model_version:String}, '')
+    AND service_name IN ({service_name:String}, '') AND environment IN ({environment:String}, '')
+GROUP BY reference_id, source, service, env, version, kind
+"""
+
+_SERIES = f"""
+SELECT toString(series_name) AS name, toString(series_type) AS type, rows, missing, cuts, categories, counts,
+    mean, stddev, min, max
+FROM ml_references FINAL WHERE {REFERENCE_CONDITION} ORDER BY name
+"""
+
+Series = NumericProfile | CategoricalProfile
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What one kind of series of a model is compared with.
+
+    Series `i` owns the slots from `bases[i]` on: one for each of its counts, then one for values of the other type. Slots count
+    from 1; the SQL of `rollup` numbers them in the same way, and slot 0 is for names that the reference does not know.
+    """
+
+    reference_id: str
+    source: str
+    service_name: str
+    environment: str
+    model_version: str
+    kind: str
+    valid_from: int
+    """first_predictions: event time of its last row, nanoseconds. Only later rows are compared with it."""
+    operation: str
+    """Operation whose rows it counted; empty: any."""
+    series: tuple[Series, ...] = field(repr=False)
+    bases: tuple[int, ...] = field(repr=False)
+    slots: int
+    """Number of slots, the unknown one included."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it was built from the first predictions."""
+        return self.source == FIRST_PREDICTIONS
+
+    def holds_for(self, window_end: int) -> bool:
+        """Whether any row before `window_end` may be compared with it."""
+        return not self.is_baseline or self.valid_from < window_end
+
+    def parameters(self, key: ModelKey) -> dict[str, str]:
+        """Parameters of `REFERENCE_CONDITION`."""
+        return {
+            "model_name": key.model_name,
+            "reference_version": self.model_version,
+            "reference_service": self.service_name,
+            "reference_environment": self.environment,
+            "reference_id": self.reference_id,
+            "series_kind": self.kind,
+        }
+
+
+References = dict[str, Reference]
+"""By kind; a kind without a reference is absent."""
+
+
+def identity(references: References, window_end: int) -> str:
+    """References that a window ending there is compared with, as `ml_windows.reference_id` names them."""
+    return ",".join(sorted({one.reference_id for one in references.values() if one.holds_for(window_end)}))
+
+
+def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
+    """References in force for `key`.
+
+    A reference that was given wins over the baseline of first predictions, kind by kind: training data usually has no outputs.
+    Of several that were given, the one for this version, service and environment wins over a general one, then the newest.
+    Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are.
+    """
+    rows = client.query(_CANDIDATES, parameters=key._asdict(), settings=settings).named_results()
+    candidates = list(rows)
+    chosen = ((kind.name, _choose(key, [row for row in candidates if row["kind"] == kind.name])) for kind in KINDS)
+    return {kind: _read(client, key, row, settings) for kind, row in chosen if row is not None}
+
+
+def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> dict[str, Any] | None:
+    given = [row for row in candidates if row["source"] != FIRST_PREDICTIONS]
+    if given:
+        return max(given, key=_precedence)
+    own = (key.service_name, key.environment, key.model_version)
+    baselines = [row for row in candidates if (row["service"], row["env"], row["version"]) == own]
+    return min(baselines, key=lambda row: (row["created"], row["reference_id"]), default=None)
+
+
+def _precedence(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (row["version"] != "", row["service"] != "", row["env"] != "", row["created"], row["reference_id"])
+
+
+def _read(client: Any, key: ModelKey, row: dict[str, Any], settings: dict[str, Any]) -> Reference:
+    head = Reference(
+        reference_id=row["reference_id"],
+        source=row["source"],
+        service_name=row["service"],
+        environment=row["env"],
+        model_version=row["version"],
+        kind=row["kind"],
+        valid_from=row["valid_from"],
+        operation=row["operation"],
+        series=(),
+        bases=(),
+        slots=1,
+    )
+    found = client.query_arrow(_SERIES, parameters=head.parameters(key), settings=settings).to_pylist()
+    series = tuple(_profile(head.kind, entry) for entry in found)
+    bases, slots = _slots(series)
+    return Reference(**{**vars(head), "series": series, "bases": bases, "slots": slots})
+
+
+def _slots(series: Iterable[Series]) -> tuple[tuple[int, ...], int]:
+    bases: list[int] = []
+    following = 1
+    for one in series:
+        bases.append(following)
+        following += len(one.counts) + 1
+    return tuple(bases), following
+
+
+def _profile(kind: str, row: dict[str, Any]) -> Series:
+    counts = np.asarray(row["counts"], np.float64)
+    shared = {"kind": kind, "name": row["name"], "rows": row["rows"], "missing": row["missing"]}
+    if row["type"] == "numeric":
+        cuts = np.asarray(row["cuts"], np.float64)
+        moments = {name: row[name] for name in ("mean", "stddev", "min", "max")}
+        return NumericProfile(**shared, cuts=cuts, counts=_sized(counts, len(cuts) + 1), **moments)
+    categories = tuple(row["categories"])
+    return CategoricalProfile(**shared, categories=categories, counts=_sized(counts, len(categories) + 1))
+
+
+def _sized(counts: Any, size: int) -> Any:
+    """The counts, or none at all where someone stored a wrong number of them: such a series is not tested."""
+    return counts if len(counts) == size else np.zeros(size)

@@ -1,0 +1,171 @@
+"""Counts of stored predictions on the edges of a reference, by window: SQL in, arrays out.
+
+A numeric value finds its bin by an ASOF JOIN with the cut points, each name led by -inf. Bins, categories and mismatched types
+are numbered through ("slots", see `Reference`), so that the engine groups by two integers and no name comes back per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .keys import KEY_CONDITION, ModelKey, timestamp_sql, window_sql, windows_condition
+from .kinds import FEATURE, LABEL, SCORE, VALUE, Kind
+from .references import REFERENCE_CONDITION, Reference
+
+Floats = NDArray[np.float64]
+
+_LAYOUT = f"""
+layout AS (
+    SELECT toString(series_name) AS series, series_type = 'numeric' AS is_numeric, cuts, categories,
+        if(is_numeric, length(cuts), length(categories)) + 2 AS width,
+        sum(width) OVER (ORDER BY series ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - width AS before,
+        toUInt32(before + width) AS mismatch,
+        if(isFinite(ifNull(mean, nan)), ifNull(mean, 0.), 0.) AS origin
+    FROM ml_references FINAL WHERE {REFERENCE_CONDITION}
+)"""
+
+# A categorical series is one slot for a number: that of the mismatch.
+_NUMERIC = """
+WITH {layout},
+edges AS (
+    SELECT series, cut, slot, origin FROM layout ARRAY JOIN
+        if(is_numeric, arrayConcat([-inf], cuts), [-inf]) AS cut,
+        if(is_numeric, arrayMap(i -> toUInt32(before + i), range(1, length(cuts) + 2)), [mismatch]) AS slot
+)
+SELECT window, edge.slot AS slot, sum(weight) AS weights,
+    sum(weight * (value - edge.origin) AS moment) AS first_moment, sum(moment * (value - edge.origin)) AS second_moment,
+    min(value) AS low, max(value) AS high, groupUniqArrayIf({limit})(toString(name), slot = 0) AS names
+FROM ({source}) AS observed ASOF LEFT JOIN edges AS edge ON observed.name = edge.series AND observed.value >= edge.cut
+GROUP BY window, slot
+"""
+
+_TEXT = """
+WITH {layout},
+known AS (
+    SELECT series, category, slot FROM layout ARRAY JOIN
+        categories AS category, arrayMap(i -> toUInt32(before + i), arrayEnumerate(categories)) AS slot
+    WHERE NOT is_numeric
+),
+(SELECT groupArray((series, if(is_numeric, mismatch, toUInt32(mismatch - 1)))) FROM layout) AS otherwise
+SELECT window, if(known.slot > 0, known.slot, transform(toString(name), otherwise.1, otherwise.2, toUInt32(0))) AS slot,
+    sum(weight) AS weights, groupUniqArrayIf({limit})(toString(name), slot = 0) AS names
+FROM ({source}) AS observed LEFT ANY JOIN known ON observed.name = known.series AND observed.value = known.category
+GROUP BY window, slot
+"""
+
+_NAMES = """
+SELECT window, groupUniqArrayArray({limit})(arrayConcat(mapKeys(features_numeric), mapKeys(features_text))) AS names
+FROM ({source}) GROUP BY window
+"""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which predictions are counted: those of one operation in some windows of one model."""
+
+    key: ModelKey
+    operation: str
+    starts: tuple[int, ...]
+    length: int
+    after: int | None = None
+    """Only rows later than this; nanoseconds."""
+
+    def select(self, kind: Kind, columns: str) -> str:
+        """Subquery with the start of the window, the weight and `columns` of each row."""
+        after = "" if self.after is None else f" AND time > {timestamp_sql(self.after)}"
+        return (
+            f"SELECT {window_sql(self.length)} AS window, weight, {columns} FROM ml_predictions WHERE {KEY_CONDITION}"
+            f" AND {windows_condition(self.starts, self.length)} AND operation = {{operation:String}} AND {kind.counted}{after}"
+        )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Parameters of the subquery."""
+        return {**self.key._asdict(), "operation": self.operation}
+
+
+@dataclass
+class Rollup:
+    """Sums by window and slot: arrays of shape (windows, slots). Moments are those of values less the reference's mean."""
+
+    starts: NDArray[np.int64]
+    weights: Floats
+    first_moment: Floats
+    second_moment: Floats
+    low: Floats
+    high: Floats
+    unknown: dict[int, set[str]] = field(default_factory=dict)
+    """Names without a series in the reference, by start of the window."""
+
+    @classmethod
+    def empty(cls, starts: Sequence[int], slots: int) -> Rollup:
+        """No rows at all."""
+        shape = (len(starts), slots)
+        infinite = np.full(shape, np.inf)
+        return cls(
+            np.array(sorted(starts), np.int64), np.zeros(shape), np.zeros(shape), np.zeros(shape), infinite, -infinite
+        )
+
+    def add(self, table: pa.Table) -> None:
+        """Add the result of a query."""
+        columns = {name: table.column(name).to_numpy() for name in table.column_names if name != "names"}
+        at = (np.searchsorted(self.starts, columns["window"]), columns["slot"])
+        self.weights[at] += columns["weights"]
+        if "low" in columns:
+            self.first_moment[at] += columns["first_moment"]
+            self.second_moment[at] += columns["second_moment"]
+            self.low[at] = np.minimum(self.low[at], columns["low"])
+            self.high[at] = np.maximum(self.high[at], columns["high"])
+        unknown = table.filter(pa.compute.equal(table.column("slot"), 0))
+        self.add_names(unknown.column("window").to_pylist(), unknown.column("names").to_pylist())
+
+    def add_names(self, starts: list[int], names: list[list[str]]) -> None:
+        """Add names that the reference does not know."""
+        for start, some in zip(starts, names, strict=True):
+            self.unknown.setdefault(start, set()).update(some)
+
+
+def roll_up(client: Any, kind: Kind, rows: Rows, reference: Reference, limit: int, settings: dict[str, Any]) -> Rollup:
+    """Counts of one kind of series on the edges of `reference`; at most `limit` unknown names per window and type."""
+    rollup = Rollup.empty(rows.starts, reference.slots)
+    parameters = {**rows.parameters, **reference.parameters(rows.key)}
+    for statement, source in _sources(kind, rows):
+        sql = statement.format(layout=_LAYOUT, source=source, limit=limit)
+        rollup.add(client.query_arrow(sql, parameters=parameters, settings=settings))
+    return rollup
+
+
+def names_without_reference(client: Any, rows: Rows, limit: int, settings: dict[str, Any]) -> dict[int, set[str]]:
+    """Names of the features in each window, for a model without a reference."""
+    sql = _NAMES.format(source=rows.select(FEATURE, "features_numeric, features_text"), limit=limit)
+    found = client.query_arrow(sql, parameters=rows.parameters, settings=settings)
+    return {row["window"]: set(row["names"]) for row in found.to_pylist()}
+
+
+def _sources(kind: Kind, rows: Rows) -> list[tuple[str, str]]:
+    if kind is FEATURE:
+        return [
+            (_NUMERIC, _exploded(rows, "features_numeric", "NOT isNaN(value)")),
+            (_TEXT, _exploded(rows, "features_text", "1")),
+        ]
+    if kind is LABEL:
+        return [(_TEXT, _single(rows, LABEL, "label"))]
+    return [(_NUMERIC, _single(rows, kind, {SCORE: "score", VALUE: "value"}[kind]))]
+
+
+def _exploded(rows: Rows, column: str, condition: str) -> str:
+    return (
+        f"SELECT window, weight, name, value FROM ({rows.select(FEATURE, column)})"
+        f" ARRAY JOIN mapKeys({column}) AS name, mapValues({column}) AS value WHERE {condition}"
+    )
+
+
+def _single(rows: Rows, kind: Kind, column: str) -> str:
+    selected = rows.select(kind, f"{column} AS output")
+    return f"SELECT window, weight, '' AS name, assumeNotNull(output) AS value FROM ({selected} AND {kind.carried})"

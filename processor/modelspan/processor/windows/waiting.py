@@ -1,0 +1,103 @@
+"""Which windows wait for a verdict, and which of them are due. No I/O, no clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .keys import ModelKey
+from .settings import SECOND, Settings
+
+MAX_MODELS = 10_000
+
+
+@dataclass(slots=True)
+class _Mark:
+    first: float
+    last: float
+
+
+@dataclass(slots=True)
+class _Model:
+    watermark: int
+    marks: dict[int, _Mark] = field(default_factory=dict)
+
+
+class WaitingWindows:
+    """Windows that got rows since their verdict, in bounded memory.
+
+    A window is over once the watermark (the newest event time of its model, but never ahead of the wall clock, so that one
+    wrong clock closes nothing early) is `lateness` past its end. It is due when it is over and has settled, or when nothing
+    arrives any more. `overflowed` says that marks were dropped: look into the store for what is missing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._models: dict[ModelKey, _Model] = {}
+        self._count = 0
+        self.overflowed = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    def mark(self, key: ModelKey, starts: Iterable[int], newest: int, now: float) -> None:
+        """`starts`: windows that got rows; `newest`: newest event time among them, nanoseconds; `now`: wall time, seconds."""
+        with self._lock:
+            model = self._model(key, newest)
+            model.watermark = max(model.watermark, newest)
+            for start in starts:
+                known = model.marks.get(start)
+                if known is not None:
+                    known.last = now
+                elif self._count < self._settings.max_waiting:
+                    model.marks[start] = _Mark(now, now)
+                    self._count += 1
+                else:
+                    self.overflowed = True
+
+    def _model(self, key: ModelKey, newest: int) -> _Model:
+        model = self._models.get(key)
+        if model is None:
+            if len(self._models) >= MAX_MODELS:
+                self._models = {known: state for known, state in self._models.items() if state.marks}
+            model = self._models[key] = _Model(newest)
+        return model
+
+    def due(self, now: float) -> dict[ModelKey, list[int]]:
+        """Windows that are due, by model, oldest first. They wait on until they are taken."""
+        with self._lock:  # only a copy: whoever marks must not wait for the search
+            models = [(key, model.watermark, list(model.marks.items())) for key, model in self._models.items()]
+        due = {key: self._due_of(watermark, marks, now) for key, watermark, marks in models}
+        return {key: starts for key, starts in due.items() if starts}
+
+    def take(self, key: ModelKey, starts: Sequence[int]) -> None:
+        """They are being evaluated; rows that arrive from now on mark them again."""
+        with self._lock:
+            marks = self._models[key].marks
+            for start in starts:
+                if marks.pop(start, None) is not None:
+                    self._count -= 1
+
+    def give_back(self, key: ModelKey, starts: Sequence[int], now: float) -> None:
+        """They could not be evaluated."""
+        with self._lock:
+            watermark = self._models[key].watermark if key in self._models else starts[0]
+        self.mark(key, starts, watermark, now)
+
+    def _due_of(self, watermark: int, marks: Iterable[tuple[int, _Mark]], now: float) -> list[int]:
+        settings = self._settings
+        now_ns = int(now * SECOND)
+        lateness = int(settings.lateness * SECOND)
+        closed_until = min(watermark, now_ns) - lateness
+
+        def is_due(start: int, mark: _Mark) -> bool:
+            end = start + settings.length_ns
+            quiet = now - mark.last
+            if end <= closed_until:
+                return quiet >= settings.settle or now - mark.first >= settings.patience
+            is_live = start <= now_ns < end + lateness
+            return quiet >= settings.idle and not is_live
+
+        return sorted(start for start, mark in marks if is_due(start, mark))
