@@ -1,0 +1,158 @@
+"""From the results of all series of a window to its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from modelspan.processor.stats import power
+from modelspan.processor.stats.effective import pooled_rows
+from modelspan.processor.stats.family import Family, family
+from modelspan.processor.stats.series import CHI2, KS, MISSING, PROPORTION, SeriesResult
+
+OK = "ok"
+DRIFTED = "drifted"
+INSUFFICIENT_DATA = "insufficient_data"
+NO_REFERENCE = "no_reference"
+
+ALPHA = 0.05
+MIN_ROWS = 100.0
+TOLERANCE: Mapping[str, float] = MappingProxyType({KS: 0.01, CHI2: 0.0025, PROPORTION: 0.0025})
+"""Changes below these shares of the rows are trivia. They are half of the smallest faults that the benchmark injects (a mean
+moved by 0.05 standard deviations is a KS distance of 0.02; one row in 200 with an unseen category)."""
+
+
+@dataclass(frozen=True)
+class SeriesVerdict:
+    """Status of one series, and why. `threshold` and `smallest_effect` are None where nothing was tested."""
+
+    result: SeriesResult
+    status: str
+    tolerance: float
+    threshold: float | None
+    smallest_effect: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class WindowVerdict:
+    """Status of a window. `tests` share `alpha`; `drifted` names the series that drifted, by falling severity."""
+
+    status: str
+    tests: int
+    alpha: float
+    drifted: tuple[str, ...]
+    reason: str
+    series: tuple[SeriesVerdict, ...]
+
+
+def decide_window(
+    results: Sequence[SeriesResult],
+    *,
+    alpha: float = ALPHA,
+    tolerance: Mapping[str, float] = TOLERANCE,
+    min_rows: float = MIN_ROWS,
+) -> WindowVerdict:
+    """Verdict over all series, with at most `alpha` false alarms among unchanged windows.
+
+    A series drifted when its p is at or below the threshold of the family and its effect is at least the tolerance of its method. It
+    has insufficient data when fewer than `min_rows` effective rows of the window or of the reference entered its test.
+    """
+    tested = [result for result in results if _is_tested(result, min_rows)]
+    decided = family([_p(r) for r in tested], [r.attainable_p for r in tested], alpha)
+    series = tuple(_series_verdict(result, decided, tolerance, min_rows) for result in results)
+    status = _window_status(series)
+    drifted = sorted((v.result for v in series if v.status == DRIFTED), key=lambda r: -(r.psi or 0.0))
+    names = tuple(series_label(result) for result in drifted)
+    return WindowVerdict(status, decided.tests, alpha, names, _window_reason(status, series, names), series)
+
+
+def series_label(result: SeriesResult) -> str:
+    """What people call a series: the name of the feature, or what the model put out."""
+    if result.kind == MISSING:
+        return f"{result.name} (missing)" if result.name else "missing"
+    if result.kind == "feature":
+        return result.name
+    return f"{result.kind} {result.name}".rstrip()
+
+
+def _p(result: SeriesResult) -> float:
+    return 1.0 if result.p_value is None else result.p_value
+
+
+def _is_tested(result: SeriesResult, min_rows: float) -> bool:
+    return result.p_value is not None and min(result.effective_rows, result.reference_rows) >= min_rows
+
+
+def _series_verdict(
+    result: SeriesResult, decided: Family, tolerance: Mapping[str, float], min_rows: float
+) -> SeriesVerdict:
+    tolerated = tolerance.get(result.method, 0.0)
+    label = series_label(result)
+    if result.p_value is None:
+        return SeriesVerdict(result, NO_REFERENCE, tolerated, None, None, f"{label} is in no reference.")
+    if not _is_tested(result, min_rows):
+        return SeriesVerdict(result, INSUFFICIENT_DATA, tolerated, None, None, _too_few(result, min_rows))
+    smallest = max(tolerated, _smallest_effect(result, decided.threshold))
+    effect = result.effect or 0.0
+    if result.p_value > decided.threshold:
+        reason = f"{label} shows no drift; {_would_have_found(smallest)}."
+        return SeriesVerdict(result, OK, tolerated, decided.threshold, smallest, reason)
+    if effect < tolerated:
+        reason = (
+            f"{label} changed by {100 * effect:.2g} % of the rows, less than the tolerated {100 * tolerated:.2g} %."
+        )
+        return SeriesVerdict(result, OK, tolerated, decided.threshold, smallest, reason)
+    reason = f"{label} drifted: {result.finding}; {_by_chance(result.p_value)}."
+    return SeriesVerdict(result, DRIFTED, tolerated, decided.threshold, smallest, reason)
+
+
+def _smallest_effect(result: SeriesResult, threshold: float) -> float:
+    effective = pooled_rows(result.reference_rows, result.effective_rows)
+    if result.method == KS:
+        return power.smallest_ks_distance(threshold, effective)
+    if result.method == CHI2:
+        return power.smallest_total_variation(threshold, result.bins, effective)
+    return power.smallest_share_difference(threshold, result.reference_share, effective)
+
+
+def _would_have_found(smallest: float) -> str:
+    if smallest >= 1:
+        return "with so few rows only luck would have found a change"
+    return f"a change of {100 * smallest:.2g} % of the rows would have been found in 4 of 5 cases"
+
+
+def _by_chance(p_value: float) -> str:
+    if p_value < 1e-9:
+        return "chance alone does not do that"
+    return f"chance alone does that once in {1 / p_value:,.0f} windows"
+
+
+def _too_few(result: SeriesResult, min_rows: float) -> str:
+    side, rows = ("the window", result.effective_rows)
+    if result.effective_rows >= min_rows:
+        side, rows = ("the reference", result.reference_rows)
+    what = "rows with a value" if result.method == KS else "rows"
+    return f"{series_label(result)} has {rows:.0f} {what} in {side}; {min_rows:.0f} are needed."
+
+
+def _window_status(series: Sequence[SeriesVerdict]) -> str:
+    statuses = {verdict.status for verdict in series}
+    for status in (DRIFTED, OK, INSUFFICIENT_DATA):
+        if status in statuses:
+            return status
+    return NO_REFERENCE
+
+
+def _window_reason(status: str, series: Sequence[SeriesVerdict], drifted: tuple[str, ...]) -> str:
+    if status == DRIFTED:
+        others = len(drifted) - 1
+        first = next(v.reason for v in series if v.status == DRIFTED and series_label(v.result) == drifted[0])
+        return first if not others else f"{first[:-1]}, and {others} more."
+    if status == OK:
+        tested = sum(verdict.status == OK for verdict in series)
+        return f"None of {tested} tests found drift."
+    if status == INSUFFICIENT_DATA:
+        return next(verdict.reason for verdict in series if verdict.status == INSUFFICIENT_DATA)
+    return "There is no reference to compare with."

@@ -1,0 +1,206 @@
+"""One series of one window against its reference: which test, and everything a verdict needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from modelspan.processor.stats import chi2, js, ks, proportion, psi, wasserstein
+from modelspan.processor.stats.effective import Floats, effective_rows, scale_to, shares
+from modelspan.processor.stats.family import attainable_p
+from modelspan.profile import CategoricalProfile, NumericProfile
+
+KS = "ks"
+CHI2 = "chi2"
+PROPORTION = "proportion"
+MISSING = "missing"
+"""Kind of the series that is the share of missing values of a numeric one."""
+RESOLUTION = 0.05 / 100
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """What one test found. `p_value` is None where there was no reference to test against.
+
+    `effective_rows` and `reference_rows` are those that entered the test: rows with a value for `ks`, all rows otherwise. `effect` is the
+    KS distance, the total variation distance, or the difference of the shares. `finding` says in half a sentence what changed most.
+    """
+
+    kind: str
+    name: str
+    method: str = ""
+    statistic: float | None = None
+    effect: float | None = None
+    p_value: float | None = None
+    attainable_p: float = 1.0
+    bins: int = 0
+    reference_share: float = 0.0
+    psi: float | None = None
+    js: float | None = None
+    wasserstein: float | None = None
+    severity: str = "none"
+    rows: int = 0
+    effective_rows: float = 0.0
+    reference_rows: float = 0.0
+    finding: str = ""
+
+
+def compare_series(
+    reference: NumericProfile | CategoricalProfile,
+    counts: ArrayLike,
+    missing: float,
+    *,
+    rows: int,
+    weight: float,
+    weight_squared: float,
+    seed: int,
+    resolution: float = RESOLUTION,
+) -> SeriesResult:
+    """KS test of a numeric series on its present values, or chi-square test of a categorical one with its missing values.
+
+    `counts` (k,) on the bins of the reference and `missing` are sums of weights; `weight` and `weight_squared` are the sums over all rows of the
+    window that have this series. `resolution` is the smallest p that matters (alpha over the number of tests), `seed` a number that
+    is always the same for this window and series: the same arguments give the same result.
+
+    Raises ValueError where the counts do not fit the bins of the reference or are negative or not finite.
+    """
+    observed = _checked(reference, counts, missing)
+    if reference.rows <= 0:
+        return no_reference(reference.kind, reference.name, rows=rows, weight=weight, weight_squared=weight_squared)
+    effective = effective_rows(weight, weight_squared)
+    scaled = scale_to(np.append(observed, missing), effective)
+    if isinstance(reference, NumericProfile):
+        return _numeric(reference, scaled[:-1], float(scaled[-1]), rows)
+    return _categorical(reference, scaled, rows, resolution, seed)
+
+
+def compare_missing(
+    reference: NumericProfile, missing: float, *, rows: int, weight: float, weight_squared: float
+) -> SeriesResult:
+    """Fisher's exact test of the share of missing values of a numeric series; `missing` is the sum of their weights."""
+    if reference.rows <= 0:
+        return no_reference(MISSING, reference.name, rows=rows, weight=weight, weight_squared=weight_squared)
+    before = (reference.missing, reference.rows - reference.missing)
+    effective = effective_rows(weight, weight_squared)
+    share = min(1.0, missing / weight) if weight > 0 else 0.0
+    now = (share * effective, (1 - share) * effective)
+    share_before = reference.missing / reference.rows
+    difference = share - share_before if effective > 0 else 0.0
+    index = psi.psi(before, now)
+    return SeriesResult(
+        kind=MISSING,
+        name=reference.name,
+        method=PROPORTION,
+        statistic=difference,
+        effect=abs(difference),
+        p_value=proportion.proportion_p_value(before, now),
+        attainable_p=attainable_p(before, now),
+        bins=2,
+        reference_share=share_before,
+        psi=index,
+        js=js.js_distance(before, now),
+        severity=psi.severity(index),
+        rows=rows,
+        effective_rows=effective,
+        reference_rows=reference.rows,
+        finding=_went("missing values", share_before, share),
+    )
+
+
+def no_reference(kind: str, name: str, *, rows: int, weight: float, weight_squared: float) -> SeriesResult:
+    """The result of a series that no reference knows."""
+    return SeriesResult(kind=kind, name=name, rows=rows, effective_rows=effective_rows(weight, weight_squared))
+
+
+def _checked(reference: NumericProfile | CategoricalProfile, counts: ArrayLike, missing: float) -> Floats:
+    observed = np.asarray(counts, dtype=np.float64)
+    if observed.shape != reference.counts.shape:
+        raise ValueError(
+            f"{reference.kind} {reference.name!r} has {len(observed)} counts but its reference has {len(reference.counts)} bins: "
+            "count the window on the edges of this reference"
+        )
+    if not (np.isfinite(observed).all() and (observed >= 0).all() and 0 <= missing < np.inf):
+        raise ValueError(f"{reference.kind} {reference.name!r} has a count that is negative or not finite")
+    return observed
+
+
+def _numeric(reference: NumericProfile, window: Floats, missing: float, rows: int) -> SeriesResult:
+    groups = psi.neighbour_groups(reference.counts)
+    index = psi.psi(psi.grouped(reference.counts, groups, reference.missing), psi.grouped(window, groups, missing))
+    distance = ks.ks_distance(reference.counts, window)
+    return SeriesResult(
+        kind=reference.kind,
+        name=reference.name,
+        method=KS,
+        statistic=distance,
+        effect=distance,
+        p_value=ks.ks_p_value(reference.counts, window),
+        attainable_p=attainable_p(reference.counts, window),
+        bins=len(window),
+        psi=index,
+        js=js.js_distance(np.append(reference.counts, reference.missing), np.append(window, missing)),
+        wasserstein=wasserstein.wasserstein(reference, window),
+        severity=psi.severity(index),
+        rows=rows,
+        effective_rows=float(window.sum()),
+        reference_rows=float(reference.counts.sum()),
+        finding=_largest_gap(reference, window),
+    )
+
+
+def _categorical(
+    reference: CategoricalProfile, window: Floats, rows: int, resolution: float, seed: int
+) -> SeriesResult:
+    before = np.append(reference.counts, reference.missing)
+    groups = psi.category_groups(reference.counts)
+    index = psi.psi(
+        psi.grouped(reference.counts, groups, reference.missing), psi.grouped(window[:-1], groups, float(window[-1]))
+    )
+    merged = chi2.merge_rare(before, window)
+    return SeriesResult(
+        kind=reference.kind,
+        name=reference.name,
+        method=CHI2,
+        statistic=chi2.chi2_statistic(*merged),
+        effect=chi2.total_variation(before, window),
+        p_value=chi2.chi2_p_value(*merged, resolution=resolution, seed=seed),
+        attainable_p=attainable_p(*merged),
+        bins=int(((merged[0] + merged[1]) > 0).sum()),
+        psi=index,
+        js=js.js_distance(before, window),
+        severity=psi.severity(index),
+        rows=rows,
+        effective_rows=float(window.sum()),
+        reference_rows=reference.rows,
+        finding=_largest_residual(reference, before, window),
+    )
+
+
+def _largest_gap(reference: NumericProfile, window: Floats) -> str:
+    gaps = ks.cumulative_gaps(reference.counts, window)
+    if not np.any(gaps):
+        return ""
+    place = int(np.abs(gaps).argmax())
+    before = float(shares(reference.counts)[: place + 1].sum())
+    return _went(f"values below {reference.cuts[place]:.6g}", before, before + float(gaps[place]))
+
+
+def _largest_residual(reference: CategoricalProfile, before: Floats, window: Floats) -> str:
+    pooled = shares(before + window)
+    difference = shares(window) - shares(before)
+    if window.sum() <= 0 or not np.any(difference):
+        return ""
+    place = int((np.square(difference) / np.maximum(pooled, 1e-300)).argmax())
+    names = [repr(category) for category in reference.categories]
+    what = [*names, "values that the reference does not list", "missing values"][place]
+    return _went(what, float(shares(before)[place]), float(shares(window)[place]))
+
+
+def _went(what: str, before: float, now: float) -> str:
+    return f"the share of {what} went from {_percent(before)} to {_percent(now)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
