@@ -108,6 +108,9 @@ class Identities:
         return lambda: model
 
 
+identities = Identities()
+"""Those of this process."""
+
 _FIT = "fit-"
 
 

@@ -54,22 +54,39 @@ _ROW_OF_OBJECTS = 64
 UNKNOWN = Snapshot(OPAQUE, None, -1, None, 0)
 
 
-def rows_to_keep(rows: int, row_bytes: int, limit: int, rng: np.random.Generator) -> Rows | None:
+def rows_to_keep(rows: int, row_bytes: int, limit: int) -> Rows | None:
     """None if `rows` rows fit into `limit` bytes, else a random sample: one row of each of as many equal strata as fit."""
     if rows * row_bytes <= limit:
         return None
     kept = max(1, limit // row_bytes)
-    positions = (np.arange(kept) + rng.random(kept)) * (rows / kept)
+    positions = (np.arange(kept) + np.random.default_rng().random(kept)) * (rows / kept)
     return np.minimum(positions.astype(np.int64), rows - 1)
 
 
 def copy(value: Any) -> Snapshot:
     """Snapshot of a whole input or output."""
-    kind = type(value)
-    copier = _copiers.get(kind)
-    if copier is None:
-        copier = _copiers[kind] = _find_copier(kind)
-    return copier(value)
+    return (_copiers.get(type(value)) or _copier(type(value)))(value)
+
+
+class Kept(NamedTuple):
+    """The rows that were copied of a call too large to copy whole, and how many it had."""
+
+    rows: Rows
+    total: int
+
+
+def take(value: Any, limit: int) -> tuple[Snapshot, Kept | None]:
+    """Snapshot of an input of at most about `limit` bytes, and which rows it holds where they are not all."""
+    if type(value) is np.ndarray and value.nbytes <= limit:
+        return _array(value), None
+    rows, row_bytes = measure(value)
+    keep = rows_to_keep(rows, row_bytes, limit)
+    return (copy(value), None) if keep is None else (copy(pick(value, keep)), Kept(keep, rows))
+
+
+def count(value: Any) -> Snapshot:
+    """Snapshot of an input that is not to be captured: its number of rows."""
+    return Snapshot(OPAQUE, None, measure(value)[0], None, 0)
 
 
 def measure(value: Any) -> tuple[int, int]:
@@ -77,14 +94,17 @@ def measure(value: Any) -> tuple[int, int]:
     if isinstance(value, list):
         columns = len(value[0]) if value and isinstance(value[0], (list, tuple, dict)) else 1
         return len(value), columns * _ROW_OF_OBJECTS
-    if _find_copier(type(value)) is _opaque or not getattr(value, "shape", None):
+    shape = getattr(value, "shape", None)
+    if not shape or not isinstance(shape[0], int):
         return -1, 0
-    rows = int(value.shape[0])
+    rows = shape[0]
+    if _copier(type(value)) is _opaque:
+        return rows, 0
     if isinstance(value, np.ndarray):
         return rows, value.nbytes // max(rows, 1)
     if hasattr(value, "nnz"):
         return rows, 12 * value.nnz // max(rows, 1) + 1
-    return rows, 8 * (value.shape[1] if len(value.shape) > 1 else 1)
+    return rows, 8 * (shape[1] if len(shape) > 1 else 1)
 
 
 def pick(value: Any, rows: Rows) -> Any:
@@ -170,6 +190,13 @@ def _opaque(value: Any) -> Snapshot:
     if isinstance(shape, tuple) and shape and isinstance(shape[0], int):
         return Snapshot(OPAQUE, None, shape[0], None, 0)
     return UNKNOWN
+
+
+def _copier(kind: type) -> Callable[[Any], Snapshot]:
+    copier = _copiers.get(kind)
+    if copier is None:
+        copier = _copiers[kind] = _find_copier(kind)
+    return copier
 
 
 def _find_copier(kind: type) -> Callable[[Any], Snapshot]:

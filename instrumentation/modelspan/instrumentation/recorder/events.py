@@ -1,0 +1,131 @@
+"""Events: batches of predictions, and what is said about a model once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry._logs import Logger, SeverityNumber
+
+from modelspan.instrumentation.recorder.columns import Column, label_text
+from modelspan.instrumentation.recorder.identity import MAX_CLASSES, Identity, classes
+from modelspan.instrumentation.recorder.signals import Signals
+from modelspan.semconv import attributes as ml
+from modelspan.semconv import events as names
+
+BATCH_BYTES = 512 * 1024
+FLUSH_BYTES = 8 * 1024 * 1024
+"""Emitted bytes after which the SDK is asked to export. Its own queue is bounded by records alone: 2048 of ours would be 1 GB.
+While the collector is down this blocks the background thread, and the bounded queue of calls fills instead."""
+
+
+class BatchEmitter:
+    """Emits tables as `ml.prediction.batch` events, numbered, with the rows that were recorded and lost so far."""
+
+    def __init__(self, signals: Signals, recorder_id: str, most_rows: int) -> None:
+        self._signals = signals
+        self._recorder_id = recorder_id
+        self._most_rows = most_rows
+        self._sequence = 0
+        self._recorded = 0
+        self._unflushed = 0
+        self.dropped = 0
+        """Rows lost so far."""
+
+    def emit(self, logger: Logger, table: Mapping[str, Column], rows: int, attributes: Mapping[str, Any]) -> None:
+        """Emit `rows` rows in as many events as their limits ask for."""
+        for start in range(0, rows, self._most_rows):
+            stop = min(start + self._most_rows, rows)
+            self._emit_part(logger, table, start, stop, attributes)
+
+    def _emit_part(
+        self, logger: Logger, table: Mapping[str, Column], start: int, stop: int, attributes: Mapping[str, Any]
+    ) -> None:
+        from modelspan.instrumentation.recorder.arrow import stream
+
+        rows = stop - start
+        step = max(1, int(BATCH_BYTES * 0.9) // _row_bytes(table, start, stop))
+        if step < rows:
+            for inner in range(start, stop, step):
+                self._emit_part(logger, table, inner, min(inner + step, stop), attributes)
+            return
+        data = stream({name: column.part(start, stop) for name, column in table.items()}, rows)
+        self._recorded += rows
+        emit(
+            logger,
+            names.ML_PREDICTION_BATCH,
+            {
+                **attributes,
+                ml.ML_PREDICTION_BATCH_DATA: data,
+                ml.ML_PREDICTION_BATCH_FORMAT: ml.MlPredictionBatchFormatValues.ARROW_STREAM.value,
+                ml.ML_PREDICTION_BATCH_ROW_COUNT: rows,
+                ml.MODELSPAN_RECORDER_ID: self._recorder_id,
+                ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
+                ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
+                ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
+            },
+            SeverityNumber.DEBUG,
+        )
+        self._sequence += 1
+        self._unflushed += len(data)
+
+    def relieve(self) -> None:
+        """Have the SDK export if much was emitted since it last did. May block."""
+        if self._unflushed >= FLUSH_BYTES:
+            self._unflushed = 0
+            self._signals.flush()
+
+
+def _row_bytes(table: Mapping[str, Column], start: int, stop: int) -> int:
+    """Bytes of one row, on average, texts by their length."""
+    size = 0
+    for column in table.values():
+        if isinstance(column.values, list):
+            size += 4 + sum(map(len, column.values[start:stop])) // (stop - start)
+        else:
+            size += int(column.values.itemsize) + 1
+    return max(size, 1)
+
+
+def emit(
+    logger: Logger,
+    event: str,
+    attributes: Mapping[str, Any],
+    severity: SeverityNumber = SeverityNumber.INFO,
+    timestamp: int | None = None,
+) -> None:
+    """Emit one event; `timestamp` is nanoseconds since 1970, now by default."""
+    logger.emit(
+        timestamp=time.time_ns() if timestamp is None else timestamp,
+        severity_number=severity,
+        event_name=event,
+        attributes=attributes,
+    )
+
+
+def batch_attributes(identity: Identity, model: Any, operation: str) -> dict[str, Any]:
+    """Attributes that all rows of a batch share."""
+    return {
+        ml.ML_MODEL_NAME: identity.name,
+        ml.ML_MODEL_VERSION: identity.version,
+        ml.ML_OPERATION_NAME: operation,
+        **identity.facts(model),
+    }
+
+
+def announce(logger: Logger, identity: Identity, model: Any) -> None:
+    """Emit `ml.model.loaded`, once for each fitted state of a model."""
+    if identity.announced:
+        return
+    identity.announced = True
+    attributes = {
+        ml.ML_MODEL_NAME: identity.name,
+        ml.ML_MODEL_VERSION: identity.version,
+        **identity.facts(model),
+        **identity.lineage,
+    }
+    labels = classes(model)
+    if labels is not None and len(labels) <= MAX_CLASSES and not any(isinstance(label, list) for label in labels):
+        attributes[ml.ML_MODEL_CLASSES] = [label_text(label) or "" for label in labels]
+    emit(logger, names.ML_MODEL_LOADED, attributes)

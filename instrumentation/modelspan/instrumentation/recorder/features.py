@@ -1,0 +1,169 @@
+"""Snapshots of inputs to feature columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modelspan.instrumentation.failure import warn_once
+from modelspan.instrumentation.recorder import columns
+from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.snapshot import Snapshot
+
+TEXT = "text"
+"""Name of the one feature of models that read texts."""
+
+Features = dict[str, Column]
+
+
+class FeaturePolicy:
+    """Which features leave the process: `allowed` by name, or all (None); at most `most`."""
+
+    def __init__(self, allowed: frozenset[str] | None, most: int) -> None:
+        self._allowed = allowed
+        self._most = most
+
+    def choose(self, names: Sequence[str]) -> list[int]:
+        """Positions of the features to keep."""
+        kept = [i for i, name in enumerate(names) if self._allowed is None or name in self._allowed]
+        if len(kept) > self._most:
+            warn_once(f"features:{len(names)}", f"A model has {len(names)} features; the first {self._most} are captured.")
+        return kept[: self._most]
+
+
+def join_key(one: Snapshot) -> Any:
+    """What snapshots must share so that `features` can join them."""
+    if one.kind == snap.FRAME_ARRAY:
+        return snap.FRAME_ARRAY, one.layout, tuple(one.payload[1])
+    if one.kind in (snap.PANDAS, snap.POLARS):
+        return one.kind, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
+    return one.kind, one.layout
+
+
+def features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    """Feature columns of snapshots that share a `join_key`, one below the other. Empty where nothing is known of them."""
+    return _READERS[parts[0].kind](parts, model, policy)
+
+
+def _nothing(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    return {}
+
+
+def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    dtype, row_shape = parts[0].layout  # type: ignore[misc]  # layout of ARRAY, see snapshot
+    flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=dtype)
+    if not row_shape:
+        return _one(columns.from_array(flat), model, policy)
+    width = int(np.prod(row_shape))
+    return _matrix(flat.reshape(-1, width) if width else flat.reshape(0, 0), names_of(model, width), policy)
+
+
+def _from_frame_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    names = [str(name) for name in parts[0].payload[1]]
+    flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)  # type: ignore[call-overload]
+    return _matrix(flat.reshape(-1, len(names)), names, policy) if names else {}
+
+
+def _matrix(matrix: npt.NDArray[Any], names: Sequence[str], policy: FeaturePolicy) -> Features:
+    kept = policy.choose(names)
+    by_column = np.ascontiguousarray(matrix.T if len(kept) == len(names) else matrix[:, kept].T)
+    return {names[i]: columns.from_array(values) for i, values in zip(kept, by_column, strict=True)}
+
+
+def _from_objects(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    joined = np.concatenate([part.payload for part in parts])
+    if joined.ndim == 1:
+        return _one(columns.from_objects(joined.tolist()), model, policy)
+    matrix = joined.reshape(len(joined), -1)
+    names = names_of(model, matrix.shape[1])
+    return {names[i]: columns.from_objects(matrix[:, i].tolist()) for i in policy.choose(names)}
+
+
+def _one(column: Column, model: Any, policy: FeaturePolicy) -> Features:
+    name = TEXT if column.type == columns.UTF8 else names_of(model, 1)[0]
+    return {name: column} if policy.choose([name]) else {}
+
+
+def _from_pandas(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    names = [str(name) for name in parts[0].payload.columns]
+    kept = policy.choose(names)
+    joined = [columns.join([_pandas_column(part.payload.iloc[:, i]) for part in parts]) for i in kept]
+    return {_name(names[i], column): column for i, column in zip(kept, joined, strict=True)}
+
+
+def _name(name: str, column: Column) -> str:
+    return TEXT if name == "0" and column.type == columns.UTF8 else name
+
+
+def _pandas_column(series: Any) -> Column:
+    values = series.to_numpy()
+    if values.dtype.kind == "O":
+        return columns.from_objects(values.tolist())
+    return columns.from_array(values)
+
+
+def _from_polars(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    names = list(parts[0].payload.columns)
+    kept = policy.choose(names)
+    return {
+        names[i]: columns.join([_polars_column(part.payload.to_series(i)) for part in parts]) for i in kept
+    }
+
+
+def _polars_column(series: Any) -> Column:
+    if series.null_count() == 0 and (series.dtype.is_numeric() or series.dtype.is_temporal()):
+        return columns.from_array(series.to_numpy())
+    return columns.from_objects(series.to_list())
+
+
+def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    """Columns that hold a value other than zero in any of the rows. What is absent is zero."""
+    width = int(parts[0].payload.shape[1])
+    names = names_of(model, width)
+    matrices = [part.payload.tocsc() for part in parts]
+    used = sorted({int(i) for matrix in matrices for i in np.flatnonzero(np.diff(matrix.indptr))})
+    kept = [used[i] for i in policy.choose([names[i] for i in used])]
+    return {
+        names[i]: columns.from_array(np.concatenate([m[:, [i]].toarray().reshape(-1) for m in matrices])) for i in kept
+    }
+
+
+def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    rows = [row for part in parts for row in part.payload]
+    if rows and all(isinstance(row, dict) for row in rows):
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        kept = policy.choose([str(name) for name in names])
+        return {str(names[i]): columns.from_objects([row.get(names[i]) for row in rows]) for i in kept}
+    if rows and all(isinstance(row, list) for row in rows):
+        width = min(len(row) for row in rows)
+        found = names_of(model, width)
+        return {found[i]: columns.from_objects([row[i] for row in rows]) for i in policy.choose(found)}
+    return _one(columns.from_objects(rows), model, policy) if rows else {}
+
+
+def names_of(model: Any, width: int) -> list[str]:
+    """Feature names the model was fitted with, else x0, x1, ..."""
+    try:
+        names = model.feature_names_in_
+        if len(names) == width:
+            return [str(name) for name in names]
+    except Exception:  # fitted without names, or not fitted
+        pass
+    return [f"x{i}" for i in range(width)]
+
+
+_READERS: dict[str, Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]] = {
+    snap.ARRAY: _from_bytes,
+    snap.OBJECTS: _from_objects,
+    snap.FRAME_ARRAY: _from_frame_bytes,
+    snap.PANDAS: _from_pandas,
+    snap.POLARS: _from_polars,
+    snap.SPARSE: _from_sparse,
+    snap.SEQUENCE: _from_sequence,
+    snap.SEVERAL: _nothing,
+    snap.OPAQUE: _nothing,
+}

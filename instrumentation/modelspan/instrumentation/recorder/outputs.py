@@ -1,0 +1,117 @@
+"""Snapshots of what a model returned to output columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modelspan.instrumentation.recorder import columns, identity
+from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.semconv import columns as names
+from modelspan.semconv.attributes import MlOperationNameValues
+
+PREDICT = MlOperationNameValues.PREDICT.value
+
+Outputs = dict[str, Column]
+
+
+def outputs(parts: Sequence[Snapshot], operation: str, model: Any, task: str | None) -> Outputs:
+    """Output columns of snapshots that share kind and layout, one below the other."""
+    if parts[0].kind == snap.SEVERAL:
+        return _several(parts, model)
+    values = _values(parts)
+    if values is None:
+        return {}
+    if operation != PREDICT:
+        return _scores(values, identity.classes(model))
+    if _is_number(values, task):
+        return _by_output(values, names.VALUE, names.VALUE_PREFIX, _number)
+    return _by_output(values, names.LABEL, names.LABEL_PREFIX, columns.labels)
+
+
+def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
+    kind = parts[0].kind
+    if kind == snap.ARRAY:
+        dtype, row_shape = parts[0].layout  # type: ignore[misc]  # layout of ARRAY, see snapshot
+        flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=dtype)
+        return flat.reshape(-1, *row_shape) if row_shape else flat
+    if kind == snap.OBJECTS:
+        return np.concatenate([part.payload for part in parts])
+    if kind == snap.FRAME_ARRAY:
+        flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)  # type: ignore[call-overload]
+        return flat.reshape(-1, len(parts[0].payload[1]))  # type: ignore[no-any-return]
+    if kind in (snap.PANDAS, snap.POLARS):
+        return _flat(np.concatenate([part.payload.to_numpy() for part in parts]))
+    if kind == snap.SPARSE:
+        return np.concatenate([part.payload.toarray() for part in parts])
+    if kind == snap.SEQUENCE:
+        return np.array([row for part in parts for row in part.payload])
+    return None
+
+
+def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _is_number(values: npt.NDArray[Any], task: str | None) -> bool:
+    if task is None:
+        return values.dtype.kind == "f"
+    return task == identity.REGRESSION
+
+
+def _by_output(values: npt.NDArray[Any], whole: str, prefix: str, convert: Any) -> Outputs:
+    if values.ndim == 1:
+        return {whole: convert(values)}
+    values = values.reshape(len(values), -1)
+    if values.shape[1] == 1:
+        return {whole: convert(values[:, 0])}
+    return {f"{prefix}{i}": convert(values[:, i]) for i in range(min(values.shape[1], identity.MAX_CLASSES))}
+
+
+def _number(values: npt.NDArray[Any]) -> Column:
+    return columns.from_array(_doubles(values))
+
+
+def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _scores(values: npt.NDArray[Any], classes: list[Any] | None) -> Outputs:
+    """`score` of the positive class of two, else the highest; and the score of each class."""
+    if values.dtype.kind not in "fiub":
+        return {}
+    if values.ndim == 1:
+        return {names.SCORE: _number(values)}
+    table = values.reshape(len(values), -1)
+    if table.shape[1] == 0:
+        return {}
+    chosen = table[:, 1] if table.shape[1] == 2 else table.max(axis=1)
+    by_class = {
+        names.SCORE_PREFIX + name: _number(table[:, i]) for i, name in enumerate(_class_names(classes, table.shape[1]))
+    }
+    return {names.SCORE: _number(chosen), **by_class}
+
+
+def _several(parts: Sequence[Snapshot], model: Any) -> Outputs:
+    """Scores of a model with several outputs: one array of class scores for each output."""
+    classes = identity.classes(model) or []
+    result: Outputs = {}
+    for output in range(len(parts[0].payload)):
+        values = _values([part.payload[output] for part in parts])
+        if values is None or values.ndim != 2 or values.dtype.kind not in "fiub":
+            continue
+        own = classes[output] if output < len(classes) and isinstance(classes[output], list) else None
+        for i, name in enumerate(_class_names(own, values.shape[1])):
+            result[f"{names.SCORE_PREFIX}{output}.{name}"] = _number(values[:, i])
+    return result
+
+
+def _class_names(classes: list[Any] | None, width: int) -> list[str]:
+    if classes is None or len(classes) != width:
+        return [str(i) for i in range(min(width, identity.MAX_CLASSES))]
+    return [columns.label_text(name) or "" for name in classes[: identity.MAX_CLASSES]]

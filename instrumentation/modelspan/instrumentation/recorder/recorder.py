@@ -1,0 +1,285 @@
+"""The recorder: what the caller of a model does, and the thread that does the rest."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import secrets
+import threading
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from opentelemetry import context as otel_context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from modelspan.instrumentation.config import Config
+from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.calls import Call, CallQueue, Task
+from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes
+from modelspan.instrumentation.recorder.features import FeaturePolicy
+from modelspan.instrumentation.recorder.group import Group, build, captured_rows, split
+from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.metrics import PredictionMetrics
+from modelspan.instrumentation.recorder.scope import PredictionScope, scope
+from modelspan.instrumentation.recorder.signals import Providers, Signals
+from modelspan.instrumentation.recorder.snapshot import Kept, Snapshot
+from modelspan.instrumentation.recorder.spans import spans_of
+from modelspan.semconv import columns as names
+from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues
+
+Opening = tuple[Snapshot, Kept | None, otel_context.Context]
+"""What is taken before a call: its input, the rows kept of it, and the context that surrounds it."""
+
+_PREDICT_PROBA = MlOperationNameValues.PREDICT_PROBA.value
+_new = tuple.__new__
+
+
+class Recorder:
+    """Records calls of models and hands them to OpenTelemetry, from one daemon thread, until it is closed."""
+
+    def __init__(self, config: Config, providers: Providers) -> None:
+        self.config = config
+        self._providers = providers
+        self._policy = FeaturePolicy(config.capture, config.max_features)
+        self._captures = config.capture is None or bool(config.capture)
+        self._closed = False
+        self._start_over()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_over)
+
+    def _start_over(self) -> None:
+        """State of a new process: nothing waits, no thread runs, nothing was sent."""
+        self.active = False
+        self.recorder_id = secrets.token_hex(8)
+        self._wake = threading.Event()
+        self._queue = CallQueue(self.config.queue_calls, self.config.queue_bytes, self._wake.set)
+        self._work = threading.RLock()
+        self._starting = threading.Lock()
+        self._signals = Signals(self._providers, _own_version())
+        self._emitter = BatchEmitter(self._signals, self.recorder_id, self.config.batch_rows)
+        self._metrics: PredictionMetrics | None = None
+        self._row_number = 0
+        self._scoped_calls = itertools.count()
+
+    # What the caller does.
+
+    def activate(self) -> bool:
+        """Start if there is an SDK to record for. Cheap while there is none."""
+        try:
+            if self._closed or not self._providers.any_live():
+                return False
+            with self._starting:
+                if not self.active:
+                    self._start()
+        except Exception as error:
+            failed("start", error)
+        return self.active
+
+    def open(self, value: Any) -> Opening | None:
+        """Before a call: copy its input. None if the call is not to be recorded."""
+        context = otel_context.get_current()
+        if context and not is_instrumentation_enabled():
+            return None
+        try:
+            if self._captures:
+                x, keep = snap.take(value, self.config.call_bytes)
+            else:
+                x, keep = snap.count(value), None
+        except Exception as error:
+            failed("copy the input of a model", error)
+            x, keep = snap.UNKNOWN, None
+        return x, keep, context
+
+    def close_call(
+        self, opening: Opening, model: Any, operation: str, started: int, duration: int, result: Any, error: str | None
+    ) -> None:
+        """After a call: copy its output and leave both to the background thread."""
+        x, keep, context = opening
+        try:
+            y = snap.UNKNOWN if error is not None else self._output(result, keep)
+            rows = keep.total if keep is not None else y.rows if y.rows >= 0 else max(x.rows, 1)
+            said = scope.get()
+            ids = None if said is None else self._scoped_ids(said, rows, keep)
+            identity = identities.get(model)
+            self._queue.put(
+                _new(
+                    Call,
+                    (identity, model, operation, x, y, rows, keep, started, duration, context, said, ids, error),
+                ),
+                x.size + y.size + 500,
+            )
+        except Exception as problem:
+            failed("record a prediction", problem)
+
+    def _output(self, result: Any, keep: Kept | None) -> Snapshot:
+        if type(result) is tuple and result:  # predict(return_std=True) and the like
+            result = result[0]
+        if keep is None:
+            return snap.copy(result)
+        return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
+
+    def _scoped_ids(self, said: PredictionScope, rows: int, keep: Kept | None) -> list[str]:
+        """Identifiers of the rows of a call within `prediction_context`, which the program can read at once."""
+        if said.ids is not None and len(said.ids) == rows:
+            ids = list(said.ids)
+        else:
+            if said.ids is not None:
+                warn_once("ids", f"prediction_context got {len(said.ids)} ids for {rows} rows; they are ignored.")
+            prefix = f"{self.recorder_id}-s{next(self._scoped_calls):x}-"
+            ids = [f"{prefix}{row:x}" for row in range(rows)]
+        said.prediction_ids = ids
+        return ids if keep is None else [ids[i] for i in keep.rows.tolist()]
+
+    def submit(self, task: Task, size: int = 1000) -> bool:
+        """Have the background thread do `task`, after what was recorded before. False if there is no SDK or no room."""
+        if not self.active and not self.activate():
+            return False
+        return self._queue.put_task(task, size)
+
+    # What the background thread does.
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self._queue,)).start()
+        except RuntimeError as error:  # the interpreter is shutting down
+            failed("start its thread", error)
+            return
+        # Registered after the SDK's own handler, hence run before it: exit handlers run last in, first out.
+        atexit.unregister(self._exit)
+        atexit.register(self._exit)
+        self.active = True
+
+    def _run(self, queue: CallQueue) -> None:
+        while not self._closed and queue is self._queue:
+            self._wake.wait(self.config.flush_interval)
+            self._wake.clear()
+            self.drain()
+
+    def drain(self, timeout: float = -1) -> bool:
+        """Hand everything that waits to the SDK. False if another thread was at it for longer than `timeout` seconds."""
+        if not self._work.acquire(timeout=timeout):
+            return False
+        token = otel_context.attach(otel_context.Context())
+        try:
+            self._signals.find()
+            if self._metrics is None and self._signals.meter is not None:
+                self._metrics = PredictionMetrics(self._signals.meter)
+            while items := self._queue.take():
+                self._process(items)
+                self._count_dropped()
+                if timeout < 0:
+                    self._emitter.relieve()
+            self._count_dropped()
+        except Exception as error:
+            failed("process what was recorded", error)
+        finally:
+            otel_context.detach(token)
+            self._work.release()
+        return True
+
+    def flush(self, timeout: float) -> bool:
+        """Hand everything to the SDK and have it exported."""
+        done = self.drain(timeout)
+        if done:
+            self._signals.flush()
+        return done
+
+    def close(self) -> None:
+        """Hand over what waits and record no more."""
+        self._closed = True
+        self.active = False
+        atexit.unregister(self._exit)
+        self._exit()
+        self._wake.set()
+
+    def _exit(self) -> None:
+        if not self.drain(self.config.exit_timeout):
+            warn_once("exit", f"{len(self._queue)} predictions could not be handed over before the exit.")
+
+    def _process(self, items: list[Call | Task]) -> None:
+        calls: list[Call] = []
+        for item in items:
+            if isinstance(item, Call):
+                calls.append(item)
+            else:
+                self._process_calls(calls)
+                calls = []
+                self._do(item)
+        self._process_calls(calls)
+
+    def _do(self, task: Task) -> None:
+        try:
+            task()
+        except Exception as error:
+            failed("emit an event", error)
+
+    def _process_calls(self, calls: list[Call]) -> None:
+        for alike in split(calls):
+            try:
+                self._record(alike)
+            except Exception as error:
+                failed("turn predictions into telemetry", error)
+                rows = sum(call.rows for call in alike)
+                self._queue.drop(alike[0].identity, CAPTURE_FAILED, rows)
+
+    def _record(self, calls: list[Call]) -> None:
+        first = calls[0]
+        first.identity.resolve(first.model, self.config)
+        group = build(calls, self._policy, self._ids(calls))
+        ids = spans_of(group, self._signals.tracer, self.config)
+        self._measure(group)
+        logger = self._signals.logger
+        if logger is None:
+            return
+        announce(logger, first.identity, first.model)
+        table = group.table([one[0] for one in ids], [one[1] for one in ids])
+        attributes = batch_attributes(first.identity, first.model, first.operation)
+        self._emitter.emit(logger, table, group.size(), attributes)
+
+    def _ids(self, calls: list[Call]) -> list[str]:
+        """Identifiers of all rows: this recorder's own, and the row's number in it."""
+        ids: list[str] = []
+        prefix = self.recorder_id + "-"
+        number = self._row_number
+        for call in calls:
+            if call.ids is not None:
+                ids.extend(call.ids)
+                continue
+            rows = captured_rows(call)
+            ids.extend([f"{prefix}{n:x}" for n in range(number, number + rows)])
+            number += rows
+        self._row_number = number
+        return ids
+
+    def _measure(self, group: Group) -> None:
+        if self._metrics is None:
+            return
+        first = group.first
+        framework = first.identity.facts(first.model)[ML_FRAMEWORK_NAME]
+        durations = np.array([call.duration for call in group.calls], dtype=np.int64)
+        rows = sum(call.rows for call in group.calls)
+        self._metrics.calls(first.identity, framework, first.operation, first.error, rows, durations)
+        if first.operation == _PREDICT_PROBA and names.SCORE in group.outputs:
+            scores = group.outputs[names.SCORE]
+            present = scores.values if scores.valid is None else scores.values[scores.valid]
+            self._metrics.scores(first.identity, present)
+
+    def _count_dropped(self) -> None:
+        for (identity, reason), rows in self._queue.take_dropped().items():
+            self._emitter.dropped += rows
+            warn_once(f"dropped:{reason}", f"Rows of predictions were dropped ({reason}); they are counted as dropped.")
+            if self._metrics is not None:
+                self._metrics.dropped(identity, reason, rows)
+
+
+CAPTURE_FAILED = "capture_failed"
+
+
+def _own_version() -> str:
+    try:
+        return version("modelspan")
+    except PackageNotFoundError:
+        return "0"

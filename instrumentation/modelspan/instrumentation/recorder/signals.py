@@ -1,0 +1,81 @@
+"""Where telemetry goes: tracer, logger and instruments of the SDK, whichever of them the program has set up."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
+from opentelemetry.metrics import Meter, MeterProvider
+from opentelemetry.trace import Tracer, TracerProvider
+
+from modelspan.semconv.schema import SCHEMA_URL
+
+SCOPE = "modelspan.instrumentation.sklearn"
+
+_API_MODULES = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
+
+
+@dataclass(frozen=True)
+class Providers:
+    """Providers given to the instrumentor; None stands for the global one, whenever it is set."""
+
+    tracer: TracerProvider | None = None
+    logger: LoggerProvider | None = None
+    meter: MeterProvider | None = None
+
+    def any_live(self) -> bool:
+        """Whether there is an SDK behind any signal."""
+        return not _sdk_disabled() and (
+            _is_live(self.tracer or trace.get_tracer_provider())
+            or _is_live(self.logger or get_logger_provider())
+            or _is_live(self.meter or metrics.get_meter_provider())
+        )
+
+
+class Signals:
+    """The live parts of the SDK; None for a signal that nobody set up."""
+
+    def __init__(self, providers: Providers, version: str) -> None:
+        self._providers = providers
+        self._version = version
+        self.tracer: Tracer | None = None
+        self.logger: Logger | None = None
+        self.logger_provider: Any = None
+        self.meter: Meter | None = None
+
+    def find(self) -> None:
+        """Look for what was not there the last time."""
+        if self.tracer is None:
+            tracer_provider = self._providers.tracer or trace.get_tracer_provider()
+            if _is_live(tracer_provider):
+                self.tracer = _live(tracer_provider.get_tracer(SCOPE, self._version, schema_url=SCHEMA_URL))
+        if self.logger is None:
+            self.logger_provider = self._providers.logger or get_logger_provider()
+            if _is_live(self.logger_provider):
+                self.logger = _live(self.logger_provider.get_logger(SCOPE, self._version, schema_url=SCHEMA_URL))
+        if self.meter is None:
+            meter_provider = self._providers.meter or metrics.get_meter_provider()
+            if _is_live(meter_provider):
+                self.meter = _live(meter_provider.get_meter(SCOPE, self._version, schema_url=SCHEMA_URL))
+
+    def flush(self) -> None:
+        """Ask the SDK to export events. Blocks while the collector cannot be reached, as long as the exporter tries."""
+        force_flush = getattr(self.logger_provider, "force_flush", None)
+        if self.logger is not None and force_flush is not None:
+            force_flush()
+
+
+def _is_live(part: Any) -> bool:
+    """Whether a provider, tracer, logger or meter is more than the API's own stand-in."""
+    return not type(part).__module__.startswith(_API_MODULES)
+
+
+def _live(part: Any) -> Any:
+    return part if _is_live(part) else None
+
+
+def _sdk_disabled() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
