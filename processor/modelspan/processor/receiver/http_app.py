@@ -1,0 +1,154 @@
+"""OTLP/HTTP and the pages beside it, as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from modelspan.processor.journal import Signal
+from modelspan.processor.receiver.encoding import ENCODINGS, JSON, Encoding
+from modelspan.processor.receiver.inflate import Corrupt, TooLarge, gunzip
+from modelspan.processor.receiver.intake import Intake
+from modelspan.processor.receiver.pages import Page
+from modelspan.processor.receiver.refusal import (
+    Refusal,
+    malformed,
+    too_large,
+    unknown_path,
+    unsupported_coding,
+    unsupported_media_type,
+    wrong_method,
+)
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_Hold = Callable[[int], None]
+
+_SIGNALS = {"/v1/traces": Signal.TRACES, "/v1/metrics": Signal.METRICS, "/v1/logs": Signal.LOGS}
+
+_INLINE_BYTES = 8 << 10
+"""Bodies up to this size are decoded in the event loop; a thread would cost more."""
+
+
+class _ClientGone(Exception):
+    """The connection ended before the body did."""
+
+
+class HttpApp:
+    """`pages` are what a GET of a path answers; they are called in a thread."""
+
+    def __init__(self, intake: Intake, pages: Mapping[str, Callable[[], Page]]) -> None:
+        self._intake = intake
+        self._pages = dict(pages)
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        headers = dict(scope["headers"])
+        encoding = ENCODINGS.get(_media_type(headers))
+        try:
+            if signal := _SIGNALS.get(scope["path"]):
+                answer = await self._export(signal, scope["method"], headers, encoding, receive)
+            else:
+                answer = await self._page(scope["path"], scope["method"])
+        except _ClientGone:
+            return
+        except Refusal as refusal:
+            answer = _refused(refusal, encoding or JSON)
+        await answer(send)
+
+    async def _export(
+        self,
+        signal: Signal,
+        method: str,
+        headers: Mapping[bytes, bytes],
+        encoding: Encoding | None,
+        receive: _Receive,
+    ) -> _Answer:
+        with self._intake.counting(signal) as accepted, self._intake.holding() as hold:
+            if method != "POST":
+                raise wrong_method(method, "POST")
+            if encoding is None:
+                raise unsupported_media_type(_media_type(headers))
+            inflate = self._inflater(headers)
+            body = await self._body(headers, receive, hold)
+
+            def decode() -> bytes:
+                return encoding.to_protobuf(signal, inflate(body))
+
+            payload = decode() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(decode)
+            await self._intake.take(signal, payload)
+            accepted(len(payload))
+        return _Answer(200, encoding.media_type, encoding.success)
+
+    def _inflater(self, headers: Mapping[bytes, bytes]) -> Callable[[bytes], bytes]:
+        coding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+        if coding in ("", "identity"):
+            return lambda body: body
+        if coding in ("gzip", "x-gzip"):
+            return self._gunzip
+        raise unsupported_coding(coding)
+
+    def _gunzip(self, body: bytes) -> bytes:
+        try:
+            return gunzip(body, self._intake.max_request_bytes)
+        except TooLarge as error:
+            raise too_large(self._intake.max_request_bytes) from error
+        except Corrupt as error:
+            raise malformed(f"the body cannot be decompressed: {error}") from error
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: _Receive, hold: _Hold) -> bytes:
+        limit = self._intake.max_request_bytes
+        if int(headers.get(b"content-length", b"0")) > limit:
+            raise too_large(limit)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientGone
+            chunk = message["body"]
+            hold(len(chunk))
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            chunks.append(chunk)
+            if not message["more_body"]:
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _page(self, path: str, method: str) -> _Answer:
+        page = self._pages.get(path)
+        if page is None:
+            raise unknown_path(path)
+        if method != "GET":
+            raise wrong_method(method, "GET")
+        answer = await asyncio.to_thread(page)
+        return _Answer(answer.status, answer.media_type, answer.body)
+
+
+class _Answer:
+    def __init__(self, status: int, media_type: str, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self._body = body
+        self._start = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", media_type.encode("latin-1")),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+        }
+
+    async def __call__(self, send: _Send) -> None:
+        await send(self._start)
+        await send({"type": "http.response.body", "body": self._body})
+
+
+def _refused(refusal: Refusal, encoding: Encoding) -> _Answer:
+    return _Answer(
+        refusal.http_status, encoding.media_type, encoding.failure(refusal.status()), headers=refusal.headers
+    )
+
+
+def _media_type(headers: Mapping[bytes, bytes]) -> str:
+    return headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
