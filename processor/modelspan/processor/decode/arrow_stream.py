@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -22,7 +22,6 @@ _HEADER_TYPE, _HEADER, _BODY_LENGTH = 1, 2, 3
 _DICTIONARY_DATA = 1
 _LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
 
-_u16, _i32, _u32, _i64 = (struct.Struct(f).unpack_from for f in ("<H", "<i", "<I", "<q"))
 _frame = struct.Struct("<Ii").unpack_from
 _buffer = struct.Struct("<qq").unpack_from
 
@@ -81,7 +80,7 @@ def _check_messages(data: bytes) -> bytes:
             if decompressed > MAX_DECOMPRESSED:
                 raise Rejected(rejection.TOO_LARGE, f"{decompressed} bytes decompressed")
         at = _field(data, message, _BODY_LENGTH)
-        length = _i64(data, at)[0] if at else 0
+        length = _i64(data, at) if at else 0
         if length < 0 or body + length > len(data):
             raise Rejected(rejection.CORRUPT_PAYLOAD, "truncated")
         position = body + length
@@ -95,17 +94,17 @@ def _batch_of(data: bytes, message: int) -> int | None:
     at_type, at_header = _field(data, message, _HEADER_TYPE), _field(data, message, _HEADER)
     if not at_type or not at_header or data[at_type] not in (_DICTIONARY_BATCH, _RECORD_BATCH):
         return None
-    header = at_header + _u32(data, at_header)[0]
+    header = at_header + _u32(data, at_header)
     if data[at_type] == _RECORD_BATCH:
         return header
     at_data = _field(data, header, _DICTIONARY_DATA)
-    return at_data + _u32(data, at_data)[0] if at_data else None
+    return at_data + _u32(data, at_data) if at_data else None
 
 
 def _claimed_by(data: bytes, batch: int, body: int) -> int:
     """Bytes that the batch's compressed buffers say they hold. Raises `Rejected` for a row count that cannot be."""
     at_length = _field(data, batch, _LENGTH)
-    rows = _i64(data, at_length)[0] if at_length else 0
+    rows = _i64(data, at_length) if at_length else 0
     if not 0 <= rows <= MAX_CELLS:
         raise Rejected(rejection.TOO_LARGE, f"{rows} rows")
     if not _field(data, batch, _COMPRESSION):
@@ -116,7 +115,7 @@ def _claimed_by(data: bytes, batch: int, body: int) -> int:
 def _claim(data: bytes, start: int, length: int) -> int:
     if length < 8:
         return max(length, 0)
-    claimed: int = _i64(data, start)[0]
+    claimed = _i64(data, start)
     if claimed < -1:
         raise Rejected(rejection.CORRUPT_PAYLOAD, "negative length of a buffer")
     return length if claimed == -1 else claimed
@@ -126,21 +125,28 @@ def _buffers(data: bytes, batch: int) -> Iterator[tuple[int, int]]:
     at = _field(data, batch, _BUFFERS)
     if not at:
         return
-    vector = at + _u32(data, at)[0]
-    for i in range(min(_u32(data, vector)[0], len(data) // 16)):
+    vector = at + _u32(data, at)
+    for i in range(min(_u32(data, vector), len(data) // 16)):
         yield _buffer(data, vector + 4 + 16 * i)
 
 
 def _root(data: bytes, start: int) -> int:
-    root: int = _u32(data, start)[0]
-    return start + root
+    return start + _u32(data, start)
 
 
 def _field(data: bytes, table: int, index: int) -> int:
     """Position of a field of a flatbuffers table; 0 where it is absent."""
-    vtable = table - _i32(data, table)[0]
+    vtable = table - _i32(data, table)
     entry = 4 + 2 * index
-    if vtable < 0 or entry >= _u16(data, vtable)[0]:
+    if vtable < 0 or entry >= _u16(data, vtable):
         return 0
-    offset = _u16(data, vtable + entry)[0]
+    offset = _u16(data, vtable + entry)
     return table + offset if offset else 0
+
+
+def _reader(code: str) -> Callable[[bytes, int], int]:
+    unpack = struct.Struct("<" + code).unpack_from
+    return lambda data, at: int(unpack(data, at)[0])
+
+
+_u16, _i32, _u32, _i64 = (_reader(code) for code in "HiIq")

@@ -215,7 +215,9 @@ class Rows:
 
 def arrow_table(table: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     """Rows of one table as columns. Maps are given as dicts with sorted keys."""
-    columns = [_column(values, field.type) for values, field in zip(zip(*rows), SCHEMAS[table])]
+    columns = [
+        _column(values, field.type) for values, field in zip(zip(*rows, strict=True), SCHEMAS[table], strict=True)
+    ]
     return pa.table(columns, names=SCHEMAS[table].names)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-Raw: TypeAlias = "None | str | bool | int | float | bytes | list[Raw] | dict[str, Raw]"
+Raw: TypeAlias = "str | bool | int | float | bytes | list[Raw] | dict[str, Raw] | None"
 
 
 def raw(value: AnyValue) -> Raw:

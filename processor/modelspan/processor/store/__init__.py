@@ -68,7 +68,7 @@ class Store:
         return self._embedded is not None
 
     def client(self) -> Any:
-        """This thread's `clickhouse_connect` client, on the store's database. Raises `StoreUnavailable`."""
+        """The `clickhouse_connect` client of this thread, on the store's database. Raises `StoreUnavailable`."""
         client = getattr(self._of_thread, "client", None)
         if client is None:
             client = self._of_thread.client = self._connect(self.database)
@@ -103,6 +103,16 @@ class Store:
         except Exception as error:
             self._forget_client()
             raise classed(error, f"insert into {table}") from error
+
+    def query(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT. Raises `StoreUnavailable`."""
+        try:
+            return list(self.client().query(query, parameters=parameters).result_rows)
+        except StoreError:
+            raise
+        except Exception as error:
+            self._forget_client()
+            raise StoreUnavailable(str(classed(error, "query of the store"))) from error
 
     def close(self) -> None:
         """Close the clients of all threads. An embedded engine shuts down with the last of them."""

@@ -64,7 +64,9 @@ class EmbeddedEngine:
         try:
             with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
-            client.command(f"INSERT INTO {table} ({columns}) FROM INFILE '{_quoted(file)}' SETTINGS {clause} FORMAT Arrow")
+            client.command(
+                f"INSERT INTO {table} ({columns}) FROM INFILE '{_quoted(file)}' SETTINGS {clause} FORMAT Arrow"
+            )
         finally:
             file.unlink(missing_ok=True)
 

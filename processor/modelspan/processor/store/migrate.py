@@ -52,7 +52,9 @@ def apply(client: Any) -> list[str]:
         if migration.version not in done:
             for statement in migration.statements:
                 client.command(statement)
-            client.insert("modelspan_migrations", [[migration.version, migration.name]], column_names=["version", "name"])
+            client.insert(
+                "modelspan_migrations", [[migration.version, migration.name]], column_names=["version", "name"]
+            )
             applied.append(migration.name)
     return applied
 

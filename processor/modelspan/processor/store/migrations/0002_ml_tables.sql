@@ -92,16 +92,16 @@ SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS ml_ingested
 (
-    key UInt128 COMMENT 'hash of a batch payload, or of model and prediction id for the row form',
+    key UInt128 COMMENT 'batch: hash of a payload. row: hash of a model that has predictions in row form',
     kind LowCardinality(String) COMMENT 'batch or row',
     token String COMMENT 'deduplication token of the block that stored it',
     inserted_at DateTime64(3, 'UTC')
 )
 ENGINE = MergeTree
 PARTITION BY toDate(inserted_at)
-ORDER BY (key)
+ORDER BY key
 TTL toDateTime(inserted_at) + INTERVAL 2 DAY
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS ml_recorders
 (

@@ -1,0 +1,115 @@
+"""Events about models, other than predictions: what was loaded, what came true, what to compare with."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+from modelspan.processor.decode import rejection
+from modelspan.processor.decode.rejection import Rejected
+from modelspan.processor.decode.row_form import label_text, number
+from modelspan.processor.decode.source import Source, model_of
+from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
+from modelspan.processor.decode.values import Raw, text
+from modelspan.profile import CategoricalProfile, InvalidProfile, NumericProfile
+from modelspan.profile.wire import from_json
+from modelspan.semconv import attributes as names
+
+_IDENTITY: Final = frozenset(
+    {
+        names.ML_MODEL_NAME,
+        names.ML_MODEL_VERSION,
+        names.ML_MODEL_TYPE,
+        names.ML_FRAMEWORK_NAME,
+        names.ML_FRAMEWORK_VERSION,
+        names.ML_TASK_TYPE,
+    }
+)
+_MILLISECOND: Final = 1_000_000
+_UNNAMED_SERVICE: Final = "unknown_service"
+"""What an SDK calls a process that nobody named; it may have the executable behind it."""
+
+
+def loaded(origin: Source, values: dict[str, Raw], time: int, rows: Rows) -> None:
+    """To `ml_models`. What does not identify the model is its lineage."""
+    lineage = {key: text(value) for key, value in sorted(values.items()) if key not in _IDENTITY}
+    kind = [
+        text(values.get(name))
+        for name in (names.ML_MODEL_TYPE, names.ML_FRAMEWORK_NAME, names.ML_FRAMEWORK_VERSION, names.ML_TASK_TYPE)
+    ]
+    seen = time // _MILLISECOND
+    rows["ml_models"].append((*model_of(origin, values), *kind, lineage, seen, seen))
+
+
+def actual(origin: Source, values: dict[str, Raw], time: int, rows: Rows, now: int) -> None:
+    """To `ml_actuals`. Raises `Rejected` without a prediction id, or with neither label nor value."""
+    label = label_text(values.get(names.ML_ACTUAL_LABEL))
+    value = number(values.get(names.ML_ACTUAL_VALUE), names.ML_ACTUAL_VALUE)
+    if label is None and value is None:
+        raise Rejected(rejection.MISSING_ATTRIBUTE, f"{names.ML_ACTUAL_LABEL} or {names.ML_ACTUAL_VALUE}")
+    model, prediction = model_of(origin, values), _required(values, names.ML_PREDICTION_ID)
+    when = _time_of_prediction(values.get(names.ML_PREDICTION_TIME))
+    rows["ml_actuals"].append(
+        (time, *model, prediction, when, label, value, text(values.get(names.ML_ACTUAL_SOURCE)), now)
+    )
+
+
+def outcome(origin: Source, values: dict[str, Raw], time: int, rows: Rows, now: int) -> None:
+    """To `ml_outcomes`. Raises `Rejected` without a prediction id or a name."""
+    value = number(values.get(names.ML_OUTCOME_VALUE), names.ML_OUTCOME_VALUE)
+    prediction, name = _required(values, names.ML_PREDICTION_ID), _required(values, names.ML_OUTCOME_NAME)
+    unit = text(values.get(names.ML_OUTCOME_UNIT))
+    rows["ml_outcomes"].append((time, *model_of(origin, values), prediction, name, value, unit, now))
+
+
+def reference(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> Model:
+    """To `ml_references`, one row for each series; the model that it is for. Raises `Rejected`."""
+    data = values.get(names.ML_REFERENCE_PROFILE_DATA)
+    if not isinstance(data, (bytes, str)):
+        raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_REFERENCE_PROFILE_DATA)
+    try:
+        profile = from_json(data if isinstance(data, bytes) else data.encode())
+    except InvalidProfile as error:
+        raise Rejected(rejection.INVALID_PROFILE, str(error)) from error
+    model = _holder(model_of(origin, values))
+    identity = (_required(values, names.ML_REFERENCE_ID), text(values.get(names.ML_REFERENCE_SOURCE)), *model)
+    rows["ml_references"].extend((*identity, *_series(series), 0, now) for series in profile.series)
+    return model
+
+
+def _holder(model: Model) -> Model:
+    """A reference of a process that nobody named, such as a training script, holds for every service."""
+    return model._replace(service_name="") if model.service_name.startswith(_UNNAMED_SERVICE) else model
+
+
+def _series(series: NumericProfile | CategoricalProfile) -> tuple[Any, ...]:
+    if isinstance(series, NumericProfile):
+        shape: tuple[Any, ...] = ("numeric", series.rows, series.missing, series.cuts.tolist(), [])
+        moments = (series.mean, series.stddev, series.min, series.max)
+    else:
+        shape = ("categorical", series.rows, series.missing, [], list(series.categories))
+        moments = (None, None, None, None)
+    return (series.kind, series.name, *shape, series.counts.tolist(), *moments)
+
+
+def _required(values: dict[str, Raw], name: str) -> str:
+    value = text(values.get(name))
+    if not value:
+        raise Rejected(rejection.MISSING_ATTRIBUTE, name)
+    return value
+
+
+def _time_of_prediction(value: Raw) -> int | None:
+    """ISO 8601 to nanoseconds; without an offset it is UTC."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(text(value).replace("Z", "+00:00"))
+    except ValueError as error:
+        raise Rejected(rejection.ATTRIBUTE_TYPE, names.ML_PREDICTION_TIME) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    nanoseconds = (moment - epoch) // datetime.timedelta(microseconds=1) * 1000
+    if not 0 <= nanoseconds <= MAX_TIME:
+        raise Rejected(rejection.TIME_RANGE, text(value))
+    return nanoseconds

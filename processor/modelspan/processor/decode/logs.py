@@ -1,0 +1,166 @@
+"""Log records to `otel_logs`, and the events of models among them to the tables made for them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import xxhash
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from modelspan.processor.decode import events as models
+from modelspan.processor.decode import rejection
+from modelspan.processor.decode.batches import Batches
+from modelspan.processor.decode.rejection import Rejected
+from modelspan.processor.decode.row_form import Occasion, RowForm
+from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
+from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
+from modelspan.processor.decode.values import Raw, raw, raws, text, texts
+from modelspan.semconv import attributes as names
+from modelspan.semconv import events
+
+_log = logging.getLogger(__name__)
+
+_ARROW_STREAM: Final = names.MlPredictionBatchFormatValues.ARROW_STREAM.value
+
+
+class Logs:
+    """Takes the log requests of a block."""
+
+    def __init__(self, rows: Rows, batches: Batches, row_form: RowForm, rejected: Counter[str], now: int) -> None:
+        """`now`: milliseconds since 1970."""
+        self.references: set[Model] = set()
+        self.batch_keys: dict[int, None] = {}
+        self._rows = rows
+        self._batches = batches
+        self._row_form = row_form
+        self._rejected = rejected
+        self._now = now
+        self._handlers: dict[str, Callable[[Source, dict[str, Raw], tuple[Any, ...], str], None]] = {
+            events.ML_PREDICTION_BATCH: self._batch,
+            events.ML_PREDICTION_DETAILS: self._details,
+            events.ML_MODEL_LOADED: lambda o, v, row, _: models.loaded(o, v, row[0], rows),
+            events.ML_PREDICTION_ACTUAL: lambda o, v, row, _: models.actual(o, v, row[0], rows, now),
+            events.ML_PREDICTION_OUTCOME: lambda o, v, row, _: models.outcome(o, v, row[0], rows, now),
+            events.ML_REFERENCE_PROFILE: self._reference,
+        }
+
+    def decode(self, request: ExportLogsServiceRequest, place: str, repeated: set[int]) -> None:
+        """Append the records of one request. `place`: where the request lies in the journal; `repeated`: keys of batches
+        that are stored already.
+        """
+        append = self._rows["otel_logs"].append
+        index = 0
+        for resource_logs in request.resource_logs:
+            resource = resource_texts(resource_logs)
+            for scope_logs in resource_logs.scope_logs:
+                origin = source(resource_logs, scope_logs, resource)
+                for record in scope_logs.log_records:
+                    index += 1
+                    values = raws(record.attributes)
+                    if self._is_repeated(record, values, repeated):
+                        continue
+                    row = _row(record, origin)
+                    self._event(record.event_name, origin, values, row, f"{place}/{index}")
+                    append((*row[:-2], texts(values), record.event_name))
+
+    def _event(self, name: str, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        handler = self._handlers.get(name)
+        if handler is None:
+            return
+        try:
+            handler(origin, values, row, place)
+        except Rejected as error:
+            self._rejected[error.reason] += 1
+            _log.warning("%s of %r stored as an ordinary log record: %s", name, origin.service_name, error)
+
+    def _is_repeated(self, record: LogRecord, values: dict[str, Raw], repeated: set[int]) -> bool:
+        if record.event_name != events.ML_PREDICTION_BATCH:
+            return False
+        payload = values.get(names.ML_PREDICTION_BATCH_DATA)
+        if not isinstance(payload, bytes):
+            return False
+        key = batch_key(payload)
+        if key in repeated or key in self.batch_keys:
+            self._rejected[rejection.REPEATED] += 1
+            return True
+        return False
+
+    def _batch(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        model = model_of(origin, values)
+        payload = values.get(names.ML_PREDICTION_BATCH_DATA)
+        if not isinstance(payload, bytes):
+            raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_PREDICTION_BATCH_DATA)
+        if values.get(names.ML_PREDICTION_BATCH_FORMAT, _ARROW_STREAM) != _ARROW_STREAM:
+            raise Rejected(rejection.UNKNOWN_FORMAT, text(values[names.ML_PREDICTION_BATCH_FORMAT]))
+        expected = _count(values, names.ML_PREDICTION_BATCH_ROW_COUNT)
+        rows = self._batches.add(model, text(values.get(names.ML_OPERATION_NAME)), expected, payload)
+        self.batch_keys[batch_key(payload)] = None
+        del values[names.ML_PREDICTION_BATCH_DATA]
+        self._recorder(model, values, rows)
+
+    def _recorder(self, model: Model, values: dict[str, Raw], rows: int) -> None:
+        recorder = text(values.get(names.MODELSPAN_RECORDER_ID))
+        if recorder:
+            counters = (
+                _count(values, names.MODELSPAN_RECORDER_SEQUENCE) or 0,
+                rows,
+                _count(values, names.MODELSPAN_RECORDER_ROWS_RECORDED) or 0,
+                _count(values, names.MODELSPAN_RECORDER_ROWS_DROPPED) or 0,
+            )
+            self._rows["ml_recorders"].append((recorder, model.service_name, model.model_name, *counters, self._now))
+
+    def _details(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        if not text(values.get(names.ML_OPERATION_NAME)):
+            raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_OPERATION_NAME)
+        time, trace_id, span_id = row[:3]
+        default_id = xxhash.xxh3_128_hexdigest(place.encode())
+        self._row_form.add(model_of(origin, values), values, Occasion(time, 0, trace_id, span_id, default_id))
+
+    def _reference(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        self.references.add(models.reference(origin, values, self._rows, self._now))
+        del values[names.ML_REFERENCE_PROFILE_DATA]
+
+
+def batch_payload(record: LogRecord) -> bytes | None:
+    """The payload of a batch event; None for any other record."""
+    payload = None
+    if record.event_name == events.ML_PREDICTION_BATCH:
+        for pair in record.attributes:
+            if pair.key == names.ML_PREDICTION_BATCH_DATA:
+                payload = pair.value.bytes_value
+    return payload
+
+
+def batch_key(payload: bytes) -> int:
+    """The 128 bits by which a repeated delivery is found."""
+    return xxhash.xxh3_128_intdigest(payload)
+
+
+def _count(values: dict[str, Raw], name: str) -> int | None:
+    value = values.get(name)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _row(record: LogRecord, origin: Source) -> tuple[Any, ...]:
+    return (
+        min(record.time_unix_nano or record.observed_time_unix_nano, MAX_TIME),
+        hex_id(record.trace_id),
+        hex_id(record.span_id),
+        record.flags & 0xFF,
+        record.severity_text,
+        record.severity_number & 0xFF,
+        origin.service_name,
+        text(raw(record.body)),
+        origin.schema_url,
+        origin.attributes,
+        origin.scope_schema_url,
+        origin.scope_name,
+        origin.scope_version,
+        origin.scope_attributes,
+        None,
+        None,
+    )
