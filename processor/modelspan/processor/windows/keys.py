@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+MILLISECOND = 1_000_000
 INT64_MAX = 2**63 - 1
 RUN_GAP = 64
 """Windows closer than this share one range of a query: reading their times is cheaper than one more range."""
@@ -65,3 +66,11 @@ def runs(starts: Iterable[int], length: int) -> list[tuple[int, int]]:
         else:
             found.append((start, start))
     return found
+
+
+def stored_windows_condition(starts: Sequence[int]) -> str:
+    """SQL condition on `window_start`, which is in milliseconds: it is one of the starts, which are in nanoseconds."""
+    given = sorted(start // MILLISECOND for start in starts)
+    first, last = (f"fromUnixTimestamp64Milli(toInt64({limit}), 'UTC')" for limit in (given[0], given[-1]))
+    exact = ", ".join(f"toInt64({start})" for start in given)
+    return f"window_start BETWEEN {first} AND {last} AND toUnixTimestamp64Milli(window_start) IN ({exact})"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from modelspan.processor.config import DriftConfig, WindowsConfig
+from modelspan.processor.stats.decide import TOLERANCE
 
 SECOND = 1_000_000_000
 
@@ -33,8 +35,8 @@ class Settings:
     """Bins of a numeric reference that is made from them."""
     alpha: float = 0.05
     """Bound of the share of windows with a false alarm, over all series of the model together."""
-    tolerance: float = 0.05
-    """Effects below this are never called drift, however sure."""
+    tolerance: Mapping[str, float] = field(default_factory=lambda: TOLERANCE)
+    """Effects below this, by method, are never called drift, however sure."""
     min_rows: float = 100
     """Effective rows below which a series is not tested."""
     recover_within: float = 7 * 86400.0
@@ -65,9 +67,14 @@ class Settings:
             first_predictions=drift.first_predictions,
             bins=drift.bins,
             alpha=drift.alpha,
-            tolerance=drift.tolerance,
+            tolerance=dict.fromkeys(TOLERANCE, drift.tolerance),
             min_rows=drift.min_rows,
         )
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Settings of every query."""
+        return {"max_threads": str(self.query_threads)}
 
     @property
     def length_ns(self) -> int:

@@ -1,0 +1,74 @@
+"""Windows whose stored verdict no longer says what the store holds: found by looking, at start and when a reference changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import references
+from .keys import KEY_COLUMNS, KEY_CONDITION, MILLISECOND, ModelKey, timestamp_sql, window_sql
+from .settings import Settings
+
+_MODELS = f"""
+SELECT {KEY_COLUMNS}, toUnixTimestamp64Nano(min(time)) AS first, toUnixTimestamp64Nano(max(time)) AS last
+FROM ml_predictions WHERE inserted_at >= {{since}} AND {{which}} GROUP BY {KEY_COLUMNS} ORDER BY {KEY_COLUMNS}
+"""
+
+_WINDOWS = f"""
+SELECT {{window}} AS window, count() AS rows FROM ml_predictions
+WHERE {KEY_CONDITION} AND time >= {{first}} AND time <= {{last}}
+GROUP BY window HAVING max(inserted_at) >= {{since}} ORDER BY window
+"""
+
+_VERDICTS = f"""
+SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id FROM ml_windows FINAL
+WHERE {KEY_CONDITION} AND segment = ''
+    AND toUnixTimestamp64Milli(window_start) BETWEEN {{first:Int64}} AND {{last:Int64}}
+"""
+
+
+def stale_windows(
+    client: Any, settings: Settings, now: float, model: tuple[str, str] | None = None
+) -> Iterator[tuple[ModelKey, list[int], int]]:
+    """Model, starts of its stale windows, and its newest event time (nanoseconds), model by model.
+
+    A window is stale when its verdict has seen another number of rows, or other references, than there are now. Only windows
+    that got rows within `recover_within` are looked at. `model` is a name and a version; an empty version is every version.
+    """
+    since = f"fromUnixTimestamp64Milli(toInt64({int((now - settings.recover_within) * 1000)}), 'UTC')"
+    which, parameters = _which(model)
+    sql = _MODELS.format(since=since, which=which)
+    for row in client.query_arrow(sql, parameters=parameters, settings=settings.query).to_pylist():
+        key = ModelKey(*(row[name] for name in ModelKey._fields))
+        starts = _of_model(client, key, row["first"], row["last"], since, settings)
+        if starts:
+            yield key, starts, row["last"]
+
+
+def _which(model: tuple[str, str] | None) -> tuple[str, dict[str, str]]:
+    if model is None:
+        return "1", {}
+    name, version = model
+    return (
+        "model_name = {name:String} AND (model_version = {version:String} OR {version:String} = '')",
+        {"name": name, "version": version},
+    )
+
+
+def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, settings: Settings) -> list[int]:
+    length = settings.length_ns
+    first -= first % length
+    whole = timestamp_sql(first), timestamp_sql(last - last % length + length - 1)
+    sql = _WINDOWS.format(window=window_sql(length), first=whole[0], last=whole[1], since=since)
+    held = client.query_arrow(sql, parameters=key._asdict(), settings=settings.query)
+    limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
+    judged = client.query_arrow(_VERDICTS, parameters={**key._asdict(), **limits}, settings=settings.query).to_pylist()
+    verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"]) for row in judged}
+    in_force = references.load(client, key, settings.query)
+    return [
+        start
+        for start, rows in zip(*(np.asarray(held[name]).tolist() for name in ("window", "rows")), strict=True)
+        if verdicts.get(start) != (rows, references.identity(in_force, start + length))
+    ]

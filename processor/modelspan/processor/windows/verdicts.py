@@ -1,0 +1,92 @@
+"""From what was observed in a window to its verdict. Pure: the same observations give the same verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import xxhash
+
+from modelspan.processor.stats import (
+    SeriesResult,
+    SeriesVerdict,
+    WindowVerdict,
+    compare_missing,
+    compare_series,
+    decide_window,
+    no_reference,
+)
+from modelspan.processor.stats.decide import NO_REFERENCE
+from modelspan.profile import NumericProfile
+
+from .keys import ModelKey
+from .kinds import FEATURE
+from .observe import Observation
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Verdict of a window; `observations[i]` is what `verdict.series[i]` was decided on."""
+
+    verdict: WindowVerdict
+    observations: tuple[Observation, ...]
+
+
+def judge(key: ModelKey, start: int, observations: Sequence[Observation], settings: Settings) -> Judged:
+    """Test every series that has a reference, and decide over all of them together."""
+    resolution = settings.alpha / max(1, sum(1 + _has_missing_test(one) for one in observations))
+    tests = [(one, result) for one in observations for result in _results(key, start, one, resolution)]
+    verdict = decide_window(
+        [result for _, result in tests],
+        alpha=settings.alpha,
+        tolerance=settings.tolerance,
+        min_rows=settings.min_rows,
+    )
+    series = tuple(_explained(of_series, one) for of_series, (one, _) in zip(verdict.series, tests, strict=True))
+    note = next((one.note for one in observations if one.note), "")
+    reason = note if verdict.status == NO_REFERENCE and note else verdict.reason
+    return Judged(replace(verdict, series=series, reason=reason), tuple(one for one, _ in tests))
+
+
+def seed_of(key: ModelKey, start: int, kind: str, name: str) -> int:
+    """A number that is always the same for a series of a window, so that its test draws the same numbers again."""
+    return xxhash.xxh3_64_intdigest(repr((*key, start, kind, name)).encode())
+
+
+def _has_missing_test(one: Observation) -> bool:
+    """Missing values of a categorical series are one of its categories; outputs have none worth a test."""
+    return isinstance(one.series, NumericProfile) and one.kind == FEATURE.name
+
+
+def _results(key: ModelKey, start: int, one: Observation, resolution: float) -> list[SeriesResult]:
+    rows, weight, weight_squared = one.counted.rows, one.counted.weight, one.counted.weight_squared
+    if one.series is None or one.counts is None:
+        return [no_reference(one.kind, one.name, rows=rows, weight=weight, weight_squared=weight_squared)]
+    compared = compare_series(
+        one.series,
+        one.counts,
+        one.missing,
+        rows=rows,
+        weight=weight,
+        weight_squared=weight_squared,
+        seed=seed_of(key, start, one.kind, one.name),
+        resolution=resolution,
+    )
+    if not (_has_missing_test(one) and isinstance(one.series, NumericProfile)):
+        return [compared]
+    return [
+        compared,
+        compare_missing(one.series, one.missing, rows=rows, weight=weight, weight_squared=weight_squared),
+    ]
+
+
+def _explained(verdict: SeriesVerdict, one: Observation) -> SeriesVerdict:
+    if one.note:
+        return replace(verdict, reason=one.note)
+    if one.mismatched and one.counted.weight:
+        came, known = ("text", "numeric") if isinstance(one.series, NumericProfile) else ("numbers", "categorical")
+        share = min(1.0, one.mismatched / one.counted.weight)
+        text = f" {100 * share:.3g} % of the values came as {came}; the reference is {known}, so they count as missing."
+        return replace(verdict, reason=verdict.reason + text)
+    return verdict
