@@ -1,0 +1,74 @@
+"""Predictions of machine-learning models as OpenTelemetry.
+
+Usage
+-----
+
+With no change to the program::
+
+    opentelemetry-instrument --service_name pricing python server.py
+
+or from within it, once the OpenTelemetry SDK is set up::
+
+    from modelspan.instrumentation.sklearn import SklearnInstrumentor
+
+    SklearnInstrumentor().instrument()
+
+Each prediction that the program makes becomes a row of an ``ml.prediction.batch`` event, with every feature and output;
+a count and a duration in the metrics ``ml.predictions`` and ``ml.operation.duration``; and, within a sampled trace or else
+up to ten times a second, a span ``predict <model>``. The program waits for a copy of the arrays; the rest happens in
+one background thread. Where no SDK is set up, or under ``suppress_instrumentation()``, nothing is recorded.
+
+Saying more
+-----------
+
+Nothing below is needed, and nothing below raises.
+
+.. code-block:: python
+
+    from modelspan.instrumentation import identify, prediction_context, record_actual, set_reference
+
+    identify(model, name="pricing", version="2026-03", run_id="7f3a")    # else: the class, and a digest of the fit
+
+    with prediction_context(ids=orders, segment={"country": "DE"}) as context:
+        prices = model.predict(X)
+    record_actual(model, context.prediction_ids, value=paid)             # when it is known
+
+    set_reference(model, X_train)                                        # in the training program, or where the data is
+
+Configuration
+-------------
+
+Environment variables; the keyword of the same name of ``SklearnInstrumentor().instrument`` comes first.
+
+================================================ ======== ==========================================================
+variable                                         default  meaning
+================================================ ======== ==========================================================
+``OTEL_INSTRUMENTATION_ML_CAPTURE``              all      features to capture: ``all``, ``none``, or names with commas
+``OTEL_INSTRUMENTATION_ML_MODEL_NAME``                    name of models that the program does not identify
+``OTEL_INSTRUMENTATION_ML_MODEL_VERSION``                 version of models that the program does not identify
+``OTEL_INSTRUMENTATION_ML_SPAN_RATE``            10       spans per second and model outside of a sampled trace
+``OTEL_INSTRUMENTATION_ML_SPAN_FEATURES``        false    features of single rows on their spans, as one map
+``OTEL_INSTRUMENTATION_ML_FLUSH_INTERVAL``       1        seconds between two batches
+``OTEL_INSTRUMENTATION_ML_QUEUE_BYTES``          64 MiB   bytes that may wait; what does not fit is dropped and counted
+``OTEL_INSTRUMENTATION_ML_QUEUE_CALLS``          100000   calls that may wait
+``OTEL_INSTRUMENTATION_ML_CALL_BYTES``           8 MiB    bytes copied of one call; more: a weighted sample of its rows
+``OTEL_INSTRUMENTATION_ML_BATCH_ROWS``           4096     most rows in one event
+``OTEL_INSTRUMENTATION_ML_MAX_FEATURES``         1000     features captured of each row
+``OTEL_INSTRUMENTATION_ML_EXIT_TIMEOUT``         5        seconds that the exit may wait for the last batches
+================================================ ======== ==========================================================
+
+``OTEL_SDK_DISABLED`` and ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=modelspan-sklearn`` turn it off.
+"""
+
+from __future__ import annotations
+
+from modelspan.instrumentation.api import (
+    flush,
+    identify,
+    prediction_context,
+    record_actual,
+    record_outcome,
+    set_reference,
+)
+
+__all__ = ["flush", "identify", "prediction_context", "record_actual", "record_outcome", "set_reference"]

@@ -20,6 +20,4 @@ def failed(part: str, error: BaseException) -> None:
     cause = f"{part}:{type(error).__name__}"
     if cause not in _said:
         _said.add(cause)
-        _logger.warning(
-            "Modelspan could not %s; predictions continue without it. Said once.", part, exc_info=error
-        )
+        _logger.warning("Modelspan could not %s; predictions continue without it. Said once.", part, exc_info=error)

@@ -31,7 +31,9 @@ class FeaturePolicy:
         """Positions of the features to keep."""
         kept = [i for i, name in enumerate(names) if self._allowed is None or name in self._allowed]
         if len(kept) > self._most:
-            warn_once(f"features:{len(names)}", f"A model has {len(names)} features; the first {self._most} are captured.")
+            warn_once(
+                f"features:{len(names)}", f"A model has {len(names)} features; the first {self._most} are captured."
+            )
         return kept[: self._most]
 
 
@@ -109,9 +111,7 @@ def _pandas_column(series: Any) -> Column:
 def _from_polars(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     names = list(parts[0].payload.columns)
     kept = policy.choose(names)
-    return {
-        names[i]: columns.join([_polars_column(part.payload.to_series(i)) for part in parts]) for i in kept
-    }
+    return {names[i]: columns.join([_polars_column(part.payload.to_series(i)) for part in parts]) for i in kept}
 
 
 def _polars_column(series: Any) -> Column:

@@ -75,7 +75,9 @@ class Group:
                 continue
             given = call.scope.times
             if isinstance(given, int) or len(given) == call.rows:
-                times[start : start + rows] = given if isinstance(given, int) or call.keep is None else given[call.keep.rows]
+                times[start : start + rows] = (
+                    given if isinstance(given, int) or call.keep is None else given[call.keep.rows]
+                )
         return times
 
     def _scopes(self) -> dict[str, Column]:
@@ -83,7 +85,9 @@ class Group:
         if all(call.scope is None for call in self.calls):
             return {}
         keys = sorted({key for call in self.calls if call.scope for key in call.scope.segment or ()})
-        table = {names.SEGMENT_PREFIX + key: self._per_row([_segment(call, key) for call in self.calls]) for key in keys}
+        table = {
+            names.SEGMENT_PREFIX + key: self._per_row([_segment(call, key) for call in self.calls]) for key in keys
+        }
         table[names.VARIANT] = self._per_row([call.scope.variant if call.scope else None for call in self.calls])
         return table
 

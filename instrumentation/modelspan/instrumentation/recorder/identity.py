@@ -124,7 +124,11 @@ def final_estimator(model: Any) -> Any:
         steps = getattr(model, "steps", None)
         inner = steps[-1][1] if isinstance(steps, list) and steps else None
         if inner is None:
-            inner = getattr(model, "best_estimator_", None) or getattr(model, "estimator", None) if _is_search(model) else None
+            inner = (
+                getattr(model, "best_estimator_", None) or getattr(model, "estimator", None)
+                if _is_search(model)
+                else None
+            )
         if inner is None or isinstance(inner, str):
             return model
         model = inner

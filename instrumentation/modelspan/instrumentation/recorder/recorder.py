@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from opentelemetry import context as otel_context
+from opentelemetry._logs import Logger
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.config import Config
@@ -43,7 +44,7 @@ class Recorder:
     def __init__(self, config: Config, providers: Providers) -> None:
         self.config = config
         self._providers = providers
-        self._policy = FeaturePolicy(config.capture, config.max_features)
+        self.policy = FeaturePolicy(config.capture, config.max_features)
         self._captures = config.capture is None or bool(config.capture)
         self._closed = False
         self._start_over()
@@ -139,6 +140,11 @@ class Recorder:
             return False
         return self._queue.put_task(task, size)
 
+    @property
+    def logger(self) -> Logger | None:
+        """Where events go, None while nobody has set that up."""
+        return self._signals.logger
+
     # What the background thread does.
 
     def _start(self) -> None:
@@ -228,7 +234,7 @@ class Recorder:
     def _record(self, calls: list[Call]) -> None:
         first = calls[0]
         first.identity.resolve(first.model, self.config)
-        group = build(calls, self._policy, self._ids(calls))
+        group = build(calls, self.policy, self._ids(calls))
         ids = spans_of(group, self._signals.tracer, self.config)
         self._measure(group)
         logger = self._signals.logger

@@ -145,7 +145,9 @@ def _pandas_frame(value: Any) -> Snapshot:
 
 
 def _pandas_series(value: Any) -> Snapshot:
-    return Snapshot(PANDAS, None, len(value), value.to_frame("0" if value.name is None else None).copy(), len(value) * 16)
+    return Snapshot(
+        PANDAS, None, len(value), value.to_frame("0" if value.name is None else None).copy(), len(value) * 16
+    )
 
 
 def _polars_frame(value: Any) -> Snapshot:

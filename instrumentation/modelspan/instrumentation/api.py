@@ -1,0 +1,183 @@
+"""What a program can say about its models. Nothing here raises, or does anything where OpenTelemetry is not set up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_HASH
+from opentelemetry.semconv._incubating.attributes.vcs_attributes import VCS_REF_HEAD_REVISION
+
+from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope, scope
+from modelspan.semconv import attributes as ml
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Time = datetime | np.datetime64 | str
+
+
+def identify(
+    model: Any,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    model_id: str | None = None,
+    run_id: str | None = None,
+    dataset_id: str | None = None,
+    dataset_digest: str | None = None,
+    trained_at: datetime | str | None = None,
+    revision: str | None = None,
+    artifact_hash: str | None = None,
+    reference_id: str | None = None,
+) -> None:
+    """Say who a model is. Holds for this object until the process ends; the object itself is not changed.
+
+    Without `name` a model is called after the class of its final estimator, without `version` `fit-` and 12 digits of a digest of
+    what it has learnt, which is the same in every process that loads the model. The rest is lineage: its identifier in a
+    registry, the run and data set that made it, when, from which revision, and the hash of its file.
+    """
+    lineage = {
+        ml.ML_MODEL_ID: model_id,
+        ml.ML_TRAINING_RUN_ID: run_id,
+        ml.ML_TRAINING_DATASET_ID: dataset_id,
+        ml.ML_TRAINING_DATASET_DIGEST: dataset_digest,
+        ml.ML_TRAINING_END_TIME: trained_at.isoformat() if isinstance(trained_at, datetime) else trained_at,
+        VCS_REF_HEAD_REVISION: revision,
+        ARTIFACT_HASH: artifact_hash,
+        ml.ML_REFERENCE_ID: reference_id,
+    }
+    try:
+        from modelspan.instrumentation.recorder.identity import Identity, identities
+
+        known = {key: value for key, value in lineage.items() if value is not None}
+        identities.put(model, Identity(name, version, known))
+    except Exception as error:
+        failed("identify a model", error)
+
+
+@contextmanager
+def prediction_context(
+    ids: str | Sequence[Any] | None = None,
+    *,
+    segment: Mapping[str, PerRow] | None = None,
+    variant: PerRow | None = None,
+    time: Time | Sequence[Time] | None = None,
+) -> Iterator[PredictionScope]:
+    """Say what the rows of the predictions made within the context are.
+
+    `ids` identify the rows, `time` is when what they describe happened (without a zone: UTC), `segment` maps names of
+    segments to values, `variant` is that of an experiment. Each is one value for all rows or one for each row; what does
+    not fit the rows of a prediction is left out, with one warning. Gives an object whose `prediction_ids` are those of the
+    last prediction's rows, given or generated: keep them to record the actual labels later.
+    """
+    said = PredictionScope()
+    try:
+        said = _scope(ids, segment, variant, time)
+    except Exception as error:
+        failed("read what prediction_context was given", error)
+    token = scope.set(said)
+    try:
+        yield said
+    finally:
+        scope.reset(token)
+
+
+def _scope(ids: Any, segment: Mapping[str, PerRow] | None, variant: PerRow | None, time: Any) -> PredictionScope:
+    times = None
+    if time is not None:
+        from modelspan.instrumentation.recorder.times import each_in_nanoseconds
+
+        times = each_in_nanoseconds(time)
+    return PredictionScope(
+        ids=None if ids is None else [ids] if isinstance(ids, str) else [str(one) for one in ids],
+        segment=None if segment is None else {str(key): _texts(value) for key, value in segment.items()},
+        variant=None if variant is None else _texts(variant),
+        times=times,
+    )
+
+
+def _texts(value: Any) -> PerRow:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return str(value)
+    return [str(one) for one in value]
+
+
+def record_actual(
+    model: Any,
+    prediction_id: str | Sequence[str],
+    *,
+    label: Any = None,
+    value: Any = None,
+    time: Time | Sequence[Time] | None = None,
+    source: str | None = None,
+) -> bool:
+    """Record what was to be predicted, once it is known: the label of a class, or the value of a number.
+
+    `model` is the model or its name. One prediction, or as many as there are ids. `time` is when it became known, now by
+    default; `source` is "system", "human" or "heuristic". False if it could not be taken.
+    """
+    from modelspan.instrumentation.recorder.truth import submit_actuals
+
+    return _try("record an actual", submit_actuals, model, prediction_id, label, value, time, source)
+
+
+def record_outcome(
+    model: Any,
+    prediction_id: str | Sequence[str],
+    name: str,
+    value: float | Sequence[float] | None = None,
+    *,
+    unit: str | None = None,
+    time: Time | Sequence[Time] | None = None,
+) -> bool:
+    """Record what came of a prediction for the business, such as `name="revenue"`, `value=12.5`, `unit="EUR"`.
+
+    `model` is the model or its name. One prediction, or as many as there are ids. False if it could not be taken.
+    """
+    from modelspan.instrumentation.recorder.truth import submit_outcomes
+
+    return _try("record an outcome", submit_outcomes, model, prediction_id, name, value, unit, time)
+
+
+def set_reference(model: Any, X: Any, y: Any = None, *, predictions: Any = None, name: str | None = None) -> bool:
+    """Make a data set what later predictions of the model are compared with.
+
+    `X` are the inputs, as `predict` takes them. At most 100,000 rows are used, a random sample where there are more.
+    `y` is accepted and left out: what is compared is predictions with predictions, and those on training data are more
+    confident than any later ones. To compare outputs too, give `predictions` on data held out of the training: what
+    `predict` returned (one dimension), class probabilities (two), or a mapping of operation to either. `name` is the
+    identifier of the reference, by default a digest of its profile. False if it could not be taken.
+    """
+    from modelspan.instrumentation.recorder.reference import submit_reference
+
+    return _try("set a reference", submit_reference, model, X, predictions, name)
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Hand over everything that was recorded, and have the SDK export the events. False if it took longer than `timeout` s."""
+    try:
+        from modelspan.instrumentation.recorder import current
+
+        recorder = current.started()
+        return recorder is None or recorder.flush(timeout)
+    except Exception as error:
+        failed("flush", error)
+        return False
+
+
+def _try(what: str, submit: Callable[..., bool], *arguments: Any) -> bool:
+    try:
+        from modelspan.instrumentation.recorder import current
+
+        recorder = current.get()
+        if not (recorder.active or recorder.activate()):
+            warn_once("no-sdk", f"OpenTelemetry is not set up in this process: could not {what}.")
+            return False
+        return submit(recorder, *arguments)
+    except Exception as error:
+        failed(what, error)
+        return False

@@ -1,0 +1,103 @@
+"""A reference data set to the event that carries its profile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from modelspan.instrumentation.failure import warn_once
+from modelspan.instrumentation.recorder import columns
+from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.events import announce, emit
+from modelspan.instrumentation.recorder.features import features
+from modelspan.instrumentation.recorder.identity import Identity, identities
+from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
+from modelspan.instrumentation.recorder.recorder import Recorder
+from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.profile import Profile, categorical_profile, numeric_profile, to_json
+from modelspan.semconv import attributes as ml
+from modelspan.semconv import columns as names
+from modelspan.semconv import events
+from modelspan.semconv.attributes import MlOperationNameValues
+
+MAX_ROWS = 100_000
+"""Rows of a reference; of more, a random sample that is the same each time."""
+
+_KINDS = ((names.SCORE, "score"), (names.VALUE, "value"), (names.LABEL, "label"))
+
+Predictions = Mapping[str, Snapshot]
+"""Held-out predictions by operation."""
+
+
+def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, name: str | None) -> bool:
+    """Copy a bounded sample of the data, and have its profile made and emitted in the background."""
+    copied = _sample(x)
+    if copied.rows < 1 or copied.kind == snap.OPAQUE:
+        warn_once("reference", f"set_reference cannot read rows from {type(x).__name__}; no reference is set.")
+        return False
+    given = predictions if isinstance(predictions, Mapping) else {_operation(predictions): predictions}
+    held_out = {operation: _sample(values) for operation, values in given.items() if values is not None}
+    identity = identities.get(model)
+    size = copied.size + sum(part.size for part in held_out.values())
+    return recorder.submit(lambda: _emit(recorder, identity, model, copied, held_out, name), size)
+
+
+def _sample(values: Any) -> Snapshot:
+    if isinstance(values, tuple) or (hasattr(values, "__array__") and not hasattr(values, "shape")):
+        values = np.asarray(values)
+    rows = snap.measure(values)[0]
+    if rows > MAX_ROWS:
+        values = snap.pick(values, np.sort(np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)))
+    return snap.copy(values)
+
+
+def _operation(predictions: Any) -> str:
+    """Two dimensions are class probabilities, one is what `predict` returns."""
+    many = len(getattr(predictions, "shape", ())) == 2
+    return MlOperationNameValues.PREDICT_PROBA.value if many else PREDICT
+
+
+def _emit(
+    recorder: Recorder, identity: Identity, model: Any, x: Snapshot, predictions: Predictions, name: str | None
+) -> None:
+    logger = recorder.logger
+    if logger is None:
+        return
+    identity.resolve(model, recorder.config)
+    announce(logger, identity, model)
+    series = [_profile("feature", feature, column) for feature, column in _features(recorder, x, model).items()]
+    for operation, values in predictions.items():
+        found = outputs([values], operation, model, identity.facts(model).get(ml.ML_TASK_TYPE))
+        series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
+    data = to_json(Profile(tuple(series)))
+    emit(
+        logger,
+        events.ML_REFERENCE_PROFILE,
+        {
+            ml.ML_MODEL_NAME: identity.name,
+            ml.ML_MODEL_VERSION: identity.version,
+            ml.ML_REFERENCE_ID: name or hashlib.sha256(data).hexdigest()[:16],
+            ml.ML_REFERENCE_SOURCE: ml.MlReferenceSourceValues.TRAINING.value,
+            ml.ML_REFERENCE_SAMPLE_COUNT: x.rows,
+            ml.ML_REFERENCE_PROFILE_DATA: data,
+        },
+    )
+
+
+def _features(recorder: Recorder, x: Snapshot, model: Any) -> Mapping[str, Column]:
+    """The features by the names and types under which predictions record them; none of only missing values."""
+    found = features([x], model, recorder.policy)
+    return {name: column for name, column in found.items() if not column.is_empty()}
+
+
+def _profile(kind: str, name: str, column: Column) -> Any:
+    if column.type == columns.UTF8:
+        return categorical_profile(column.objects(), kind=kind, name=name)
+    values = np.array(column.values, dtype=np.float64)
+    if column.valid is not None:
+        values[~column.valid] = np.nan
+    return numeric_profile(values, kind=kind, name=name)
