@@ -126,7 +126,7 @@ def _would_have_found(smallest: float) -> str:
 def _by_chance(p_value: float) -> str:
     if p_value < 1e-9:
         return "chance alone does not do that"
-    return f"chance alone does that once in {1 / p_value:,.0f} windows"
+    return f"chance alone does that less than once in {int(0.999 / p_value):,} windows"
 
 
 def _too_few(result: SeriesResult, min_rows: float) -> str:
@@ -147,9 +147,8 @@ def _window_status(series: Sequence[SeriesVerdict]) -> str:
 
 def _window_reason(status: str, series: Sequence[SeriesVerdict], drifted: tuple[str, ...]) -> str:
     if status == DRIFTED:
-        others = len(drifted) - 1
-        first = next(v.reason for v in series if v.status == DRIFTED and series_label(v.result) == drifted[0])
-        return first if not others else f"{first[:-1]}, and {others} more."
+        worst = next(v.reason for v in series if v.status == DRIFTED and series_label(v.result) == drifted[0])
+        return worst if len(drifted) == 1 else f"{len(drifted)} series drifted. The most: {worst}"
     if status == OK:
         tested = sum(verdict.status == OK for verdict in series)
         return f"None of {tested} tests found drift."

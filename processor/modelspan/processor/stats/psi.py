@@ -42,7 +42,8 @@ def neighbour_groups(reference: Floats) -> NDArray[np.intp]:
     if total <= 0:
         return np.zeros(len(reference), dtype=np.intp)
     middle = np.cumsum(reference) - reference / 2
-    return np.minimum((middle / total * GROUPS).astype(np.intp), GROUPS - 1)
+    groups = (middle / total * GROUPS).astype(np.intp)
+    return np.asarray(np.minimum(groups, GROUPS - 1), dtype=np.intp)
 
 
 def category_groups(reference: Floats) -> NDArray[np.intp]:
