@@ -56,7 +56,7 @@ def _nothing(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Fe
 
 
 def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    dtype, row_shape = parts[0].layout  # type: ignore[misc]  # layout of ARRAY, see snapshot
+    dtype, row_shape = parts[0].layout
     flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=dtype)
     if not row_shape:
         return _one(columns.from_array(flat), model, policy)
@@ -66,7 +66,7 @@ def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
 
 def _from_frame_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     names = [str(name) for name in parts[0].payload[1]]
-    flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)  # type: ignore[call-overload]
+    flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)
     return _matrix(flat.reshape(-1, len(names)), names, policy) if names else {}
 
 

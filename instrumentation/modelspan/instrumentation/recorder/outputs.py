@@ -37,14 +37,14 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any, task: str | N
 def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     kind = parts[0].kind
     if kind == snap.ARRAY:
-        dtype, row_shape = parts[0].layout  # type: ignore[misc]  # layout of ARRAY, see snapshot
+        dtype, row_shape = parts[0].layout
         flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=dtype)
         return flat.reshape(-1, *row_shape) if row_shape else flat
     if kind == snap.OBJECTS:
         return np.concatenate([part.payload for part in parts])
     if kind == snap.FRAME_ARRAY:
-        flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)  # type: ignore[call-overload]
-        return flat.reshape(-1, len(parts[0].payload[1]))  # type: ignore[no-any-return]
+        flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)
+        return flat.reshape(-1, len(parts[0].payload[1]))
     if kind in (snap.PANDAS, snap.POLARS):
         return _flat(np.concatenate([part.payload.to_numpy() for part in parts]))
     if kind == snap.SPARSE:

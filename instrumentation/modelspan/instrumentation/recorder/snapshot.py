@@ -7,7 +7,7 @@ conversion is the background thread's work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ class Snapshot(NamedTuple):
     """A copy. `layout` is what calls must share to be joined; `payload` depends on `kind`."""
 
     kind: str
-    layout: Hashable
+    layout: Any
     rows: int
     payload: Any
     size: int

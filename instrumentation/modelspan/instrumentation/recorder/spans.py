@@ -20,7 +20,6 @@ from opentelemetry.trace import (
 )
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.recorder.calls import Call
 from modelspan.instrumentation.recorder.group import Group
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.semconv import attributes as ml
@@ -86,7 +85,7 @@ def _span(tracer: Tracer, group: Group, i: int, common: Mapping[str, Any], confi
 def _attributes(group: Group) -> dict[str, Any]:
     identity = group.first.identity
     facts = identity.facts(group.first.model)
-    attributes = {
+    attributes: dict[str, Any] = {
         ml.ML_MODEL_NAME: identity.name,
         ml.ML_MODEL_VERSION: identity.version,
         ml.ML_OPERATION_NAME: group.first.operation,

@@ -30,9 +30,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]  # not in its __all__ in old versions
-    BaseInstrumentor,
-)
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from wrapt import when_imported
 
 from modelspan.instrumentation.config import Config, load
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["SklearnInstrumentor"]
 
 
-class SklearnInstrumentor(BaseInstrumentor):
+class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its module is not typed
     """Records the predictions of scikit-learn models. See the module's documentation."""
 
     _patches: Patches | None = None

@@ -90,13 +90,14 @@ class Patches:
 
 def _then(base: type, patch: Callable[[type], None]) -> Callable[..., None]:
     """An `__init_subclass__` for `base` that does what it did before and then patches the new class."""
-    own = base.__dict__.get("__init_subclass__")
+    own: Any = base.__dict__.get("__init_subclass__")
 
     def __init_subclass__(cls: type, **kwargs: Any) -> None:
         if own is not None:
             own.__func__(cls, **kwargs)
         else:
-            super(base, cls).__init_subclass__(**kwargs)
+            parent: Any = super(base, cls)
+            parent.__init_subclass__(**kwargs)
         patch(cls)
 
     return __init_subclass__
@@ -104,13 +105,13 @@ def _then(base: type, patch: Callable[[type], None]) -> Callable[..., None]:
 
 def _derived(base: type) -> Iterator[type]:
     seen = {base}
-    waiting = [base]
+    waiting: list[type] = [base]
     while waiting:
         cls = waiting.pop()
         yield cls
-        new = [derived for derived in type.__subclasses__(cls) if derived not in seen]
-        seen.update(new)
-        waiting.extend(new)
+        derived: list[type] = type.__subclasses__(cls)
+        waiting.extend(one for one in derived if one not in seen)
+        seen.update(derived)
 
 
 def _is_function(raw: Any) -> bool:
