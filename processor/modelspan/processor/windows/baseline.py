@@ -93,16 +93,16 @@ def _feature_profiles(first: pa.Table, weights: Floats | None, bins: int) -> Ite
     """One profile for each feature; where its values came as numbers and as text, the rarer type is missing."""
     numbers, texts = _by_name(first["features_numeric"]), _by_name(first["features_text"])
     for name in sorted(numbers.keys() | texts.keys()):
-        shared = {"kind": FEATURE.name, "name": name, "weights": weights}
         rows, values = numbers.get(name, _NONE)
         text_rows, text_values = texts.get(name, _NONE)
         if len(rows) >= len(text_rows):
             column = np.full(first.num_rows, np.nan)
             column[rows] = values.to_numpy(zero_copy_only=False)
-            yield numeric_profile(column, bins=bins, **shared)
+            yield numeric_profile(column, kind=FEATURE.name, name=name, weights=weights, bins=bins)
         else:
             given = dict(zip(text_rows.tolist(), text_values.to_pylist(), strict=True))
-            yield categorical_profile([given.get(row) for row in range(first.num_rows)], **shared)
+            texts_of_rows = [given.get(row) for row in range(first.num_rows)]
+            yield categorical_profile(texts_of_rows, kind=FEATURE.name, name=name, weights=weights)
 
 
 _NONE = (np.empty(0, np.int64), pa.array([], pa.float64()))

@@ -53,6 +53,7 @@ class Evaluator:
         self._waiting = WaitingWindows(settings)
         self._changed: set[tuple[str, str]] = set()
         self._changed_lock = threading.Lock()
+        self._is_lost = False
         self.evaluated = 0
         """Windows that got a verdict."""
         self.skipped = 0
@@ -75,7 +76,10 @@ class Evaluator:
             self._changed.add((model_name, model_version))
 
     def recover(self, now: float) -> int:
-        """Mark the windows whose verdict is missing or outdated; their number. Raises StoreUnavailable."""
+        """Mark the windows whose verdict is missing or outdated; their number. Raises StoreUnavailable.
+
+        `run` does it by itself.
+        """
         return self._look(now, None)
 
     def tick(self, now: float, stop: threading.Event | None = None) -> int:
@@ -96,25 +100,31 @@ class Evaluator:
 
     def run(self, stop: threading.Event) -> None:
         """Recover, then tick until `stop` is set. Waits out a store that does not answer; nothing else ends it."""
-        pause, recovered = TICK, False
+        self._is_lost = True
+        pause = TICK
         while not stop.is_set():
             try:
-                recovered = recovered or self.recover(time.time()) >= 0
                 self.tick(time.time(), stop)
                 pause = TICK
             except StoreUnavailable as error:
+                pause = min(MAX_PAUSE, 2 * pause)
                 _log.warning("verdicts wait for the store", reason=str(error), retry_seconds=pause)
-                pause = min(MAX_PAUSE, 2 * pause)
             except Exception:
-                _log.exception("verdicts stumbled and go on", retry_seconds=pause)
                 pause = min(MAX_PAUSE, 2 * pause)
+                _log.exception("verdicts stumbled and go on", retry_seconds=pause)
             stop.wait(pause)
 
     def _look_again(self, now: float) -> None:
-        """Search the store for windows that a new reference, or an overflow, has left without a valid verdict."""
+        """Search the store where memory does not know: at start, after an overflow, and when a reference changed."""
         if self._waiting.overflowed and len(self._waiting) <= self._settings.max_waiting // 2:
-            self._waiting.overflowed = False
-            self._look(now, None)
+            self._waiting.overflowed, self._is_lost = False, True
+        if self._is_lost:
+            self._is_lost = False
+            try:
+                self._look(now, None)
+            except StoreUnavailable:
+                self._is_lost = True
+                raise
         with self._changed_lock:
             changed, self._changed = self._changed, set()
         while changed:
@@ -132,10 +142,9 @@ class Evaluator:
             for key, starts, newest in stale_windows(self._store.client(), self._settings, now, model):
                 self._waiting.mark(key, starts, newest, now)
                 found += len(starts)
-        except StoreUnavailable:
-            raise
         except Exception as error:
-            raise StoreUnavailable(f"looking for outdated verdicts: {error}") from error
+            self._check_store(error)
+            raise
         return found
 
     def _evaluate(self, key: ModelKey, starts: Sequence[int], now: float) -> int:

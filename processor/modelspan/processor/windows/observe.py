@@ -55,76 +55,109 @@ def observe(
     """All series of the windows."""
     found: Observations = {start: [] for start in windows}
     for kind in KINDS:
-        reference = references.get(kind.name)
-        for operation, starts in _by_operation(kind, windows, reference, settings).items():
-            compared = [
-                start for start in starts if _comparable(windows[start], kind, operation, start, reference, settings)
-            ]
-            if reference is not None and compared:
-                _compare(client, key, kind, operation, compared, windows, reference, settings, found)
-            alone = sorted(set(starts) - set(compared))
-            if operation and alone:
-                _without_reference(client, key, kind, operation, alone, windows, reference, settings, found)
+        observer = _Observer(client, key, kind, windows, references.get(kind.name), settings)
+        for start, observations in observer.observe():
+            found[start] += observations
     return found
 
 
-def _by_operation(
-    kind: Kind, windows: dict[int, WindowCensus], reference: Reference | None, settings: Settings
-) -> dict[str, list[int]]:
-    """Windows by the operation that stands for the kind; empty where none does."""
-    grouped: defaultdict[str, list[int]] = defaultdict(list)
-    for start, window in windows.items():
-        operation = window.operation(kind, reference) or ""
-        if not operation and reference is not None and _ends_in(reference, start, settings):
-            operation = reference.operation
-        grouped[operation].append(start)
-    return grouped
+@dataclass(frozen=True)
+class _Observer:
+    """Looks at one kind of series."""
 
+    client: Any
+    key: ModelKey
+    kind: Kind
+    windows: dict[int, WindowCensus]
+    reference: Reference | None
+    settings: Settings
 
-def _ends_in(reference: Reference, start: int, settings: Settings) -> bool:
-    """Whether the last row of a baseline lies in the window."""
-    return reference.is_baseline and start <= reference.valid_from < start + settings.length_ns
+    def observe(self) -> Iterator[tuple[int, list[Observation]]]:
+        """Starts of windows and what was seen in them."""
+        for operation, starts in self._by_operation().items():
+            compared = [start for start in starts if self._is_comparable(start, operation)]
+            if self.reference is not None and compared:
+                yield from self._compare(self.reference, operation, compared)
+            alone = [start for start in starts if start not in compared]
+            if operation and alone:
+                yield from self._without_reference(operation, alone)
 
+    def _by_operation(self) -> dict[str, list[int]]:
+        """Windows by the operation that stands for the kind; empty where none does."""
+        grouped: defaultdict[str, list[int]] = defaultdict(list)
+        for start, window in sorted(self.windows.items()):
+            operation = window.operation(self.kind, self.reference) or ""
+            if not operation and self.reference is not None and self._is_last_of_baseline(start):
+                operation = self.reference.operation
+            grouped[operation].append(start)
+        return grouped
 
-def _comparable(
-    window: WindowCensus, kind: Kind, operation: str, start: int, reference: Reference | None, settings: Settings
-) -> bool:
-    """Whether the window may be compared: a baseline says nothing of windows before it, and of its last only if enough is left."""
-    if reference is None or not reference.holds_for(start + settings.length_ns):
-        return False
-    if not _ends_in(reference, start, settings):
-        return True
-    counted = window.counted[kind.name].get(operation, _NOTHING)
-    return effective_rows(counted.weight, counted.weight_squared) >= settings.min_rows
+    def _is_comparable(self, start: int, operation: str) -> bool:
+        """A baseline says nothing of windows before it, and of the window in which it ends only if enough rows follow."""
+        if self.reference is None or not self.reference.holds_for(start + self.settings.length_ns):
+            return False
+        if not self._is_last_of_baseline(start):
+            return True
+        counted = self._counted(start, operation)
+        return effective_rows(counted.weight, counted.weight_squared) >= self.settings.min_rows
 
+    def _is_last_of_baseline(self, start: int) -> bool:
+        reference = self.reference
+        return (
+            reference is not None
+            and reference.is_baseline
+            and 0 <= reference.valid_from - start < self.settings.length_ns
+        )
 
-def _compare(
-    client: Any,
-    key: ModelKey,
-    kind: Kind,
-    operation: str,
-    starts: list[int],
-    windows: dict[int, WindowCensus],
-    reference: Reference,
-    settings: Settings,
-    found: Observations,
-) -> None:
-    after = reference.valid_from if reference.is_baseline else None
-    rows = Rows(key, operation, tuple(starts), settings.length_ns, after)
-    rollup = roll_up(client, kind, rows, reference, settings.max_unknown_names, settings.query)
-    for place, start in enumerate(rollup.starts.tolist()):
-        counted = windows[start].counted[kind.name].get(operation, _NOTHING)
-        found[start] += _known(kind, counted, rollup, place, reference)
-        if kind is FEATURE:
-            found[start] += [Observation(kind.name, name, counted) for name in sorted(rollup.unknown.get(start, ()))]
+    def _counted(self, start: int, operation: str) -> Counted:
+        return self.windows[start].counted[self.kind.name].get(operation, _NOTHING)
+
+    def _compare(
+        self, reference: Reference, operation: str, starts: list[int]
+    ) -> Iterator[tuple[int, list[Observation]]]:
+        after = reference.valid_from if reference.is_baseline else None
+        rows = Rows(self.key, operation, tuple(starts), self.settings.length_ns, after)
+        limit = self.settings.max_unknown_names
+        rollup = roll_up(self.client, self.kind, rows, reference, limit, self.settings.query)
+        for place, start in enumerate(rollup.starts.tolist()):
+            counted = self._counted(start, operation)
+            known = list(_known(self.kind, counted, rollup, place, reference))
+            if self.kind is FEATURE:
+                unknown = sorted(rollup.unknown.get(start, ()))[:limit]
+                known += [Observation(self.kind.name, name, counted) for name in unknown]
+            yield start, known
+
+    def _without_reference(self, operation: str, starts: list[int]) -> Iterator[tuple[int, list[Observation]]]:
+        names = {start: {""} for start in starts}
+        if self.kind is FEATURE:
+            rows = Rows(self.key, operation, tuple(starts), self.settings.length_ns)
+            names = names_without_reference(self.client, rows, self.settings.max_unknown_names, self.settings.query)
+        for start, note in zip(starts, self._notes(operation, starts), strict=True):
+            counted = self._counted(start, operation)
+            given = sorted(names.get(start, ()))
+            yield start, [Observation(self.kind.name, name, counted, note=note) for name in given]
+
+    def _notes(self, operation: str, starts: list[int]) -> list[str]:
+        """Why the windows are not compared, in words."""
+        size = self.settings.first_predictions
+        if size == 0:
+            return ["No reference was set, and first predictions are not used as one."] * len(starts)
+        ends = [start + self.settings.length_ns for start in starts]
+        reached = baseline.progress(self.client, self.key, self.kind, operation, ends, self.settings)
+        return [
+            f"The first {size} predictions are the reference; they end in this window, and too few rows follow."
+            if self._is_last_of_baseline(start)
+            else f"The first {size} predictions become the reference: being collected, {rows} of {size} rows."
+            for start, rows in zip(starts, reached, strict=True)
+        ]
 
 
 def _known(kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: Reference) -> Iterator[Observation]:
     for base, series in zip(reference.bases, reference.series, strict=True):
         bins = slice(base, base + len(series.counts))
         counts = rollup.weights[place, bins]
-        present = float(counts.sum())
-        absent = counted.weight - present
+        absent = counted.weight - float(counts.sum())
+        mean, stddev, low, high = _moments(rollup, place, bins, series)
         yield Observation(
             kind.name,
             series.name,
@@ -134,69 +167,21 @@ def _known(kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: 
             counts,
             missing=absent if absent > _ROUNDING * counted.weight else 0.0,
             mismatched=float(rollup.weights[place, bins.stop]),
-            **(
-                _moments(rollup, place, bins, series, present) if isinstance(series, NumericProfile) and present else {}
-            ),
+            mean=mean,
+            stddev=stddev,
+            low=low,
+            high=high,
         )
 
 
-def _moments(
-    rollup: Rollup, place: int, bins: slice, series: NumericProfile, present: float
-) -> dict[str, float | None]:
+def _moments(rollup: Rollup, place: int, bins: slice, series: Series) -> tuple[float | None, ...]:
     """Mean and standard deviation of the values, none where one of them is infinite; the extremes."""
+    present = float(rollup.weights[place, bins].sum())
+    if not isinstance(series, NumericProfile) or present <= 0:
+        return None, None, None, None
     shift = float(rollup.first_moment[place, bins].sum()) / present
     variance = float(rollup.second_moment[place, bins].sum()) / present - shift * shift
-    is_finite = np.isfinite(shift) and np.isfinite(variance)
-    return {
-        "mean": (series.mean or 0.0) + shift if is_finite else None,
-        "stddev": float(np.sqrt(max(0.0, variance))) if is_finite else None,
-        "low": float(rollup.low[place, bins].min()),
-        "high": float(rollup.high[place, bins].max()),
-    }
-
-
-def _without_reference(
-    client: Any,
-    key: ModelKey,
-    kind: Kind,
-    operation: str,
-    starts: list[int],
-    windows: dict[int, WindowCensus],
-    reference: Reference | None,
-    settings: Settings,
-    found: Observations,
-) -> None:
-    notes = dict(zip(starts, _notes(client, key, kind, operation, starts, reference, settings), strict=True))
-    rows = Rows(key, operation, tuple(starts), settings.length_ns)
-    names = (
-        names_without_reference(client, rows, settings.max_unknown_names, settings.query)
-        if kind is FEATURE
-        else {start: {""} for start in starts}
-    )
-    for start in starts:
-        counted = windows[start].counted[kind.name].get(operation, _NOTHING)
-        for name in sorted(names.get(start, ())):
-            found[start].append(Observation(kind.name, name, counted, note=notes[start]))
-
-
-def _notes(
-    client: Any,
-    key: ModelKey,
-    kind: Kind,
-    operation: str,
-    starts: list[int],
-    reference: Reference | None,
-    settings: Settings,
-) -> list[str]:
-    """Why the windows are not compared, in words."""
-    size = settings.first_predictions
-    if size == 0:
-        return ["No reference was set, and first predictions are not used as one."] * len(starts)
-    ends = [start + settings.length_ns for start in starts]
-    reached = baseline.progress(client, key, kind, operation, ends, settings)
-    return [
-        f"The first {size} predictions are the reference; they end in this window, and too few rows follow."
-        if reference is not None and reference.holds_for(end)
-        else f"The first {size} predictions become the reference: being collected, {rows} of {size} rows."
-        for end, rows in zip(ends, reached, strict=True)
-    ]
+    low, high = float(rollup.low[place, bins].min()), float(rollup.high[place, bins].max())
+    if not (np.isfinite(shift) and np.isfinite(variance)):
+        return None, None, low, high
+    return (series.mean or 0.0) + shift, float(np.sqrt(max(0.0, variance))), low, high

@@ -16,10 +16,10 @@ SELECT {KEY_COLUMNS}, toUnixTimestamp64Nano(min(time)) AS first, toUnixTimestamp
 FROM ml_predictions WHERE inserted_at >= {{since}} AND {{which}} GROUP BY {KEY_COLUMNS} ORDER BY {KEY_COLUMNS}
 """
 
-_WINDOWS = f"""
-SELECT {{window}} AS window, count() AS rows FROM ml_predictions
-WHERE {KEY_CONDITION} AND time >= {{first}} AND time <= {{last}}
-GROUP BY window HAVING max(inserted_at) >= {{since}} ORDER BY window
+_WINDOWS = """
+SELECT {window} AS window, count() AS rows FROM ml_predictions
+WHERE {key} AND time >= {first} AND time <= {last}
+GROUP BY window HAVING max(inserted_at) >= {since} ORDER BY window
 """
 
 _VERDICTS = f"""
@@ -61,7 +61,7 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
     length = settings.length_ns
     first -= first % length
     whole = timestamp_sql(first), timestamp_sql(last - last % length + length - 1)
-    sql = _WINDOWS.format(window=window_sql(length), first=whole[0], last=whole[1], since=since)
+    sql = _WINDOWS.format(window=window_sql(length), key=KEY_CONDITION, first=whole[0], last=whole[1], since=since)
     held = client.query_arrow(sql, parameters=key._asdict(), settings=settings.query)
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
     judged = client.query_arrow(_VERDICTS, parameters={**key._asdict(), **limits}, settings=settings.query).to_pylist()
