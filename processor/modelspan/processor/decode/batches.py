@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.arrow_stream import read, validated
 from modelspan.processor.decode.layout import Layout, Named, layout_of
-from modelspan.processor.decode.maps import Entries, numeric_entries, text_entries
+from modelspan.processor.decode.maps import Entries, concatenated, numeric_entries, text_entries
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import Model
@@ -150,7 +150,7 @@ def _part(group: _Group, predictions: Predictions) -> Part:
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    return concatenated(column.chunks, column.type)
 
 
 def _durations(column: pa.Array) -> pa.Array:

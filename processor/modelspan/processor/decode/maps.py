@@ -89,12 +89,22 @@ def text_entries(columns: Sequence[pa.ChunkedArray], keys: Codes, rows: int) -> 
 
 def map_array(parts: Sequence[Entries], names: pa.Array, value_type: pa.DataType) -> pa.Array:
     """One map column of all parts, its keys a dictionary over `names`."""
-    lengths = np.concatenate([part.lengths for part in parts]) if parts else np.zeros(0, np.int32)
+    lengths = joined([part.lengths for part in parts])
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    keys = np.concatenate([part.keys for part in parts]) if parts else np.zeros(0, np.int32)
-    values = pa.concat_arrays([part.values for part in parts]) if parts else pa.array([], value_type)
+    keys = joined([part.keys for part in parts])
+    values = concatenated([part.values for part in parts], value_type)
     return pa.MapArray.from_arrays(pa.array(offsets), pa.DictionaryArray.from_arrays(pa.array(keys), names), values)
+
+
+def joined(parts: Sequence[Codes]) -> Codes:
+    """The parts behind one another; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int32), *parts])
+
+
+def concatenated(parts: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
+    """The parts behind one another; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else pa.concat_arrays([pa.array([], kind), *parts])
 
 
 def _numbers(chunk: pa.Array) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from modelspan.processor.decode.maps import Codes, Entries, Names, map_array
+from modelspan.processor.decode.maps import Codes, Entries, Names, concatenated, joined, map_array
 from modelspan.processor.decode.tables import PREDICTIONS, SCHEMAS, Model
 
 MINUTE: Final = 60_000_000_000
@@ -56,7 +56,7 @@ class Predictions:
 
     def model_codes(self) -> Codes:
         """int32 [rows]: the model of each row."""
-        return np.concatenate([part.models for part in self._parts]) if self._parts else np.zeros(0, np.int32)
+        return joined([part.models for part in self._parts])
 
     def arrow(self, now: int) -> pa.Table:
         """All rows in the order in which they were added. `now`: milliseconds since 1970."""
@@ -71,7 +71,7 @@ class Predictions:
             elif pa.types.is_map(field.type):
                 columns.append(map_array([part.maps[field.name] for part in self._parts], names, field.type.item_type))
             else:
-                columns.append(pa.concat_arrays([part.columns[field.name] for part in self._parts]))
+                columns.append(concatenated([part.columns[field.name] for part in self._parts], field.type))
         return pa.table(columns, names=SCHEMAS[PREDICTIONS].names)
 
     def _identity(self, place: int, codes: Codes) -> pa.Array:
