@@ -1,0 +1,183 @@
+"""The service put together: the only place that knows all the parts.
+
+Receiver -> journal -> pipeline -> store -> windows. Started from the sink up, stopped from the source down, so that what was
+acknowledged is never dropped on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import structlog
+from prometheus_client import Gauge
+
+from modelspan.processor.clickhouse_http import ClickHouseHttp
+from modelspan.processor.config import Config
+from modelspan.processor.decode import Decoded
+from modelspan.processor.journal import Journal
+from modelspan.processor.pipeline import OK, Pipeline
+from modelspan.processor.receiver import Receiver
+from modelspan.processor.receiver.pages import Page
+from modelspan.processor.store import Store, StoreUnavailable
+from modelspan.processor.windows import Evaluator, ModelKey, Settings
+from modelspan.semconv import metrics
+
+SECONDS_TO_DRAIN = 20.0
+"""How long a stop waits for the journal to empty. What is left is stored after the next start."""
+_RETRY = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Service:
+    """Everything that `modelspan serve` runs, between `start` and `stop`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stopping = threading.Event()
+        self._store_state = "not opened yet"
+        self._journal: Journal | None = None
+        self._store: Store | None = None
+        self._pipeline: Pipeline | None = None
+        self._evaluator: Evaluator | None = None
+        self._clickhouse: ClickHouseHttp | None = None
+        self._receiver: Receiver | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Return when requests are accepted. A server that does not answer is waited for in the background.
+
+        Raises `PortTaken`, `JournalError` or `StoreError`; what was started before is stopped.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        config = self._config
+        self._journal = Journal.open(config.journal_dir, max_bytes=config.journal.max_bytes)
+        _export_backlog(self._journal)
+        self._receiver = Receiver(
+            self._journal,
+            grpc_address=config.receiver.grpc_address,
+            http_address=config.receiver.http_address,
+            max_request_bytes=config.receiver.max_request_bytes,
+            not_ready=self._not_ready,
+            routes={"/status": self._status},
+        )
+        if config.embedded:
+            self._open_store(self._journal)
+        self._receiver.start()
+        if not config.embedded:
+            self._run("store", self._wait_for_store)
+        _log.info(
+            "modelspan serves",
+            otlp_grpc=f"port {self._receiver.grpc_port}",
+            otlp_http=f"port {self._receiver.http_port}",
+            clickhouse_http=f"port {self._clickhouse.port}" if self._clickhouse else "off",
+            store=_without_password(config.store_url),
+        )
+
+    def stop(self) -> None:
+        """Refuse new requests, store what was acknowledged, close. Safe after a start that failed."""
+        self._stopping.set()
+        if self._receiver:
+            self._receiver.stop()
+        if self._pipeline and not self._pipeline.stop(SECONDS_TO_DRAIN):
+            _log.warning("the journal still holds requests; they are stored after the next start")
+        for thread in self._threads:
+            thread.join(SECONDS_TO_DRAIN)
+        if self._clickhouse:
+            self._clickhouse.stop()
+        if self._store:
+            self._store.close()
+        if self._journal:
+            self._journal.close()
+
+    def _run(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _wait_for_store(self) -> None:
+        """Until the server answers, the journal holds what arrives."""
+        assert self._journal
+        while not self._stopping.is_set():
+            try:
+                self._open_store(self._journal)
+                return
+            except StoreUnavailable as error:
+                self._store_state = str(error)
+                _log.warning(
+                    "store unreachable; the journal holds what arrives", reason=str(error), retry_seconds=_RETRY
+                )
+            except Exception as error:
+                self._store_state = str(error)
+                _log.error(
+                    "store cannot be used; the journal holds what arrives", reason=str(error), retry_seconds=_RETRY
+                )
+            self._stopping.wait(_RETRY)
+
+    def _open_store(self, journal: Journal) -> None:
+        config = self._config
+        self._store = store = Store.open(config.store_url, database=config.store.database)
+        self._evaluator = evaluator = Evaluator(store, Settings.of(config.windows, config.drift))
+        self._pipeline = Pipeline(
+            journal,
+            store,
+            quarantine=config.data_dir / "quarantine",
+            on_block=lambda decoded: _touch(evaluator, decoded),
+        )
+        if config.embedded and config.clickhouse_http.enabled:
+            self._clickhouse = ClickHouseHttp(
+                store,
+                address=config.clickhouse_http.address,
+                allowed_hosts=[host for host in config.clickhouse_http.allowed_hosts.split(",") if host],
+            )
+            self._clickhouse.start()
+        self._store_state = OK
+        self._run("windows", lambda: evaluator.run(self._stopping))
+        self._pipeline.start()
+
+    def _not_ready(self) -> str | None:
+        return "stopping" if self._stopping.is_set() else None
+
+    def _status(self) -> Page:
+        requests, size = self._journal.backlog if self._journal else (0, 0)
+        state = {
+            "store": self._pipeline.state if self._pipeline else self._store_state,
+            "journal": {"requests": requests, "bytes": size},
+            "windows": {
+                "waiting": self._evaluator.waiting if self._evaluator else 0,
+                "evaluated": self._evaluator.evaluated if self._evaluator else 0,
+                "skipped": self._evaluator.skipped if self._evaluator else 0,
+            },
+        }
+        return Page(json.dumps(state).encode(), media_type="application/json")
+
+
+def _touch(evaluator: Evaluator, decoded: Decoded) -> None:
+    now = time.time()
+    for model, seconds in decoded.touched.items():
+        times = np.fromiter(seconds, dtype=np.int64, count=len(seconds)) * 1_000_000_000
+        evaluator.touch(ModelKey(*model), times, now)
+    for model in decoded.references:
+        evaluator.reference_changed(model.model_name, model.model_version)
+
+
+def _export_backlog(journal: Journal) -> None:
+    requests = Gauge(metrics.MODELSPAN_JOURNAL_REQUESTS.replace(".", "_"), "Requests that are not in the store yet.")
+    requests.set_function(lambda: journal.backlog[0])
+    size = Gauge(metrics.MODELSPAN_JOURNAL_BYTES.replace(".", "_"), "Bytes of requests that are not in the store yet.")
+    size.set_function(lambda: journal.backlog[1])
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
