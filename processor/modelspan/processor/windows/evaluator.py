@@ -51,9 +51,9 @@ class Evaluator:
         self._store = store
         self._settings = settings
         self._waiting = WaitingWindows(settings)
-        self._changed: set[tuple[str, str]] = set()
-        self._changed_lock = threading.Lock()
-        self._is_lost = False
+        self._unsure: set[tuple[str, str] | None] = set()
+        """Models whose verdicts may be outdated; None stands for all."""
+        self._unsure_lock = threading.Lock()
         self.evaluated = 0
         """Windows that got a verdict."""
         self.skipped = 0
@@ -72,8 +72,8 @@ class Evaluator:
 
     def reference_changed(self, model_name: str, model_version: str) -> None:
         """A reference of this model is stored; an empty version means every version. Its windows are judged again."""
-        with self._changed_lock:
-            self._changed.add((model_name, model_version))
+        with self._unsure_lock:
+            self._unsure.add((model_name, model_version))
 
     def recover(self, now: float) -> int:
         """Mark the windows whose verdict is missing or outdated; their number. Raises StoreUnavailable.
@@ -100,7 +100,7 @@ class Evaluator:
 
     def run(self, stop: threading.Event) -> None:
         """Recover, then tick until `stop` is set. Waits out a store that does not answer; nothing else ends it."""
-        self._is_lost = True
+        self._unsure.add(None)
         pause = TICK
         while not stop.is_set():
             try:
@@ -117,24 +117,19 @@ class Evaluator:
     def _look_again(self, now: float) -> None:
         """Search the store where memory does not know: at start, after an overflow, and when a reference changed."""
         if self._waiting.overflowed and len(self._waiting) <= self._settings.max_waiting // 2:
-            self._waiting.overflowed, self._is_lost = False, True
-        if self._is_lost:
-            self._is_lost = False
-            try:
-                self._look(now, None)
-            except StoreUnavailable:
-                self._is_lost = True
-                raise
-        with self._changed_lock:
-            changed, self._changed = self._changed, set()
-        while changed:
-            model = changed.pop()
+            self._waiting.overflowed = False
+            self._unsure.add(None)
+        with self._unsure_lock:
+            unsure, self._unsure = self._unsure, set()
+        while unsure:
+            model = None if None in unsure else next(iter(unsure))
             try:
                 self._look(now, model)
             except StoreUnavailable:
-                with self._changed_lock:
-                    self._changed |= {model, *changed}
+                with self._unsure_lock:
+                    self._unsure |= unsure
                 raise
+            unsure = set() if model is None else unsure - {model}
 
     def _look(self, now: float, model: tuple[str, str] | None) -> int:
         found = 0
