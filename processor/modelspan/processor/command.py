@@ -40,7 +40,7 @@ def _run(config: Config) -> int:
     try:
         service.start()
     except (OSError, JournalError, StoreError) as error:
-        return _refuse(str(error))
+        return _refuse(getattr(error, "strerror", None) or str(error))
     stop.wait()
     service.stop()
     return 0

@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import quote
 
 import numpy as np
 import structlog
@@ -126,7 +127,7 @@ class Service:
 
     def _open_store(self, journal: Journal) -> None:
         config = self._config
-        self._store = store = Store.open(config.store_url, database=config.store.database)
+        self._store = store = Store.open(_with_credentials(config), database=config.store.database)
         self._evaluator = evaluator = Evaluator(store, Settings.of(config.windows, config.drift))
         self._pipeline = Pipeline(
             journal,
@@ -176,6 +177,15 @@ def _export_backlog(journal: Journal) -> None:
     requests.set_function(lambda: journal.backlog[0])
     size = Gauge(metrics.MODELSPAN_JOURNAL_BYTES.replace(".", "_"), "Bytes of requests that are not in the store yet.")
     size.set_function(lambda: journal.backlog[1])
+
+
+def _with_credentials(config: Config) -> str:
+    """The URL of the store, with the configured user where the URL itself names none."""
+    scheme, _, rest = config.store_url.partition("://")
+    if config.embedded or "@" in rest:
+        return config.store_url
+    user, password = config.store.username, config.store.password.get_secret_value()
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
 def _without_password(url: str) -> str:
