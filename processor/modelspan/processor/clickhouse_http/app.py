@@ -1,0 +1,246 @@
+"""The HTTP side: who may ask, what the answer's headers are, streaming, and stopping a query whose client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelspan.processor.clickhouse_http.encoding import Encoder
+from modelspan.processor.clickhouse_http.engine import ReadOnlyEngine, Running
+from modelspan.processor.clickhouse_http.errors import TOO_MANY_SIMULTANEOUS_QUERIES, QueryError
+from modelspan.processor.clickhouse_http.hello import hello_block, is_hello
+from modelspan.processor.clickhouse_http.request import MAX_BODY_BYTES, Request, parse, too_large
+
+_log = logging.getLogger(__name__)
+
+_WAITING_PER_WORKER = 16
+_SECONDS_TO_READ_A_PIECE = 60
+_PLAIN = "text/plain; charset=UTF-8"
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class _ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class App:
+    """An ASGI application; at most `workers` queries run at a time, others wait."""
+
+    def __init__(self, engine: ReadOnlyEngine, *, allowed_hosts: Iterable[str], workers: int) -> None:
+        self._engine = engine
+        self._allowed_hosts = {host.lower() for host in allowed_hosts} | {"localhost"}
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="clickhouse-http")
+        self._killer = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-http-kill")
+        self._slots = asyncio.Semaphore(workers)
+        self._places = workers * (1 + _WAITING_PER_WORKER)
+        self._clients: set[asyncio.Future[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def abort(self) -> None:
+        """End all queries and take no more."""
+        self._places = 0
+        for client in self._clients:
+            client.cancel()
+
+    async def close(self) -> None:
+        """End all queries, and wait for that."""
+        self.abort()
+        await self._idle.wait()
+        self._pool.shutdown()
+        self._killer.shutdown()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _plain(send, *refusal)
+        elif scope["path"] == "/ping" or (scope["method"] != "POST" and not scope["query_string"]):
+            await _plain(send, 200, "Ok.\n")
+        else:
+            await self._query(scope, headers, receive, send)
+
+    def _refusal(self, scope: MutableMapping[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
+        # A page in the user's browser can reach loopback too: under a name that its owner points there, or from its origin.
+        for host in (f"//{headers.get('host', '')}", headers.get("origin", "//localhost")):
+            if not self._is_trusted(host):
+                return 403, f"Host or origin {host.lstrip('/')} is not allowed; see clickhouse_http.allowed_hosts.\n"
+        if scope["method"] not in ("GET", "POST", "HEAD"):
+            return 405, f"Method {scope['method']} is not allowed: use GET or POST.\n"
+        if scope["path"] not in ("", "/", "/ping"):
+            return 404, f"There is no handle {scope['path']}. Use / or /ping.\n"
+        return None
+
+    def _is_trusted(self, url: str) -> bool:
+        try:
+            host = urlsplit(url).hostname or ""
+            if host in self._allowed_hosts:
+                return True
+            ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return True
+
+    async def _query(
+        self, scope: MutableMapping[str, Any], headers: dict[str, str], receive: Receive, send: Send
+    ) -> None:
+        encoder: Encoder | None = None
+        try:
+            request = parse(scope["query_string"], headers, await _body(receive))
+            encoder = request.encoder()
+            gone = asyncio.ensure_future(_disconnected(receive))
+            self._clients.add(gone)
+            self._idle.clear()
+            try:
+                await self._in_turn(request, encoder, gone, send)
+            finally:
+                gone.cancel()
+                self._clients.discard(gone)
+                if not self._clients:
+                    self._idle.set()
+        except _ClientGone:
+            pass
+        except QueryError as error:
+            await self._error(send, error, encoder)
+        except Exception as error:
+            _log.exception("a query over HTTP failed for a reason that is not the query's")
+            await self._error(send, QueryError.of_engine(error), encoder)
+
+    async def _in_turn(self, request: Request, encoder: Encoder, gone: asyncio.Future[None], send: Send) -> None:
+        if self._places <= 0:
+            raise QueryError(
+                TOO_MANY_SIMULTANEOUS_QUERIES,
+                "Too many simultaneous queries: try again. (TOO_MANY_SIMULTANEOUS_QUERIES)",
+            )
+        self._places -= 1
+        try:
+            async with self._slots:
+                if not gone.done():
+                    await self._answer(request, encoder, gone, send)
+        finally:
+            self._places += 1
+
+    async def _answer(self, request: Request, encoder: Encoder, gone: asyncio.Future[None], send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        running = await loop.run_in_executor(self._pool, self._engine.open, request.query)
+        try:
+            chunks = self._chunks(running, request)
+            piece = await self._next(chunks, running, gone)
+            tag = secrets.token_hex(8)
+            await send(self._start(request, running, encoder, tag, empty=piece is None))
+            try:
+                while piece is not None:
+                    await _send_piece(send, encoder.encode(piece))
+                    piece = await self._next(chunks, running, gone)
+            except QueryError as error:
+                # Too late for a status: the error goes behind the rows, and the answer has no end.
+                await _send_piece(send, encoder.encode(self._trailer(error, tag)) + encoder.finish())
+                return
+            await send({"type": "http.response.body", "body": encoder.finish() if running.rows else b""})
+        finally:
+            await loop.run_in_executor(self._pool, running.close)
+
+    def _chunks(self, running: Running, request: Request) -> Iterator[bytes]:
+        if running.format.name == "Native" and is_hello(running.statement, request.revision):
+            engine = self._engine
+            return iter(
+                [hello_block(request.revision, host=engine.host, version=engine.version, timezone=engine.timezone)]
+            )
+        return running.chunks()
+
+    async def _next(self, chunks: Iterator[bytes], running: Running, gone: asyncio.Future[None]) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        piece: asyncio.Future[bytes | None] = loop.run_in_executor(self._pool, next, chunks, None)
+        waiting: set[asyncio.Future[Any]] = {piece, gone}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if piece.done():
+                return piece.result()
+        finally:
+            # Again and again, since the query may not have reached the engine yet.
+            while not piece.done():
+                await loop.run_in_executor(self._killer, self._engine.kill, running)
+                await asyncio.wait({piece}, timeout=0.2)
+            piece.exception()
+        raise _ClientGone
+
+    def _start(self, request: Request, running: Running, encoder: Encoder, tag: str, *, empty: bool) -> Message:
+        headers = {
+            "content-type": running.format.content_type or _PLAIN,
+            "x-clickhouse-format": running.format.name,
+            "x-clickhouse-query-id": request.query_id or running.tag,
+            "x-clickhouse-server-display-name": self._engine.host,
+            "x-clickhouse-timezone": self._engine.timezone,
+            "x-clickhouse-exception-tag": tag,
+        }
+        if empty:
+            headers["content-length"] = "0"
+        elif encoder.content_encoding:
+            headers["content-encoding"] = encoder.content_encoding
+        return _head(200, headers)
+
+    def _trailer(self, error: QueryError, tag: str) -> bytes:
+        text = self._text(error)
+        return f"__exception__\r\n{tag}\r\n{text}{len(text)} {tag}\r\n__exception__\r\n".encode()
+
+    async def _error(self, send: Send, error: QueryError, encoder: Encoder | None) -> None:
+        body = self._text(error).encode()
+        headers = {"content-type": _PLAIN, "x-clickhouse-exception-code": str(error.code)}
+        if encoder is not None:
+            body = encoder.encode(body) + encoder.finish()
+            if encoder.content_encoding:
+                headers["content-encoding"] = encoder.content_encoding
+        await send(_head(error.status, headers | {"content-length": str(len(body))}))
+        await send({"type": "http.response.body", "body": body})
+
+    def _text(self, error: QueryError) -> str:
+        return f"{error.text.rstrip()} (version {self._engine.version})\n"
+
+
+async def _body(receive: Receive) -> bytes:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large()
+        if not message.get("more_body", False):
+            return body
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_piece(send: Send, piece: bytes) -> None:
+    if piece:
+        message: Message = {"type": "http.response.body", "body": piece, "more_body": True}
+        try:
+            await asyncio.wait_for(send(message), _SECONDS_TO_READ_A_PIECE)
+        except asyncio.TimeoutError:
+            raise _ClientGone from None
+
+
+async def _plain(send: Send, status: int, text: str) -> None:
+    await send(_head(status, {"content-type": _PLAIN, "content-length": str(len(text.encode()))}))
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+def _head(status: int, headers: dict[str, str]) -> Message:
+    raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": raw}

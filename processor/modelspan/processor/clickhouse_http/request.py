@@ -1,0 +1,110 @@
+"""An HTTP request in ClickHouse's form: SQL in `query` and the body, parameters as `param_x`, settings by their name."""
+
+from __future__ import annotations
+
+import email.parser
+import email.policy
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from modelspan.processor.clickhouse_http.encoding import Encoder, choose
+from modelspan.processor.clickhouse_http.engine import MAX_QUERY_BYTES, Query
+from modelspan.processor.clickhouse_http.errors import (
+    QUERY_IS_TOO_LARGE,
+    SYNTAX_ERROR,
+    UNKNOWN_COMPRESSION_METHOD,
+    QueryError,
+)
+
+MAX_BODY_BYTES = 2 * MAX_QUERY_BYTES
+"""Longest body: a statement with its parameters."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks for."""
+
+    query: Query
+    query_id: str
+    revision: int
+    """Revision of the native protocol that the client speaks; 0 where it says nothing."""
+    accept_encoding: str
+    http_compression: bool
+    block_compression: bool
+
+    def encoder(self) -> Encoder:
+        """Return a new encoder for the answer."""
+        return choose(self.accept_encoding, http=self.http_compression, blocks=self.block_compression)
+
+
+def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Request:
+    """Read a request; names of `headers` are in lower case. Raises QueryError."""
+    fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"))
+    body = _decoded(body, headers.get("content-encoding", ""))
+    if headers.get("content-type", "").startswith("multipart/form-data"):
+        fields |= _form(headers["content-type"], body)
+        body = b""
+    try:
+        sql = "\n".join(part for part in (fields.pop("query", ""), body.decode()) if part)
+    except UnicodeDecodeError:
+        raise QueryError(SYNTAX_ERROR, "The query is not UTF-8. (SYNTAX_ERROR)") from None
+    if len(sql) > MAX_QUERY_BYTES:
+        raise too_large()
+    return Request(
+        query=Query(
+            sql=sql,
+            parameters={
+                name.removeprefix("param_"): text for name, text in fields.items() if name.startswith("param_")
+            },
+            settings=fields,
+            database=headers.get("x-clickhouse-database") or fields.get("database") or None,
+            default_format=headers.get("x-clickhouse-format") or fields.get("default_format") or "TabSeparated",
+        ),
+        query_id=fields.get("query_id", ""),
+        revision=_integer(fields.get("client_protocol_version", "")),
+        accept_encoding=headers.get("accept-encoding", ""),
+        http_compression=_integer(fields.get("enable_http_compression", "")) > 0,
+        block_compression=_integer(fields.get("compress", "")) > 0,
+    )
+
+
+def too_large() -> QueryError:
+    """The error of a query beyond the limit."""
+    return QueryError(
+        QUERY_IS_TOO_LARGE, f"The query is longer than {MAX_QUERY_BYTES} bytes, the maximum. (QUERY_IS_TOO_LARGE)"
+    )
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    if not body or encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise QueryError(
+            UNKNOWN_COMPRESSION_METHOD, f"Content-Encoding {encoding} of a query is not supported; send it as it is."
+        )
+    inflate = zlib.decompressobj(wbits=47)
+    try:
+        plain = inflate.decompress(body, MAX_BODY_BYTES)
+    except zlib.error:
+        raise QueryError(SYNTAX_ERROR, f"The body is not {encoding}.") from None
+    if inflate.unconsumed_tail:
+        raise too_large()
+    return plain
+
+
+def _form(content_type: str, body: bytes) -> dict[str, str]:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+    fields = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            fields[name] = content.decode(errors="surrogateescape")
+    return fields
+
+
+def _integer(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
