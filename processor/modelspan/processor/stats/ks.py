@@ -18,8 +18,10 @@ from scipy.special import gammaln
 
 from modelspan.processor.stats.effective import Floats, Integers, pooled_rows, shares, whole_counts
 
-_CERTAIN = 3.3
-"""Beyond sqrt(n m / (n + m)) d = 3.3, p is below 1e-9: the asymptotic formula says it well enough."""
+_CERTAIN = 2.9
+"""Beyond sqrt(n m / (n + m)) d = 2.9, p is below 1e-7: the asymptotic formula says it well enough."""
+_LEAST = 1e-9
+"""Rounding leaves an absolute error of up to this in an exact p."""
 _LARGE = 200_000.0
 """Above this many pooled rows the null of sqrt(n m / (n + m)) D no longer changes and is computed for this many."""
 _DIRECT = 1 << 20
@@ -69,7 +71,7 @@ def asymptotic_p_value(distance: float, effective: float) -> float:
 def exact_p_value(pooled: Integers, n: int, distance: float) -> float:
     """Share of the splits of `pooled` (k,), with n rows in the window, whose KS distance is at least `distance`.
 
-    Paths are weighed as sums of independent binomials, which become hypergeometric when conditioned on their total. Absolute error below 1e-12.
+    Paths are weighed as sums of independent binomials, which become hypergeometric when conditioned on their total. Absolute error below 1e-8.
     """
     pooled = pooled[pooled > 0]
     total = int(pooled.sum())
@@ -87,7 +89,7 @@ def exact_p_value(pooled: Integers, n: int, distance: float) -> float:
             return 1.0
         inside, start = inside[low - start : high - start + 1], low
     ending, first = _binomial_masses(total, share)
-    return min(1.0, max(1.0 - float(inside[n - start] / ending[n - first]), 1e-12))
+    return min(1.0, max(1.0 - float(inside[n - start] / ending[n - first]), _LEAST))
 
 
 def _convolve(a: Floats, b: Floats) -> Floats:
