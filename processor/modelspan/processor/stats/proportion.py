@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from modelspan.processor.stats.effective import log_binomial, whole_counts
+from modelspan.processor.stats.effective import Floats, Integers, log_binomial, whole_counts
 
 _TIES = 1e-7
 
@@ -22,11 +22,15 @@ def proportion_p_value(reference: tuple[float, float], window: tuple[float, floa
     if n == 0 or m == 0:
         return 1.0
     share = n / (n + m)
-    spread = 40.0 * math.sqrt(marked * share * (1 - share)) + 40.0  # what lies beyond is below 1e-300
-    low = max(0, marked - m, min(math.floor(marked * share - spread), int(second[0])))
-    high = min(n, marked, max(math.ceil(marked * share + spread), int(second[0])))
-    hits = np.arange(low, high + 1)
-    log_mass = log_binomial(n, hits) + log_binomial(m, marked - hits) - log_binomial(n + m, marked)
-    mass = np.exp(log_mass)
-    likely = log_mass[int(second[0]) - low] + _TIES
-    return min(1.0, max(float(mass[log_mass <= likely].sum()), 1e-300))
+    mean, spread = marked * share, 40.0 * math.sqrt(marked * share * (1 - share)) + 40.0
+    hits = np.arange(max(0, marked - m, math.floor(mean - spread)), min(n, marked, math.ceil(mean + spread)) + 1)
+    log_likely = float(_log_mass(n, m, marked, second[:1])[0])
+    if abs(second[0] - mean) > spread:  # out there each table is less than half as likely as the one before
+        return max(4.0 * math.exp(log_likely), 1e-300)
+    log_mass = _log_mass(n, m, marked, hits)
+    return min(1.0, max(float(np.exp(log_mass[log_mass <= log_likely + _TIES]).sum()), 1e-300))
+
+
+def _log_mass(n: int, m: int, marked: int, hits: Integers) -> Floats:
+    """Logarithm of the hypergeometric probability of `hits` of the `marked` rows in the window."""
+    return log_binomial(n, hits) + log_binomial(m, marked - hits) - log_binomial(n + m, marked)
