@@ -6,6 +6,7 @@ rows that a failed query had already produced) would come out in the next.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import secrets
@@ -95,9 +96,8 @@ class ReadOnlyEngine:
 
     def __init__(self, store: EmbeddedStore, limits: Limits) -> None:
         """Open the store's engine, and keep it open until `close`."""
-        from chdb import connect
-
-        self._connect: Any = connect
+        # Loaded here: the embedded engine costs 200 MB and must not be loaded in a process that will fork.
+        self._connect = importlib.import_module("chdb").connect
         self._path = os.path.realpath(store.client().path)
         self._database = store.database
         self._limits = limits
