@@ -42,7 +42,7 @@ class Decoded:
     rejected: Counter[str]
     """What was not taken as what it claims to be, by reason."""
     touched: Touched
-    """Models with predictions in this block, and the minutes of their event times."""
+    """Models with predictions in this block, and the seconds of their event times."""
     references: set[Model]
     """Models for which a reference came."""
     unreadable: list[Record]

@@ -28,7 +28,9 @@ class Names:
 
     def codes(self, names: Sequence[str]) -> Codes:
         """int32 [len(names)]."""
-        return np.array([self.code(name) for name in names], np.int32)
+        for name in dict.fromkeys(names):
+            self.code(name)
+        return np.fromiter(map(self._codes.__getitem__, names), np.int32, len(names))
 
     def array(self) -> pa.Array:
         """utf8: the name of every code."""

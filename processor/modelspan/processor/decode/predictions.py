@@ -11,10 +11,10 @@ import pyarrow as pa
 from modelspan.processor.decode.maps import Codes, Entries, Names, concatenated, joined, map_array
 from modelspan.processor.decode.tables import PREDICTIONS, SCHEMAS, Model
 
-MINUTE: Final = 60_000_000_000
+SECOND: Final = 1_000_000_000
 
 Touched: TypeAlias = dict[Model, set[int]]
-"""Minutes of event time (since 1970) into which a block brings predictions, by model."""
+"""Seconds of event time (since 1970) into which a block brings predictions, by model."""
 
 
 class Part(NamedTuple):
@@ -48,11 +48,11 @@ class Predictions:
         self._parts.append(part)
 
     def touch(self, model: Model, times: npt.NDArray[np.int64]) -> None:
-        """Note the minutes of `times`, nanoseconds."""
+        """Note the seconds of `times`, nanoseconds."""
         if len(times):
-            minutes = self.touched.setdefault(model, set())
-            first, last = int(times.min()) // MINUTE, int(times.max()) // MINUTE
-            minutes.update((first, last) if last - first < 2 else np.unique(times // MINUTE).tolist())
+            seconds = self.touched.setdefault(model, set())
+            first, last = int(times.min()) // SECOND, int(times.max()) // SECOND
+            seconds.update((first, last) if last - first < 2 else np.unique(times // SECOND).tolist())
 
     def model_codes(self) -> Codes:
         """int32 [rows]: the model of each row."""

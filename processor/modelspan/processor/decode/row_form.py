@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
@@ -43,8 +42,8 @@ class RowForm:
     def __init__(self, predictions: Predictions) -> None:
         self._predictions = predictions
         self._models: list[int] = []
-        self._columns: dict[str, list[Any]] = {name: [] for name in _TYPES}
-        self._maps = {name: _Maps(predictions) for name in _MAP_TYPES}
+        self._columns: list[tuple[Any, ...]] = []
+        self._maps = tuple(_Maps(predictions) for _ in _MAP_TYPES)
 
     def __len__(self) -> int:
         return len(self._models)
@@ -53,50 +52,50 @@ class RowForm:
         """Take the rows of one span or event. Raises `Rejected`, and takes nothing then."""
         if not 0 < occasion.time < MAX_TIME:
             raise Rejected(rejection.TIME_RANGE, str(occasion.time))
-        rows = list(_rows(values))
+        features = _mapping(values.get(names.ML_INPUT_FEATURES), names.ML_INPUT_FEATURES)
+        outputs = values.get(names.ML_OUTPUT_PREDICTIONS)
+        several = outputs is not None or list in set(map(type, features.values()))
+        rows = (
+            _several(features, _mapping(outputs, names.ML_OUTPUT_PREDICTIONS)) if several else [_row(features, values)]
+        )
         shared = _shared(values, occasion)
         segment = {key[len(_SEGMENT) :]: text(value) for key, value in values.items() if key.startswith(_SEGMENT)}
         prediction_id = text(values.get(names.ML_PREDICTION_ID)) or occasion.default_id
-        several = _is_several(values)
         code = self._predictions.code(model)
-        for i, row in enumerate(rows):
+        for i, (outcome, maps) in enumerate(rows):
             self._models.append(code)
-            for name, value in shared.items():
-                self._columns[name].append(value)
-            self._columns["prediction_id"].append(f"{prediction_id}-{i}" if several else prediction_id)
-            self._columns["label"].append(row.label)
-            self._columns["score"].append(row.score)
-            self._columns["value"].append(row.value)
-            self._maps["segment"].add(segment)
-            self._maps["features_numeric"].add(row.numeric)
-            self._maps["features_text"].add(row.text)
-            self._maps["outputs_numeric"].add(row.numeric_outputs)
-            self._maps["outputs_text"].add(row.text_outputs)
-        if rows:
-            self._predictions.touch(model, np.array([occasion.time], np.int64))
+            self._columns.append((*shared, f"{prediction_id}-{i}" if several else prediction_id, *outcome))
+            for column, entries in zip(self._maps, (segment, *maps), strict=True):
+                column.add(entries)
 
     def finish(self) -> None:
         """Hand all rows on."""
-        if self._models:
-            columns = {name: pa.array(self._columns[name], kind) for name, kind in _TYPES.items()}
-            maps = {name: self._maps[name].entries(kind) for name, kind in _MAP_TYPES.items()}
-            self._predictions.add(Part(np.array(self._models, np.int32), columns, maps))
+        if not self._models:
+            return
+        lists = zip(*self._columns, strict=True)
+        columns = {name: pa.array(column, kind) for (name, kind), column in zip(_TYPES.items(), lists, strict=True)}
+        maps = {name: column.entries(kind) for (name, kind), column in zip(_MAP_TYPES.items(), self._maps, strict=True)}
+        models = np.array(self._models, np.int32)
+        times = columns["time"].cast(pa.int64()).to_numpy()
+        for code, model in enumerate(self._predictions.models):
+            self._predictions.touch(model, times[models == code])
+        self._predictions.add(Part(models, columns, maps))
 
 
 _TYPES: Final[dict[str, pa.DataType]] = {
     "time": pa.timestamp("ns", "UTC"),
     "operation": pa.string(),
-    "prediction_id": pa.string(),
     "trace_id": pa.string(),
     "span_id": pa.string(),
     "duration": pa.uint64(),
     "variant": pa.string(),
-    "label": pa.string(),
-    "score": pa.float64(),
-    "value": pa.float64(),
     "weight": pa.float64(),
     "keep_reason": pa.string(),
     "error_type": pa.string(),
+    "prediction_id": pa.string(),
+    "label": pa.string(),
+    "score": pa.float64(),
+    "value": pa.float64(),
 }
 _MAP_TYPES: Final[dict[str, pa.DataType]] = {
     "segment": pa.string(),
@@ -113,28 +112,33 @@ class _Maps:
     def __init__(self, predictions: Predictions) -> None:
         self._names = predictions.names
         self._lengths: list[int] = []
-        self._keys: list[str] = []
+        self._codes: list[int] = []
         self._values: list[Any] = []
+        self._orders: dict[tuple[str, ...], tuple[list[str], list[int]]] = {}
+        """Keys of a row as they came, to the sorted ones and their codes: most rows have the same."""
 
     def add(self, row: dict[str, Any]) -> None:
         self._lengths.append(len(row))
         if row:
-            keys = sorted(row)
-            self._keys += keys
-            self._values += [row[key] for key in keys]
+            came = tuple(row)
+            keys, codes = self._orders.get(came) or self._order(came)
+            self._codes += codes
+            self._values += map(row.__getitem__, keys)
+
+    def _order(self, came: tuple[str, ...]) -> tuple[list[str], list[int]]:
+        keys = sorted(came)
+        self._orders[came] = keys, [self._names.code(key) for key in keys]
+        return self._orders[came]
 
     def entries(self, kind: pa.DataType) -> Entries:
-        return Entries(np.array(self._lengths, np.int32), self._names.codes(self._keys), pa.array(self._values, kind))
+        return Entries(np.array(self._lengths, np.int32), np.array(self._codes, np.int32), pa.array(self._values, kind))
 
 
-class _Row(NamedTuple):
-    label: str | None
-    score: float | None
-    value: float | None
-    numeric: dict[str, float]
-    text: dict[str, str]
-    numeric_outputs: dict[str, float]
-    text_outputs: dict[str, str]
+_Row: TypeAlias = tuple[
+    tuple["str | None", "float | None", "float | None"],
+    tuple[dict[str, Any], ...],
+]
+"""Label, score and value; numeric and text features, numeric and text outputs."""
 
 
 def label_text(value: Raw) -> str | None:
@@ -162,25 +166,21 @@ def number(value: Raw, name: str) -> float | None:
     raise Rejected(rejection.ATTRIBUTE_TYPE, name)
 
 
-def _shared(values: dict[str, Raw], occasion: Occasion) -> dict[str, Any]:
+def _shared(values: dict[str, Raw], occasion: Occasion) -> tuple[Any, ...]:
     weight = number(values.get(names.ML_SAMPLING_ADJUSTED_COUNT), names.ML_SAMPLING_ADJUSTED_COUNT)
     if weight is not None and not 0 < weight < float("inf"):
         raise Rejected(rejection.VALUE_RANGE, names.ML_SAMPLING_ADJUSTED_COUNT)
-    return {
-        "time": occasion.time,
-        "operation": text(values.get(names.ML_OPERATION_NAME)),
-        "trace_id": occasion.trace_id,
-        "span_id": occasion.span_id,
-        "duration": occasion.duration,
-        "variant": text(values.get(names.ML_PREDICTION_VARIANT)),
-        "weight": 1.0 if weight is None else weight,
-        "keep_reason": text(values.get(names.ML_SAMPLING_REASON)),
-        "error_type": text(values.get(error_attributes.ERROR_TYPE)),
-    }
-
-
-def _features(values: dict[str, Raw]) -> dict[str, Raw]:
-    return _mapping(values.get(names.ML_INPUT_FEATURES), names.ML_INPUT_FEATURES)
+    return (
+        occasion.time,
+        text(values.get(names.ML_OPERATION_NAME)),
+        occasion.trace_id,
+        occasion.span_id,
+        occasion.duration,
+        text(values.get(names.ML_PREDICTION_VARIANT)),
+        1.0 if weight is None else weight,
+        text(values.get(names.ML_SAMPLING_REASON)),
+        text(values.get(error_attributes.ERROR_TYPE)),
+    )
 
 
 def _mapping(value: Raw, name: str) -> dict[str, Raw]:
@@ -196,30 +196,19 @@ def _mapping(value: Raw, name: str) -> dict[str, Raw]:
     return value
 
 
-def _is_several(values: dict[str, Raw]) -> bool:
-    return values.get(names.ML_OUTPUT_PREDICTIONS) is not None or any(
-        isinstance(value, list) for value in _features(values).values()
-    )
-
-
-def _rows(values: dict[str, Raw]) -> Iterator[_Row]:
-    if not _is_several(values):
-        return iter([_row(_features(values), values)])
-    return _several(_features(values), _mapping(values.get(names.ML_OUTPUT_PREDICTIONS), names.ML_OUTPUT_PREDICTIONS))
-
-
 def _row(features: dict[str, Raw], values: dict[str, Raw]) -> _Row:
     numeric, texts = _split(features)
-    scores = _scores(values)
-    outputs = _mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)
+    outputs = {**_scores(values), **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
     labels = _mapping(values.get(names.ML_OUTPUT_LABELS), names.ML_OUTPUT_LABELS)
-    return _Row(
+    outcome = (
         label_text(values.get(names.ML_OUTPUT_LABEL)),
         number(values.get(names.ML_OUTPUT_SCORE), names.ML_OUTPUT_SCORE),
         number(values.get(names.ML_OUTPUT_VALUE), names.ML_OUTPUT_VALUE),
+    )
+    return outcome, (
         numeric,
         texts,
-        {k: n for k, v in {**scores, **outputs}.items() if (n := number(v, k)) is not None},
+        {k: n for k, v in outputs.items() if (n := number(v, k)) is not None},
         {k: label for k, v in labels.items() if (label := label_text(v)) is not None},
     )
 
@@ -234,21 +223,28 @@ def _scores(values: dict[str, Raw]) -> dict[str, Raw]:
     return {label_text(name) or "": score for name, score in zip(classes, scores, strict=True)}
 
 
-def _several(features: dict[str, Raw], outputs: dict[str, Raw]) -> Iterator[_Row]:
+def _several(features: dict[str, Raw], outputs: dict[str, Raw]) -> list[_Row]:
     columns = [*features.values(), *outputs.values()]
     if not all(isinstance(column, list) for column in columns):
         raise Rejected(rejection.ATTRIBUTE_TYPE, "several rows need an array for every feature and output")
     lengths = {len(column) for column in columns if isinstance(column, list)}
     if len(lengths) > 1 or max(lengths, default=0) > MAX_ROWS:
         raise Rejected(rejection.ROW_COUNT, f"arrays of {sorted(lengths)} values")
-    for i in range(max(lengths, default=0)):
-        numeric, texts = _split({name: column[i] for name, column in features.items()})  # type: ignore[index]  # lists, checked above
-        output = {name: column[i] for name, column in outputs.items()}  # type: ignore[index]  # lists, checked above
-        label, score, value = output.get(_LABEL), output.get(_SCORE), output.get(_VALUE)
-        yield _Row(label_text(label), number(score, _SCORE), number(value, _VALUE), numeric, texts, {}, {})
+    return [_nth(features, outputs, i) for i in range(max(lengths, default=0))]
+
+
+def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int) -> _Row:
+    numeric, texts = _split({name: column[i] for name, column in features.items()})
+    label, score, value = (outputs[name][i] if name in outputs else None for name in (_LABEL, _SCORE, _VALUE))
+    return (label_text(label), number(score, _SCORE), number(value, _VALUE)), (numeric, texts, {}, {})
+
+
+_FLOATS: Final = {float}
 
 
 def _split(features: dict[str, Raw]) -> tuple[dict[str, float], dict[str, str]]:
+    if set(map(type, features.values())) == _FLOATS and (total := sum(features.values())) == total:  # type: ignore[arg-type]  # floats
+        return features, {}  # type: ignore[return-value]  # floats
     numeric: dict[str, float] = {}
     texts: dict[str, str] = {}
     for name, value in features.items():

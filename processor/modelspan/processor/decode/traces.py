@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -53,7 +54,7 @@ def _occasion(row: tuple[Any, ...]) -> Occasion:
 
 def _row(span: Span, values: dict[str, Raw], origin: Source) -> tuple[Any, ...]:
     start = span.start_time_unix_nano
-    events, links = span.events, span.links
+    status, events, links = span.status, span.events, span.links
     return (
         min(start, MAX_TIME),
         hex_id(span.trace_id),
@@ -68,11 +69,27 @@ def _row(span: Span, values: dict[str, Raw], origin: Source) -> tuple[Any, ...]:
         origin.scope_version,
         texts(values),
         max(span.end_time_unix_nano - start, 0),
-        _STATUSES[span.status.code] if 0 <= span.status.code < len(_STATUSES) else "",
-        span.status.message,
+        _STATUSES[status.code] if 0 <= status.code < len(_STATUSES) else "",
+        status.message,
+        *(_events(events) if events else _NO_EVENTS),
+        *(_links(links) if links else _NO_LINKS),
+    )
+
+
+_NO_EVENTS: Final[tuple[list[Any], ...]] = ([], [], [])
+_NO_LINKS: Final[tuple[list[Any], ...]] = ([], [], [], [])
+
+
+def _events(events: Sequence[Span.Event]) -> tuple[list[Any], ...]:
+    return (
         [min(event.time_unix_nano, MAX_TIME) for event in events],
         [event.name for event in events],
         [texts(raws(event.attributes)) for event in events],
+    )
+
+
+def _links(links: Sequence[Span.Link]) -> tuple[list[Any], ...]:
+    return (
         [hex_id(link.trace_id) for link in links],
         [hex_id(link.span_id) for link in links],
         [link.trace_state for link in links],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
+
+from modelspan.processor.decode.number_maps import numbers
 
 Raw: TypeAlias = "str | bool | int | float | bytes | list[Raw] | dict[str, Raw] | None"
 
@@ -24,7 +27,23 @@ def raw(value: AnyValue) -> Raw:
 
 def raws(attributes: Iterable[KeyValue]) -> dict[str, Raw]:
     """Attributes by key. The last one of a key counts."""
-    return {pair.key: raw(pair.value) for pair in attributes}
+    result: dict[str, Raw] = {}
+    # The two kinds that make up nearly all attributes are read here: a call for each would double the time.
+    for pair in attributes:
+        value = pair.value
+        kind = value.WhichOneof("value")
+        if kind == "double_value":
+            result[pair.key] = value.double_value
+        elif kind == "string_value":
+            result[pair.key] = value.string_value
+        else:
+            result[pair.key] = raw(value)
+    return result
+
+
+def _map(entries: KeyValueList) -> dict[str, Raw]:
+    quick = numbers(entries)
+    return raws(entries.values) if quick is None else {**quick}
 
 
 _READERS: dict[str, Callable[[AnyValue], Raw]] = {
@@ -34,7 +53,7 @@ _READERS: dict[str, Callable[[AnyValue], Raw]] = {
     "double_value": lambda value: value.double_value,
     "bytes_value": lambda value: value.bytes_value,
     "array_value": lambda value: [raw(v) for v in value.array_value.values],
-    "kvlist_value": lambda value: raws(value.kvlist_value.values),
+    "kvlist_value": lambda value: _map(value.kvlist_value),
 }
 
 
@@ -66,7 +85,31 @@ def float_text(number: float) -> str:
     return digits.replace("e-0", "e-")
 
 
+# What orjson writes in another way than Go: exponents, integral floats, NaN and infinities (as null), and the characters that
+# Go escapes for the sake of HTML. A match in a string does no harm, the slow way is always right.
+_EXPONENT = re.compile(rb"e(?<=[0-9]e)[-0-9]")
+_INTEGRAL = re.compile(rb"\.0[],}]")
+_ESCAPED = b"<>&\xe2"
+
+
+def _is_as_go(json: bytes) -> bool:
+    return (
+        len(json.translate(None, _ESCAPED)) == len(json)
+        and b"null" not in json
+        and _INTEGRAL.search(json) is None
+        and _EXPONENT.search(json) is None
+    )
+
+
 def _json_text(value: Raw) -> str:
+    try:
+        quick = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError):
+        return _slow_json_text(value)
+    return quick.decode() if _is_as_go(quick) else _slow_json_text(value)
+
+
+def _slow_json_text(value: Raw) -> str:
     try:
         return _json(value)
     except _NotJson:
