@@ -32,9 +32,9 @@ from sklearn.preprocessing import StandardScaler
 from modelspan.instrumentation import flush
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 
-ROUNDS = 9
+ROUNDS = 24
 """Turns of each variant."""
-TURN_SECONDS = 0.35
+TURN_SECONDS = 0.12
 
 Predict = Callable[[Any], Any]
 
@@ -97,10 +97,17 @@ def _programs() -> list[tuple[str, Any, list[Any]]]:
     single = [x[i : i + 1] for i in range(500)]
     return [
         ("LogisticRegression, 1x20 array", LogisticRegression().fit(x, y), single),
-        ("StandardScaler + LogisticRegression, 1-row DataFrame",
-         make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, y), [frame.iloc[i : i + 1] for i in range(500)]),
+        (
+            "StandardScaler + LogisticRegression, 1-row DataFrame",
+            make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, y),
+            [frame.iloc[i : i + 1] for i in range(500)],
+        ),
         ("RandomForest of 100, 1x20 array", RandomForestClassifier(100, random_state=0).fit(x, y), single),
-        ("LogisticRegression, 1000x20 array", LogisticRegression().fit(x, y), [x[i : i + 1000] for i in range(0, 500, 5)]),
+        (
+            "LogisticRegression, 1000x20 array",
+            LogisticRegression().fit(x, y),
+            [x[i : i + 1000] for i in range(0, 500, 5)],
+        ),
     ]
 
 

@@ -53,22 +53,10 @@ def _array(column: Column) -> Any:
 
 def _buffers(column: Column) -> list[Any]:
     if column.type == columns.UTF8:
-        return _text_buffers(column.values)
+        return list(column.values.buffers())
     if column.type == columns.BOOL:
         return [_bits(column.values)]
     return [np.ascontiguousarray(column.values)]
-
-
-def _text_buffers(values: list[str]) -> list[Any]:
-    joined = "".join(values)
-    if joined.isascii():
-        data, lengths = joined.encode(), map(len, values)
-    else:
-        encoded = [value.encode("utf-8", "replace") for value in values]
-        data, lengths = b"".join(encoded), map(len, encoded)
-    offsets = np.zeros(len(values) + 1, dtype=np.int32)
-    np.cumsum(np.fromiter(lengths, dtype=np.int32, count=len(values)), out=offsets[1:])
-    return [offsets, data]
 
 
 def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from modelspan.instrumentation.recorder.texts import chosen, from_strings, joined
+
 MAX_TEXT = 1024
 """Characters kept of a string."""
 
@@ -21,7 +23,7 @@ _INTEGERS = np.iinfo(np.int64)
 
 @dataclass(frozen=True)
 class Column:
-    """Values of one type. `valid` is None where no value is missing; `values` is a list of str for utf8, else an array."""
+    """Values of one type. `valid` is None where no value is missing; `values` are Texts for utf8, else an array."""
 
     type: str
     values: Any
@@ -41,9 +43,9 @@ class Column:
 
     def objects(self) -> list[Any]:
         """Values as Python objects, None for missing."""
-        values = self.values if isinstance(self.values, list) else self.values.tolist()
+        values: list[Any] = self.values.tolist()
         if self.valid is None:
-            return list(values)
+            return values
         return [value if ok else None for value, ok in zip(values, self.valid.tolist(), strict=True)]
 
 
@@ -87,8 +89,10 @@ def from_texts(values: Sequence[str | None]) -> Column:
     """Column of strings, cut at MAX_TEXT characters."""
     cut = ["" if value is None else value if len(value) <= MAX_TEXT else value[:MAX_TEXT] for value in values]
     if None not in values:
-        return Column(UTF8, cut)
-    return Column(UTF8, cut, np.fromiter((value is not None for value in values), dtype=bool, count=len(values)))
+        return Column(UTF8, from_strings(cut))
+    return Column(
+        UTF8, from_strings(cut), np.fromiter((value is not None for value in values), dtype=bool, count=len(values))
+    )
 
 
 def labels(values: npt.NDArray[Any]) -> Column:
@@ -96,7 +100,8 @@ def labels(values: npt.NDArray[Any]) -> Column:
     if values.dtype.kind in "iubf":
         distinct, place = np.unique(values, return_inverse=True)
         names = [label_text(value) for value in distinct.tolist()]
-        return from_texts([names[i] for i in place.reshape(-1).tolist()])
+        valid = None if None not in names else np.array([name is not None for name in names])[place]
+        return Column(UTF8, chosen([name or "" for name in names], place.reshape(-1)), valid)
     return from_texts([label_text(value) for value in values.tolist()])
 
 
@@ -134,7 +139,7 @@ def join(columns: Iterable[Column]) -> Column:
     if any(part.valid is not None for part in parts):
         valid = np.concatenate([np.ones(len(p), dtype=bool) if p.valid is None else p.valid for p in parts])
     if first.type == UTF8:
-        return Column(UTF8, [value for part in parts for value in part.values], valid)
+        return Column(UTF8, joined([part.values for part in parts]), valid)
     return Column(first.type, np.concatenate([part.values for part in parts]), valid)
 
 

@@ -11,6 +11,7 @@ from opentelemetry._logs import Logger, SeverityNumber
 from modelspan.instrumentation.recorder.columns import Column, label_text
 from modelspan.instrumentation.recorder.identity import MAX_CLASSES, Identity, classes
 from modelspan.instrumentation.recorder.signals import Signals
+from modelspan.instrumentation.recorder.texts import Texts
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events as names
 
@@ -81,8 +82,8 @@ def _row_bytes(table: Mapping[str, Column], start: int, stop: int) -> int:
     """Bytes of one row, on average, texts by their length."""
     size = 0
     for column in table.values():
-        if isinstance(column.values, list):
-            size += 4 + sum(map(len, column.values[start:stop])) // (stop - start)
+        if isinstance(column.values, Texts):
+            size += 4 + column.values[start:stop].size() // (stop - start)
         else:
             size += int(column.values.itemsize) + 1
     return max(size, 1)

@@ -10,7 +10,6 @@ import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
@@ -21,13 +20,13 @@ from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.calls import Call, CallQueue, Task
 from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes
 from modelspan.instrumentation.recorder.features import FeaturePolicy
-from modelspan.instrumentation.recorder.group import Group, build, captured_rows, split
+from modelspan.instrumentation.recorder.group import Group, split
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.metrics import PredictionMetrics
 from modelspan.instrumentation.recorder.scope import PredictionScope, scope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
-from modelspan.instrumentation.recorder.snapshot import Kept, Snapshot
-from modelspan.instrumentation.recorder.spans import spans_of
+from modelspan.instrumentation.recorder.snapshot import Kept, Snapshot, take
+from modelspan.instrumentation.recorder.spans import make_spans
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues
 
@@ -46,6 +45,7 @@ class Recorder:
         self._providers = providers
         self.policy = FeaturePolicy(config.capture, config.max_features)
         self._captures = config.capture is None or bool(config.capture)
+        self._call_bytes = config.call_bytes
         self._closed = False
         self._start_over()
         if hasattr(os, "register_at_fork"):
@@ -86,7 +86,7 @@ class Recorder:
             return None
         try:
             if self._captures:
-                x, keep = snap.take(value, self.config.call_bytes)
+                x, keep = take(value, self._call_bytes)
             else:
                 x, keep = snap.count(value), None
         except Exception as error:
@@ -234,40 +234,24 @@ class Recorder:
     def _record(self, calls: list[Call]) -> None:
         first = calls[0]
         first.identity.resolve(first.model, self.config)
-        group = build(calls, self.policy, self._ids(calls))
-        ids = spans_of(group, self._signals.tracer, self.config)
+        group = Group(calls, self.policy)
+        ids = group.ids(self.recorder_id + "-", self._row_number)
+        self._row_number += group.size
+        spans = make_spans(group, ids, self._signals.tracer, self.config)
         self._measure(group)
         logger = self._signals.logger
         if logger is None:
             return
         announce(logger, first.identity, first.model)
-        table = group.table([one[0] for one in ids], [one[1] for one in ids])
         attributes = batch_attributes(first.identity, first.model, first.operation)
-        self._emitter.emit(logger, table, group.size(), attributes)
-
-    def _ids(self, calls: list[Call]) -> list[str]:
-        """Identifiers of all rows: this recorder's own, and the row's number in it."""
-        ids: list[str] = []
-        prefix = self.recorder_id + "-"
-        number = self._row_number
-        for call in calls:
-            if call.ids is not None:
-                ids.extend(call.ids)
-                continue
-            rows = captured_rows(call)
-            ids.extend([f"{prefix}{n:x}" for n in range(number, number + rows)])
-            number += rows
-        self._row_number = number
-        return ids
+        self._emitter.emit(logger, group.table(ids, spans), group.size, attributes)
 
     def _measure(self, group: Group) -> None:
         if self._metrics is None:
             return
         first = group.first
         framework = first.identity.facts(first.model)[ML_FRAMEWORK_NAME]
-        durations = np.array([call.duration for call in group.calls], dtype=np.int64)
-        rows = sum(call.rows for call in group.calls)
-        self._metrics.calls(first.identity, framework, first.operation, first.error, rows, durations)
+        self._metrics.calls(first.identity, framework, first.operation, first.error, group.total, group.durations)
         if first.operation == _PREDICT_PROBA and names.SCORE in group.outputs:
             scores = group.outputs[names.SCORE]
             present = scores.values if scores.valid is None else scores.values[scores.valid]

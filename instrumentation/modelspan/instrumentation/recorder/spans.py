@@ -20,15 +20,11 @@ from opentelemetry.trace import (
 )
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.recorder.group import Group
+from modelspan.instrumentation.recorder.group import Group, Ids
 from modelspan.instrumentation.recorder.identity import Identity
+from modelspan.instrumentation.recorder.texts import Texts
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
-
-Ids = tuple[str | None, str | None]
-"""Trace id and span id as lower-case hex."""
-
-_NONE: Ids = (None, None)
 
 _OUTPUTS = (
     (names.LABEL, ml.ML_OUTPUT_LABEL),
@@ -37,23 +33,29 @@ _OUTPUTS = (
 )
 
 
-def spans_of(group: Group, tracer: Tracer | None, config: Config) -> list[Ids]:
-    """Make the spans of a group's calls: each within a sampled trace, few without. Returns the ids to record for each call."""
-    identity = group.first.identity
-    budget = _earn(identity, config.span_rate)
+def make_spans(group: Group, ids: Texts, tracer: Tracer | None, config: Config) -> dict[int, Ids]:
+    """Make the spans of a group's calls: each within a sampled trace, few without.
+
+    Gives, by the position of the call, the trace and span id to record: of its span, else of what surrounded the call.
+    """
+    budget = _earn(group.first.identity, config.span_rate) if tracer is not None else 0.0
     common: dict[str, Any] | None = None
-    result: list[Ids] = []
-    for i, call in enumerate(group.calls):
-        parent = get_current_span(call.context).get_span_context() if call.context else INVALID_SPAN_CONTEXT
-        alone = not parent.is_valid
-        if tracer is None or (budget < 1 if alone else not parent.trace_flags.sampled):
-            result.append(_NONE if alone else _ids(parent))
+    found: dict[int, Ids] = {}
+    for i, context in enumerate(group.contexts):
+        if not context and budget < 1:
             continue
-        budget -= alone
+        parent = get_current_span(context).get_span_context() if context else INVALID_SPAN_CONTEXT
+        if parent.is_valid:
+            found[i] = _ids(parent)
+        if tracer is None or (not parent.trace_flags.sampled if parent.is_valid else budget < 1):
+            continue
+        budget -= not parent.is_valid
         common = common or _attributes(group)
-        result.append(_span(tracer, group, i, common, config) or (_NONE if alone else _ids(parent)))
-    identity.spans = (budget, identity.spans[1])
-    return result
+        made = _span(tracer, group, i, {**common, **_row(group, i, ids, config)})
+        if made is not None:
+            found[i] = made
+    group.first.identity.spans = (budget, group.first.identity.spans[1])
+    return found
 
 
 def _earn(identity: Identity, rate: float) -> float:
@@ -65,51 +67,54 @@ def _earn(identity: Identity, rate: float) -> float:
     return budget
 
 
-def _span(tracer: Tracer, group: Group, i: int, common: Mapping[str, Any], config: Config) -> Ids | None:
+def _span(tracer: Tracer, group: Group, i: int, attributes: Mapping[str, Any]) -> Ids | None:
+    """Make one span; its ids if the SDK records it."""
     call = group.calls[i]
     span = tracer.start_span(
         f"{call.operation} {call.identity.name}",
         context=call.context,
         kind=SpanKind.INTERNAL,
-        attributes={**common, ml.ML_INPUT_ROW_COUNT: call.rows, **_row(group, i, config)},
+        attributes=attributes,
         start_time=call.started,
     )
     recording = span.is_recording()
     if call.error is not None:
-        span.set_attribute(ERROR_TYPE, call.error)
         span.set_status(Status(StatusCode.ERROR))
     span.end(call.started + call.duration)
     return _ids(span.get_span_context()) if recording else None
 
 
 def _attributes(group: Group) -> dict[str, Any]:
-    identity = group.first.identity
-    facts = identity.facts(group.first.model)
+    """Attributes that all calls of a group share."""
+    first = group.first
+    facts = first.identity.facts(first.model)
     attributes: dict[str, Any] = {
-        ml.ML_MODEL_NAME: identity.name,
-        ml.ML_MODEL_VERSION: identity.version,
-        ml.ML_OPERATION_NAME: group.first.operation,
+        ml.ML_MODEL_NAME: first.identity.name,
+        ml.ML_MODEL_VERSION: first.identity.version,
+        ml.ML_OPERATION_NAME: first.operation,
         ml.ML_PREDICTION_BATCHED: True,
         **{name: facts[name] for name in (ml.ML_FRAMEWORK_NAME, ml.ML_TASK_TYPE) if name in facts},
     }
     if group.features:
         attributes[ml.ML_INPUT_FEATURE_COUNT] = len(group.features)
+    if first.error is not None:
+        attributes[ERROR_TYPE] = first.error
     return attributes
 
 
-def _row(group: Group, i: int, config: Config) -> dict[str, Any]:
-    """What a span says of the row of a call that has one row."""
-    if group.rows[i] != 1:
-        return {}
-    row = int(group.rows[:i].sum())
-    found: dict[str, Any] = {ml.ML_PREDICTION_ID: group.ids[row]}
+def _row(group: Group, i: int, ids: Texts, config: Config) -> dict[str, Any]:
+    """What a span says of the rows of its call, most of it where there is only one."""
+    found: dict[str, Any] = {ml.ML_INPUT_ROW_COUNT: group.calls[i].rows}
+    if group.calls[i].rows != 1:
+        return found
+    row = group.position(i)
+    found[ml.ML_PREDICTION_ID] = ids[row : row + 1].tolist()[0]
     for column, attribute in _OUTPUTS:
         if column in group.outputs:
             found[attribute] = group.outputs[column].part(row, row + 1).objects()[0]
     if config.span_features and group.features:
-        found[ml.ML_INPUT_FEATURES] = {
-            name: column.part(row, row + 1).objects()[0] for name, column in group.features.items()
-        }
+        cells = {name: column.part(row, row + 1).objects()[0] for name, column in group.features.items()}
+        found[ml.ML_INPUT_FEATURES] = cells
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -30,7 +30,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # mypy does not see into it
 from wrapt import when_imported
 
 from modelspan.instrumentation.config import Config, load
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["SklearnInstrumentor"]
 
 
-class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its module is not typed
+class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     """Records the predictions of scikit-learn models. See the module's documentation."""
 
     _patches: Patches | None = None
