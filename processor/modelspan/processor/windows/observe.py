@@ -179,8 +179,9 @@ def _moments(rollup: Rollup, place: int, bins: slice, series: Series) -> tuple[f
     present = float(rollup.weights[place, bins].sum())
     if not isinstance(series, NumericProfile) or present <= 0:
         return None, None, None, None
-    shift = float(rollup.first_moment[place, bins].sum()) / present
-    variance = float(rollup.second_moment[place, bins].sum()) / present - shift * shift
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        shift = float(rollup.first_moment[place, bins].sum()) / present
+        variance = float(rollup.second_moment[place, bins].sum()) / present - shift * shift
     low, high = float(rollup.low[place, bins].min()), float(rollup.high[place, bins].max())
     if not (np.isfinite(shift) and np.isfinite(variance)):
         return None, None, low, high

@@ -1,0 +1,194 @@
+"""What is said of a window: drift where it is, and plain words where nothing can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from windows.lab import KEY, Lab, window_times
+
+from modelspan.processor.windows import ModelKey
+from modelspan.profile import Profile, categorical_profile, numeric_profile
+
+RNG = np.random.default_rng(11)
+
+
+def normal(rows: int, shift: float = 0.0) -> Any:
+    return RNG.normal(size=rows) + shift
+
+
+def test_drift_is_found_from_the_window_in_which_it_begins(lab: Lab) -> None:
+    lab.reference({"amount": normal(5000), "age": normal(5000), "country": RNG.choice(["DE", "FR"], 5000)})
+    for window in range(6):
+        shift = 0.5 if window >= 4 else 0.0
+        features = {"amount": normal(1500, shift), "age": normal(1500), "country": RNG.choice(["DE", "FR"], 1500)}
+        lab.predict(window_times(1500, window), features)
+    assert lab.settle() == 6
+    assert [row["status"] for row in lab.windows()] == ["ok"] * 4 + ["drifted"] * 2
+    assert lab.windows()[4]["drifted"] == ["amount"]
+    amount = lab.drift(window=4)["feature", "amount"]
+    assert amount["status"] == "drifted"
+    assert amount["p_value"] < amount["threshold"]
+    assert amount["effect"] == pytest.approx(0.2, abs=0.06)
+    assert (amount["method"], amount["reference_id"], amount["reference_source"]) == ("ks", "train", "training")
+    assert lab.drift(window=4)["feature", "age"]["status"] == "ok"
+    assert (lab.windows()[4]["rows"], lab.windows()[4]["reference_id"]) == (1500, "train")
+
+
+def test_a_share_of_missing_values_drifts(lab: Lab) -> None:
+    lab.reference({"x": normal(3000)})
+    lab.predict(window_times(1000), {"x": [None if row % 10 == 0 else v for row, v in enumerate(normal(1000))]})
+    lab.settle()
+    missing = lab.drift()["missing", "x"]
+    assert (missing["status"], missing["method"]) == ("drifted", "proportion")
+    assert missing["statistic"] == pytest.approx(0.1)
+    assert lab.counts()["feature", "x"]["missing"] == 100
+
+
+def test_too_few_rows_are_insufficient_data(lab: Lab) -> None:
+    lab.reference({"x": normal(3000)})
+    lab.predict(window_times(20), {"x": normal(20, 5.0)})
+    lab.settle()
+    (window,) = lab.windows()
+    assert window["status"] == "insufficient_data"
+    assert "20" in window["reason"]
+    assert lab.drift()["feature", "x"]["status"] == "insufficient_data"
+
+
+def test_few_heavy_rows_are_insufficient_data(lab: Lab) -> None:
+    lab.reference({"x": normal(3000)})
+    lab.predict(window_times(500), {"x": normal(500)}, weight=[10_000.0] * 5 + [1.0] * 495)
+    lab.settle()
+    drift = lab.drift()["feature", "x"]
+    assert drift["status"] == "insufficient_data"
+    assert drift["rows"] == 500
+    assert drift["effective_rows"] == pytest.approx((5 * 1e4 + 495) ** 2 / (5 * 1e8 + 495))
+
+
+def test_a_model_without_reference_says_so_for_every_feature(lab: Lab) -> None:
+    lab.predict(window_times(300), {"x": normal(300), "c": ["a"] * 300}, label=["1"] * 300, score=[0.5] * 300)
+    lab.settle()
+    assert {row["status"] for row in lab.drift().values()} == {"no_reference"}
+    assert set(lab.drift()) == {("feature", "x"), ("feature", "c"), ("label", ""), ("score", "")}
+    (window,) = lab.windows()
+    assert window["status"] == "no_reference"
+    assert window["reason"] == "No reference was set, and first predictions are not used as one."
+
+
+def test_a_feature_that_appears_has_no_reference_and_one_that_vanishes_is_missing(lab: Lab) -> None:
+    lab.reference({"x": normal(3000), "gone": normal(3000), "was text": ["a", "b"] * 1500})
+    lab.predict(window_times(1000), {"x": normal(1000), "new": normal(1000), "new text": ["z"] * 1000})
+    lab.settle()
+    drift = lab.drift()
+    assert drift["feature", "x"]["status"] == "ok"
+    assert drift["feature", "new"]["status"] == drift["feature", "new text"]["status"] == "no_reference"
+    assert drift["missing", "gone"]["status"] == "drifted"
+    assert drift["feature", "gone"]["status"] == "insufficient_data"
+    assert drift["feature", "was text"]["status"] == "drifted"
+    assert lab.counts()["feature", "gone"]["missing"] == 1000
+    assert set(lab.windows()[0]["drifted"]) == {"gone (missing)", "was text"}
+
+
+def test_a_feature_that_changes_its_type_is_missing_and_the_reason_says_so(lab: Lab) -> None:
+    lab.reference({"number": normal(3000), "text": ["1", "2"] * 1500})
+    numbers = [str(v) if row % 4 == 0 else v for row, v in enumerate(normal(1000))]
+    lab.predict(window_times(1000), {"number": numbers, "text": [1.0] * 1000})
+    lab.settle()
+    drift = lab.drift()
+    assert lab.counts()["feature", "number"]["missing"] == 250
+    assert lab.counts()["feature", "text"]["missing"] == 1000
+    assert "25 % of the values came as text" in drift["missing", "number"]["reason"]
+    assert "100 % of the values came as numbers" in drift["feature", "text"]["reason"]
+    assert drift["missing", "number"]["status"] == drift["feature", "text"]["status"] == "drifted"
+
+
+def test_labels_scores_and_values_are_series(lab: Lab) -> None:
+    profile = Profile(
+        (
+            categorical_profile(["0", "1"] * 2000, kind="label", name=""),
+            numeric_profile(RNG.random(4000), kind="score", name=""),
+            numeric_profile(normal(4000), kind="value", name=""),
+        )
+    )
+    lab.reference(profile)
+    labels = np.where(RNG.random(1500) < 0.8, "1", "0").tolist()
+    lab.predict(window_times(1500), label=labels, score=RNG.random(1500), value=normal(1500, 1.0))
+    lab.settle()
+    status = {kind: row["status"] for (kind, _), row in lab.drift().items()}
+    assert status == {"label": "drifted", "score": "ok", "value": "drifted"}
+    assert lab.counts()["label", ""]["counts"] == [labels.count("0"), labels.count("1"), 0]
+
+
+def test_an_output_that_no_prediction_has_is_insufficient_data(lab: Lab) -> None:
+    lab.reference(Profile((categorical_profile(["0", "1"] * 2000, kind="label", name=""),)))
+    lab.predict(window_times(500), {"x": normal(500)}, score=RNG.random(500))
+    lab.settle()
+    assert lab.drift()["label", ""]["status"] == "insufficient_data"
+
+
+def test_rows_asked_about_twice_count_once(lab: Lab) -> None:
+    profile = Profile(
+        (
+            numeric_profile(normal(4000), kind="feature", name="x"),
+            categorical_profile(["0", "1"] * 2000, kind="label", name=""),
+            numeric_profile(RNG.random(4000), kind="score", name=""),
+        )
+    )
+    lab.reference(profile)
+    x = normal(600)
+    lab.predict(window_times(600), {"x": x}, operation="predict", label=["0", "1"] * 300)
+    lab.predict(window_times(600), {"x": x}, operation="predict_proba", score=RNG.random(600))
+    lab.settle()
+    drift = lab.drift()
+    assert {name: row["rows"] for (name, _), row in drift.items()} == {
+        "feature": 600,
+        "missing": 600,
+        "label": 600,
+        "score": 600,
+    }
+    assert lab.windows()[0]["rows"] == 1200
+    assert {row["status"] for row in drift.values()} == {"ok"}
+
+
+def test_features_of_failed_calls_count_and_their_outputs_do_not(lab: Lab) -> None:
+    lab.reference(
+        Profile(
+            (
+                numeric_profile(normal(4000), kind="feature", name="x"),
+                numeric_profile(RNG.random(4000), kind="score", name=""),
+            )
+        )
+    )
+    failed = ["ValueError"] * 300 + [""] * 300
+    lab.predict(window_times(600), {"x": normal(600)}, score=[None] * 300 + [0.5] * 300, error_type=failed)
+    lab.settle()
+    assert lab.counts()["feature", "x"]["rows"] == 600
+    assert (lab.counts()["score", ""]["rows"], lab.counts()["score", ""]["missing"]) == (300, 0)
+
+
+def test_models_and_versions_do_not_mix(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=0)
+    keys = [ModelKey(s, "", m, v) for s in ("a", "b") for m in ("m", "") for v in ("1", "")]
+    for number, key in enumerate(keys):
+        lab.reference({"x": normal(2000, number)}, key=key, service=key.service_name, reference_id=f"r{number}")
+        lab.predict(window_times(500), {"x": normal(500, number)}, key=key)
+    assert lab.settle() == len(keys)
+    for number, key in enumerate(keys):
+        (window,) = lab.windows(key)
+        assert (window["status"], window["rows"], window["reference_id"]) == ("ok", 500, f"r{number}")
+
+
+def test_a_reference_for_this_version_wins_over_a_general_one_and_a_newer_over_an_older(lab: Lab) -> None:
+    any_version = KEY._replace(model_version="")
+    lab.reference({"x": normal(2000)}, reference_id="old", created=10.0)
+    lab.reference({"x": normal(2000)}, reference_id="new", created=20.0)
+    lab.reference({"x": normal(2000)}, reference_id="general", key=any_version, created=30.0)
+    lab.reference({"x": normal(2000)}, reference_id="other", key=KEY._replace(model_version="4"), created=40.0)
+    lab.reference({"x": normal(2000)}, reference_id="other service", service="mail", created=50.0)
+    lab.predict(window_times(500), {"x": normal(500)})
+    lab.predict(window_times(500), {"x": normal(500)}, key=KEY._replace(model_version="9"))
+    lab.settle()
+    assert lab.windows()[0]["reference_id"] == "new"
+    assert lab.windows(KEY._replace(model_version="9"))[0]["reference_id"] == "general"
