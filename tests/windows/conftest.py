@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from windows.lab import Lab
+
 from modelspan.processor.store import Store
 from modelspan.processor.windows import Settings
-from windows.lab import Lab
 
 TABLES = ("ml_predictions", "ml_references", "ml_feature_windows", "ml_drift", "ml_windows")
 

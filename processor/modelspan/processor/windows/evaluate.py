@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import xxhash
+
 from . import baseline, census, references, tables
 from .baseline import Insert
 from .census import WindowCensus
@@ -44,9 +46,10 @@ def evaluate(client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], 
             frame = tables.Frame(key, start, settings.length_ns, computed_at)
             judged = judge(key, start, observations, settings)
             rows.add(frame, windows[start].rows, ids[start], judged, earlier.get(start, ()))
+        token = f"verdicts-{xxhash.xxh3_128_hexdigest(repr((*key, some, now)).encode())}"
         for table, content in rows.tables():
             if content.num_rows:
-                insert(table, content, f"verdicts:{'/'.join(key)}:{some[0]}:{some[-1]}:{now}")
+                insert(table, content, token)
     return len(stale)
 
 

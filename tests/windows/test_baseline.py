@@ -1,0 +1,148 @@
+"""A model that was given no reference is compared with its first predictions, and they with nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from windows.lab import BASE, LENGTH, SECOND, Lab, window_times
+
+from modelspan.profile import Profile, categorical_profile, numeric_profile
+
+RNG = np.random.default_rng(3)
+
+
+def stored_reference(lab: Lab, kind: str = "feature") -> list[dict[str, Any]]:
+    return lab.ask(
+        "SELECT *, toUnixTimestamp64Nano(valid_from) AS until FROM ml_references FINAL"
+        f" WHERE series_kind = '{kind}' ORDER BY series_name"
+    )
+
+
+def test_the_baseline_is_made_of_exactly_the_first_rows_and_tested_windows_come_after_it(
+    lab_with: Callable[..., Lab],
+) -> None:
+    lab = lab_with(first_predictions=1000)
+    x = RNG.normal(size=2400)
+    times = np.concatenate([window_times(600, window) for window in range(4)])
+    shuffled = RNG.permutation(2400)
+    lab.predict(times[shuffled], {"x": x[shuffled]})
+    assert lab.settle() == 4
+
+    (reference,) = stored_reference(lab)
+    expected = numeric_profile(x[:1000], kind="feature", name="x")
+    assert reference["cuts"] == expected.cuts.tolist()
+    assert reference["counts"] == expected.counts.tolist()
+    assert (reference["source"], reference["until"]) == ("first_predictions", times[999])
+
+    windows = lab.windows()
+    assert [row["status"] for row in windows] == ["no_reference", "ok", "ok", "ok"]
+    assert "being collected, 600 of 1000 rows" in windows[0]["reason"]
+    assert [row["reference_id"] for row in windows] == ["", *[reference["reference_id"]] * 3]
+    tested = [lab.drift(window=window)["feature", "x"]["rows"] for window in range(4)]
+    assert tested == [600, 200, 600, 600]
+
+
+def test_a_window_with_few_rows_behind_the_baseline_is_not_tested(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=1150)
+    for window in range(3):
+        lab.predict(window_times(600, window), {"x": RNG.normal(size=600)})
+    lab.settle()
+    assert [row["status"] for row in lab.windows()] == ["no_reference", "no_reference", "ok"]
+    assert "too few rows follow" in lab.windows()[1]["reason"]
+    lab = lab_with(first_predictions=1200)
+    lab.store.client().command("TRUNCATE TABLE ml_references")
+    lab.restart()
+    lab.evaluator.recover(lab.wall)
+    lab.settle()
+    assert [row["status"] for row in lab.windows()] == ["no_reference", "no_reference", "ok"]
+
+
+def test_ties_in_time_are_cut_by_prediction_id_and_failed_calls_are_left_out(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=300)
+    ids = [f"{number:04d}" for number in RNG.permutation(800)]
+    score = np.array([int(name) for name in ids]) / 1000
+    failed = ["ValueError" if int(name) < 50 else "" for name in ids]
+    lab.predict(np.full(800, BASE), score=score, prediction_id=ids, error_type=failed)
+    lab.settle()
+    (reference,) = stored_reference(lab, "score")
+    assert (reference["min"], reference["max"], reference["rows"]) == (0.050, 0.349, 300)
+
+
+def test_features_of_a_baseline_keep_missing_values_and_the_commoner_type(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=400)
+    numbers = [None if row % 4 == 0 else float(row) for row in range(400)]
+    mixed = ["a" if row % 5 else float(row) for row in range(400)]
+    lab.predict(window_times(400), {"number": numbers, "mixed": mixed})
+    lab.settle()
+    mixed_row, number_row = stored_reference(lab)
+    assert (number_row["series_type"], number_row["missing"]) == ("numeric", 100)
+    assert (mixed_row["series_type"], mixed_row["missing"], mixed_row["counts"]) == ("categorical", 80, [320, 0])
+    expected = categorical_profile([v if isinstance(v, str) else None for v in mixed], kind="feature", name="mixed")
+    assert mixed_row["categories"] == list(expected.categories)
+
+
+def test_weights_enter_the_baseline(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=200)
+    x, weights = RNG.normal(size=200), RNG.random(200) + 0.1
+    lab.predict(window_times(200), {"x": x}, weight=weights)
+    lab.settle()
+    expected = numeric_profile(x, kind="feature", name="x", weights=weights)
+    (reference,) = stored_reference(lab)
+    assert reference["rows"] == pytest.approx(expected.rows)
+    assert reference["counts"] == pytest.approx(expected.counts.tolist())
+
+
+def test_outputs_fall_back_to_a_baseline_where_training_gave_only_features(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=500)
+    lab.reference(Profile((numeric_profile(RNG.normal(size=3000), kind="feature", name="x"),)))
+    for window in range(3):
+        label = ["1"] * 500 if window == 2 else ["0", "1"] * 250
+        lab.predict(window_times(500, window), {"x": RNG.normal(size=500)}, label=label)
+    lab.settle()
+    assert [row["status"] for row in lab.windows()] == ["ok", "ok", "drifted"]
+    assert lab.windows()[2]["drifted"] == ["label"]
+    assert [lab.drift(window=window)["label", ""]["status"] for window in range(3)] == ["no_reference", "ok", "drifted"]
+    assert {row["reference_source"] for row in lab.drift(window=2).values()} == {"training", "first_predictions"}
+
+
+def test_a_score_is_compared_only_with_scores_of_the_same_operation(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=500)
+    for window in range(3):
+        lab.predict(window_times(500, window), operation="predict_proba", score=RNG.random(500))
+    lab.predict(window_times(900, 2), operation="decision_function", score=RNG.normal(size=900) * 10)
+    lab.predict(window_times(900, 3), operation="decision_function", score=RNG.normal(size=900) * 10)
+    lab.settle()
+    assert [row["status"] for row in lab.windows()] == ["no_reference", "ok", "ok", "insufficient_data"]
+    assert lab.drift(window=2)["score", ""]["rows"] == 500
+
+
+def test_a_baseline_stays_when_earlier_rows_arrive_later(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=300)
+    lab.predict(window_times(600, 1), {"x": RNG.normal(size=600)})
+    lab.settle()
+    before = stored_reference(lab)
+    lab.predict(window_times(600, 0), {"x": RNG.normal(size=600) + 3})
+    lab.settle()
+    assert stored_reference(lab) == before
+    assert [row["status"] for row in lab.windows()] == ["no_reference", "ok"]
+
+
+def test_a_model_that_never_gets_enough_rows_keeps_collecting(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=2000)
+    for window in range(3):
+        lab.predict(window_times(150, window), {"x": RNG.normal(size=150)}, value=RNG.normal(size=150))
+    lab.settle()
+    assert [row["reason"].split(", ")[-1] for row in lab.windows()] == [f"{n} of 2000 rows." for n in (150, 300, 450)]
+    assert stored_reference(lab) == []
+
+
+def test_windows_before_1970_have_a_baseline_too(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=300)
+    base = -30 * 365 * 86400 * SECOND // LENGTH * LENGTH
+    for window in range(2):
+        lab.predict(window_times(300, window, base), {"x": RNG.normal(size=300)})
+    lab.settle()
+    assert [row["status"] for row in lab.windows()] == ["no_reference", "ok"]
