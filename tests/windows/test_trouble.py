@@ -42,15 +42,18 @@ def test_strange_names_of_features_are_only_names(lab: Lab) -> None:
     assert {drift["missing", name]["status"] for name in STRANGE} == {"ok"}
 
 
-@pytest.mark.parametrize("name", STRANGE)
-def test_strange_names_of_models_are_only_names(lab: Lab, name: str) -> None:
-    key = ModelKey(name, name, name, name)
-    lab.reference({"x": RNG.normal(size=1000)}, key=key, service=name, environment=name, reference_id=name or "r")
-    lab.predict(window_times(300), {"x": RNG.normal(size=300)}, key=key, operation=name)
+def test_strange_names_of_models_are_only_names(lab: Lab) -> None:
+    keys = [ModelKey(name, name, name, name) for name in STRANGE]
+    for key in keys:
+        name = key.model_name
+        lab.reference({"x": RNG.normal(size=1000)}, key=key, service=name, environment=name, reference_id=name or "r")
+        lab.predict(window_times(300), {"x": RNG.normal(size=300)}, key=key, operation=name)
     lab.restart()
-    assert lab.evaluator.recover(lab.wall) == 1
-    assert lab.settle() == 1
-    assert lab.windows(key)[0]["status"] == "ok"
+    assert lab.evaluator.recover(lab.wall) == len(keys)
+    assert lab.settle() == len(keys)
+    for key in keys:
+        (window,) = lab.windows(key)
+        assert (window["rows"], window["reference_id"], window["status"]) == (300, key.model_name or "r", "ok")
 
 
 def test_text_in_a_category_is_only_text(lab: Lab) -> None:
@@ -146,7 +149,7 @@ class Poisoned(Unreachable):
         return self.store.client()
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
-        starts = [start.value for start in rows["window_start"].to_pylist()]
+        starts = [start * 1_000_000 for start in rows["window_start"].cast("int64").to_pylist()]
         if window_times(1, 2)[0] in starts:
             raise ValueError("poisoned")
         self.store.insert(table, rows, token)

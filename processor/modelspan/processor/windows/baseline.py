@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modelspan.profile import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
 
-from .keys import KEY_CONDITION, ModelKey, timestamp_sql, window_sql
+from .keys import KEY_CONDITION, ModelKey, before_sql, window_sql
 from .kinds import FEATURE, LABEL, Kind
 from .references import FIRST_PREDICTIONS, Series
 from .settings import Settings
@@ -44,7 +44,7 @@ def build(
     It is made of the first rows, by event time and then by id, of the operation that was first to reach
     `first_predictions` of them. The same rows give the same id, so two services that build at once store the same baseline.
     """
-    rows = f"{KEY_CONDITION} AND time < {timestamp_sql(until)} AND {kind.counted}"
+    rows = f"{KEY_CONDITION} AND {before_sql(until)} AND {kind.counted}"
     parameters = key._asdict()
     sql = _REACHED.format(rows=rows, carried=kind.carried, before=settings.first_predictions - 1)
     reached = client.query_arrow(sql, parameters=parameters, settings=settings.query).to_pylist()
@@ -68,7 +68,7 @@ def progress(
     client: Any, key: ModelKey, kind: Kind, operation: str, ends: Sequence[int], settings: Settings
 ) -> list[int]:
     """Rows towards the baseline at the end of each window."""
-    rows = f"{KEY_CONDITION} AND time < {timestamp_sql(max(ends))} AND {kind.counted}"
+    rows = f"{KEY_CONDITION} AND {before_sql(max(ends))} AND {kind.counted}"
     sql = _PROGRESS.format(window=window_sql(settings.length_ns), rows=rows, carried=kind.carried)
     parameters = {**key._asdict(), "operation": operation}
     found = client.query_arrow(sql, parameters=parameters, settings=settings.query)

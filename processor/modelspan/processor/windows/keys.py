@@ -44,14 +44,18 @@ def window_starts(times: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 
 def timestamp_sql(nanoseconds: int) -> str:
     """SQL literal of an instant."""
-    return f"fromUnixTimestamp64Nano(toInt64({min(int(nanoseconds), INT64_MAX)}), 'UTC')"
+    return f"fromUnixTimestamp64Nano(toInt64({int(nanoseconds)}), 'UTC')"
+
+
+def before_sql(end: int) -> str:
+    """SQL condition: `time` is before `end`, which may lie beyond what the type can hold."""
+    return f"time <= {timestamp_sql(min(end - 1, INT64_MAX))}"
 
 
 def windows_condition(starts: Sequence[int], length: int) -> str:
     """SQL condition: `time` is in one of the windows. Ranges for the primary key, the exact set for the rest."""
     ranges = " OR ".join(
-        f"(time >= {timestamp_sql(first)} AND time < {timestamp_sql(last + length)})"
-        for first, last in runs(starts, length)
+        f"(time >= {timestamp_sql(first)} AND {before_sql(last + length)})" for first, last in runs(starts, length)
     )
     exact = ", ".join(f"toInt64({int(start)})" for start in starts)
     return f"({ranges}) AND {window_sql(length)} IN ({exact})"

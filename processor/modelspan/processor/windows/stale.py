@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import references
-from .keys import KEY_COLUMNS, KEY_CONDITION, MILLISECOND, ModelKey, timestamp_sql, window_sql
+from .keys import KEY_COLUMNS, KEY_CONDITION, MILLISECOND, ModelKey, before_sql, timestamp_sql, window_sql
 from .settings import Settings
 
 _MODELS = f"""
@@ -18,7 +18,7 @@ FROM ml_predictions WHERE inserted_at >= {{since}} AND {{which}} GROUP BY {KEY_C
 
 _WINDOWS = """
 SELECT {window} AS window, count() AS rows FROM ml_predictions
-WHERE {key} AND time >= {first} AND time <= {last}
+WHERE {key} AND time >= {first} AND {until}
 GROUP BY window HAVING max(inserted_at) >= {since} ORDER BY window
 """
 
@@ -60,8 +60,13 @@ def _which(model: tuple[str, str] | None) -> tuple[str, dict[str, str]]:
 def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, settings: Settings) -> list[int]:
     length = settings.length_ns
     first -= first % length
-    whole = timestamp_sql(first), timestamp_sql(last - last % length + length - 1)
-    sql = _WINDOWS.format(window=window_sql(length), key=KEY_CONDITION, first=whole[0], last=whole[1], since=since)
+    sql = _WINDOWS.format(
+        window=window_sql(length),
+        key=KEY_CONDITION,
+        first=timestamp_sql(first),
+        until=before_sql(last - last % length + length),
+        since=since,
+    )
     held = client.query_arrow(sql, parameters=key._asdict(), settings=settings.query)
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
     judged = client.query_arrow(_VERDICTS, parameters={**key._asdict(), **limits}, settings=settings.query).to_pylist()
