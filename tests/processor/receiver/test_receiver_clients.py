@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
 from modelspan.processor.journal import Signal
+from modelspan.processor.receiver import refusal
 
 
 def grpc_options(service) -> dict:
@@ -80,7 +81,8 @@ def test_metrics_of_the_sdk_arrive(service, transport: str):
 
 
 @pytest.mark.parametrize("transport", ["grpc", "http"])
-def test_the_sdk_waits_and_delivers_once_a_full_journal_has_room(run, transport: str):
+def test_the_sdk_waits_and_delivers_once_a_full_journal_has_room(run, monkeypatch, transport: str):
+    monkeypatch.setattr(refusal, "RETRY_SECONDS", 0.3)
     service = run(max_bytes=1000)
     service.journal.append(Signal.LOGS, bytes(1000)).result()
     exporter = (
@@ -89,10 +91,10 @@ def test_the_sdk_waits_and_delivers_once_a_full_journal_has_room(run, transport:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1))
     provider.get_tracer("test").start_span("delayed").end()
-    refused = threading.Timer(0.5, service.stored)
-    refused.start()
+    drained = threading.Timer(0.5, service.stored)
+    drained.start()
     assert provider.force_flush(10_000)
-    refused.join()
+    drained.join()
     [record] = service.stored()
     assert b"delayed" in record.payload
     provider.shutdown()

@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from modelspan.processor.journal import Signal
+from modelspan.processor.receiver import http_server
 from modelspan.processor.receiver.http_protocol import LimitedProtocol
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -145,7 +146,7 @@ def chunks(size: int):
         (bytes((1 << 20) + 1), {}),
         (chunks(2 << 20), {}),
         (gzip.compress(bytes(2 << 20)), {"content_encoding": "gzip"}),
-        (gzip.compress(bytes(200 << 20)), {"content_encoding": "gzip"}),
+        (gzip.compress(bytes(64 << 20)), {"content_encoding": "gzip"}),
     ],
     ids=["announced", "chunked", "compressed", "bomb"],
 )
@@ -234,6 +235,18 @@ def test_endless_headers_are_cut_off(service):
     ):
         send_headers_without_end(connection)
     assert service.post("traces", b"").status_code == 200
+
+
+def test_more_connections_than_allowed_are_answered_but_not_served(run, monkeypatch):
+    monkeypatch.setattr(http_server, "_MAX_CONNECTIONS", 3)
+    service = run()
+    idle = [open_request(service, b"POST", length=5, body=b"") for _ in range(3)]
+    while service.post("traces", spans("x")).status_code != 503:
+        """Until the idle connections are accepted."""
+    for connection in idle:
+        connection.close()
+    while service.post("traces", spans("x")).status_code != 200:
+        """Until the receiver has noticed that they are gone."""
 
 
 def test_a_connection_is_kept_for_the_next_request_after_a_refusal(service):

@@ -15,6 +15,7 @@ from modelspan.processor.receiver.refusal import (
     Refusal,
     malformed,
     too_large,
+    unavailable,
     unknown_path,
     unsupported_coding,
     unsupported_media_type,
@@ -53,6 +54,9 @@ class HttpApp:
                 answer = await self._page(scope["path"], scope["method"])
         except _ClientGone:
             return
+        except asyncio.CancelledError:
+            # The grace of a shutdown is over; a 500, which uvicorn would send, means "never send this again".
+            answer = _refused(unavailable("the service is shutting down"), encoding or JSON)
         except Refusal as refusal:
             answer = _refused(refusal, encoding or JSON)
         await answer(send)

@@ -114,16 +114,16 @@ class Receiver:
     async def _serve(self, target: str | None, listening: socket.socket | None, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = self._loop.create_future()
-        server = make_server(self._intake) if target else None
-        http = HttpServer(self._app, listening) if listening else None
+        running: list[grpc.aio.Server | HttpServer] = []
         try:
-            if server and target:
+            if target:
+                running.append(server := make_server(self._intake))
                 self.grpc_port = await self._start_grpc(server, target)
-            if http:
+            if listening:
+                running.append(http := HttpServer(self._app, listening))
                 await http.start()
         except BaseException as error:
-            if server:
-                await server.stop(None)
+            await asyncio.gather(*[part.stop(0) for part in running])
             if listening:
                 listening.close()
             started.set_exception(error)
@@ -131,7 +131,7 @@ class Receiver:
         started.set_result(None)
         grace = await self._stop
         self._intake.closing = True
-        await asyncio.gather(*[part.stop(grace) for part in (server, http) if part])
+        await asyncio.gather(*[part.stop(grace) for part in running])
 
     async def _start_grpc(self, server: grpc.aio.Server, target: str) -> int:
         try:
