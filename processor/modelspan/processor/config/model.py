@@ -103,7 +103,7 @@ class WindowsConfig(Section):
     )
     horizon: PositiveDuration = Field(
         default=timedelta(days=7),
-        description="A prediction older than this, when it arrives, no longer changes a verdict.",
+        description="How far back windows are judged again at the start and when a reference changes.",
     )
 
 
@@ -114,7 +114,7 @@ class DriftConfig(Section):
         default=0.05, gt=0, lt=1, description="Bound on the probability that a window without drift is called drifted."
     )
     tolerance: float = Field(
-        default=0.05,
+        default=0.01,
         ge=0,
         lt=1,
         description="Smallest effect (distance between distributions, 0 to 1) worth a verdict.",

@@ -1,0 +1,73 @@
+-- title: Feature distribution
+-- description: One series of a model in a window, bin by bin, beside its reference.
+-- param model String : name of the model
+-- param series String = '' : name of the feature; empty for a label, score or value
+-- param kind String = 'feature' : kind of series: feature, label, score or value
+-- param version String = '' : version of the model; empty means any
+-- param service String = '' : name of the service; empty means any
+-- param at DateTime = now : the latest window that had begun by then
+WITH
+    current AS
+    (
+        SELECT *
+        FROM ml_feature_windows FINAL
+        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {series:String}
+            AND segment = '' AND window_start <= {at:DateTime64(3, 'UTC')}
+            AND ({version:String} = '' OR model_version = {version:String})
+            AND ({service:String} = '' OR service_name = {service:String})
+            AND window_start IN
+            (
+                SELECT max(window_start) FROM ml_feature_windows
+                WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {series:String}
+                    AND segment = '' AND window_start <= {at:DateTime64(3, 'UTC')}
+                    AND ({version:String} = '' OR model_version = {version:String})
+                    AND ({service:String} = '' OR service_name = {service:String})
+            )
+        ORDER BY weight DESC
+        LIMIT 1
+    ),
+    reference AS
+    (
+        SELECT reference_id, source, series_type, cuts, categories, counts, missing
+        FROM ml_references FINAL
+        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {series:String}
+            AND reference_id IN (SELECT reference_id FROM current)
+        LIMIT 1
+    ),
+    bins AS
+    (
+        SELECT
+            current.window_start AS window_start,
+            current.window_end AS window_end,
+            current.model_version AS model_version,
+            reference.source AS reference_source,
+            if(reference.series_type = 'numeric',
+                arrayMap(i -> multiIf(
+                    empty(reference.cuts), 'any',
+                    i = 1, concat('< ', toString(reference.cuts[1])),
+                    i > length(reference.cuts), concat('>= ', toString(reference.cuts[-1])),
+                    concat(toString(reference.cuts[i - 1]), ' to ', toString(reference.cuts[i]))),
+                    arrayEnumerate(reference.counts)),
+                arrayPushBack(reference.categories, '(unseen)')) AS names,
+            arrayPushBack(names, '(missing)') AS labels,
+            arrayPushBack(reference.counts, reference.missing) AS expected,
+            arrayPushBack(current.counts, current.missing) AS observed
+        FROM current
+        INNER JOIN reference USING (reference_id)
+    )
+SELECT
+    number AS bin,
+    label,
+    expected_count / arraySum(expected) AS reference_share,
+    observed_count / arraySum(observed) AS window_share,
+    observed_count AS window_weight,
+    if(reference_share > 0 AND window_share > 0,
+        (window_share - reference_share) * log(window_share / reference_share), NULL) AS psi_part,
+    reference_source,
+    model_version,
+    window_start,
+    window_end
+FROM bins
+ARRAY JOIN arrayEnumerate(labels) AS number, labels AS label, expected AS expected_count, observed AS observed_count
+WHERE label != '(missing)' OR expected_count > 0 OR observed_count > 0
+ORDER BY bin

@@ -1,0 +1,47 @@
+-- title: Models
+-- description: Every model that was seen: what it is, how many predictions it made in the period, and its latest verdict.
+-- param model String = '' : name of a model; empty means all
+-- param last Interval = 24h : length of the period
+-- param until DateTime = now : end of the period; the newest prediction where that is earlier
+WITH
+    least(toDateTime64({until:DateTime64(3, 'UTC')}, 9, 'UTC'), (SELECT max(time) FROM ml_predictions)) AS period_end,
+    period_end - toIntervalSecond({last:UInt64}) AS period_start
+SELECT
+    model_name,
+    model_version,
+    service_name,
+    environment,
+    max(type) AS model_type,
+    max(framework) AS framework_name,
+    max(task) AS task_type,
+    sum(weighted) AS predictions,
+    max(verdict) AS latest_verdict,
+    min(seen_first) AS first_seen,
+    max(seen_last) AS last_seen
+FROM
+(
+    SELECT
+        model_name, model_version, service_name, environment,
+        model_type AS type, framework_name AS framework, task_type AS task,
+        toFloat64(0) AS weighted, '' AS verdict,
+        CAST(first_seen, 'Nullable(DateTime64(3, \'UTC\'))') AS seen_first,
+        CAST(last_seen, 'Nullable(DateTime64(3, \'UTC\'))') AS seen_last
+    FROM ml_models FINAL
+    WHERE {model:String} = '' OR model_name = {model:String}
+    UNION ALL
+    SELECT
+        model_name, model_version, service_name, environment, '', '', '',
+        sum(weight), '', toDateTime64(min(time), 3, 'UTC'), toDateTime64(max(time), 3, 'UTC')
+    FROM ml_predictions
+    WHERE time > period_start AND time <= period_end AND ({model:String} = '' OR model_name = {model:String})
+    GROUP BY model_name, model_version, service_name, environment
+    UNION ALL
+    SELECT
+        model_name, model_version, service_name, environment, '', '', '',
+        0, toString(argMax(status, (window_start, computed_at))), NULL, NULL
+    FROM ml_windows
+    WHERE segment = '' AND ({model:String} = '' OR model_name = {model:String})
+    GROUP BY model_name, model_version, service_name, environment
+)
+GROUP BY model_name, model_version, service_name, environment
+ORDER BY model_name, model_version, service_name, environment

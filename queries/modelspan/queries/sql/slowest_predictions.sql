@@ -1,0 +1,33 @@
+-- title: Slowest predictions
+-- description: The predictions that took longest, each with its trace to look at.
+-- param model String = '' : name of a model; empty means all
+-- param version String = '' : version of the model; empty means all
+-- param service String = '' : name of a service; empty means all
+-- param last Interval = 1h : length of the period
+-- param until DateTime = now : end of the period; the newest prediction where that is earlier
+-- param limit UInt = 20 : how many
+WITH
+    least(toDateTime64({until:DateTime64(3, 'UTC')}, 9, 'UTC'), (SELECT max(time) FROM ml_predictions)) AS period_end,
+    period_end - toIntervalSecond({last:UInt64}) AS period_start
+SELECT
+    time,
+    duration / 1e6 AS duration_ms,
+    model_name,
+    model_version,
+    trace_id,
+    prediction_id,
+    span_id,
+    operation,
+    label,
+    score,
+    value,
+    error_type,
+    service_name,
+    environment
+FROM ml_predictions
+WHERE time > period_start AND time <= period_end AND duration > 0
+    AND ({model:String} = '' OR model_name = {model:String})
+    AND ({version:String} = '' OR model_version = {version:String})
+    AND ({service:String} = '' OR service_name = {service:String})
+ORDER BY duration DESC, time, prediction_id
+LIMIT {limit:UInt64}

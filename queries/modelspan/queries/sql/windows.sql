@@ -1,0 +1,31 @@
+-- title: Windows
+-- description: The verdict on each window: how many predictions it saw, and which series drifted.
+-- param model String = '' : name of a model; empty means all
+-- param version String = '' : version of the model; empty means all
+-- param service String = '' : name of a service; empty means all
+-- param last Interval = 24h : length of the period
+-- param until DateTime = now : end of the period; the newest window where that is earlier
+WITH
+    least({until:DateTime64(3, 'UTC')}, (SELECT max(window_start) FROM ml_windows)) AS period_end,
+    period_end - toIntervalSecond({last:UInt64}) AS period_start
+SELECT
+    window_start,
+    window_end,
+    model_name,
+    model_version,
+    status,
+    rows,
+    drifted,
+    reason,
+    tests,
+    alpha,
+    reference_id,
+    service_name,
+    environment,
+    segment
+FROM ml_windows FINAL
+WHERE window_start > period_start AND window_start <= period_end
+    AND ({model:String} = '' OR model_name = {model:String})
+    AND ({version:String} = '' OR model_version = {version:String})
+    AND ({service:String} = '' OR service_name = {service:String})
+ORDER BY window_start, model_name, model_version, service_name, environment, segment
