@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from modelspan.processor.decode import Decoded, Model, decode
 from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, arrow_table
-from modelspan.processor.journal import Block, Record
+from modelspan.processor.journal import Block, JournalError, Record
 from modelspan.processor.store import MAX_ROWS, Store, StoreRejected, StoreUnavailable
 from modelspan.processor.store.repeats import MARK, Repeats, mark_key
 from modelspan.semconv import metrics
@@ -89,15 +89,23 @@ class Pipeline:
 
     def _run(self) -> None:
         while time.monotonic() < self._deadline:
-            block = self._journal.next_block(
-                max_bytes=MAX_BLOCK_BYTES, max_records=MAX_BLOCK_RECORDS, wait=0.0 if self._stopping.is_set() else 0.2
-            )
+            try:
+                block = self._next_block()
+            except JournalError as error:
+                _log.error("cannot read the journal; trying again", reason=str(error))
+                self.state = f"cannot read the journal: {error}"
+                self._pause(_LONGEST_PAUSE / 3)
+                continue
             if block is not None:
                 if not self._until_stored(block):
                     return
             elif self._stopping.is_set():
                 self._drained = True
                 return
+
+    def _next_block(self) -> Block | None:
+        wait = 0.0 if self._stopping.is_set() else 0.2
+        return self._journal.next_block(max_bytes=MAX_BLOCK_BYTES, max_records=MAX_BLOCK_RECORDS, wait=wait)
 
     def _until_stored(self, block: Block) -> bool:
         """Repeat until the block is stored; False when stopped before."""

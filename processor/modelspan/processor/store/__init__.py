@@ -80,6 +80,8 @@ class Store:
             first = self._connect("default")
             first.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
             first.close()
+            if self._embedded is not None:
+                self._embedded.sweep()
             return apply(self.client())
         except StoreError:
             raise

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,15 @@ _CONFIG = """<clickhouse>
 """
 
 
+_RUN = secrets.token_hex(8)
+"""Tells the files of this process from those of others, also where process numbers repeat, as in containers."""
+
+
 class EmbeddedEngine:
     """Where the engine lives, and how one connects to it and hands it rows.
 
-    Rows reach the engine as files. They lie in a directory of their own, which is emptied at the start: a process that was
-    killed during an insert leaves its file behind, and it holds predictions.
+    Rows reach the engine as files in a directory of their own. A process that was killed during an insert leaves its file
+    behind, and it holds predictions: `sweep` removes such.
     """
 
     def __init__(self, url: str, *, memory: int) -> None:
@@ -47,10 +50,14 @@ class EmbeddedEngine:
         self.path = Path(unquote(urlsplit(url).path)).absolute()
         self._work = self.path.with_name(self.path.name + "-work")
         self._config = self._work / "engine.xml"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self._work, ignore_errors=True)
-        self._work.mkdir(mode=0o700)
+        self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._config.write_text(_CONFIG.format(memory=memory))
+
+    def sweep(self) -> None:
+        """Remove what earlier processes left. Only with a connection: then no other process has one."""
+        for file in self._work.glob("*.arrow"):
+            if not file.name.startswith(_RUN):
+                file.unlink(missing_ok=True)
 
     def connection_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `clickhouse_connect.get_client`."""
@@ -58,7 +65,7 @@ class EmbeddedEngine:
 
     def insert(self, client: Any, table: str, rows: pa.Table, settings: dict[str, str]) -> None:
         """Insert through a file, written once and straight from the columns."""
-        file = self._work / f"{os.getpid()}-{threading.get_ident()}.arrow"
+        file = self._work / f"{_RUN}-{threading.get_ident()}.arrow"
         columns = ", ".join(f"`{name}`" for name in rows.schema.names)
         clause = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
         try:

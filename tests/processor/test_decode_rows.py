@@ -1,0 +1,241 @@
+"""Row form and the other events, as docs/wire.md says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from modelspan.processor.decode import Decoded, Model, decode
+from modelspan.processor.journal import Record
+from modelspan.semconv import attributes, events
+from tests.processor.otlp import MODEL, TIME, log, spans
+
+FEATURES = {"amount": 1.5, "country": "DE", "new": True, "age": 3, "gone": None, "nan": float("nan")}
+SPAN_ID = "0000000000000001"
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+def decoded(*records: Record) -> Decoded:
+    return decode(records, token="journal:1-9", now=1)
+
+
+def rows(result: Decoded) -> list[dict[str, Any]]:
+    return result.tables["ml_predictions"].to_pylist() if "ml_predictions" in result.tables else []
+
+
+def span_with(**values: Any) -> Record:
+    return spans([{"attributes": {**MODEL, **{key: value for key, value in values.items() if value is not ...}}}])
+
+
+def test_a_span_is_a_prediction_and_still_a_span() -> None:
+    values = {
+        attributes.ML_INPUT_FEATURES: FEATURES,
+        attributes.ML_OUTPUT_LABEL: 1.0,
+        attributes.ML_OUTPUT_SCORE: 0.75,
+        attributes.ML_OUTPUT_VALUE: 2,
+        attributes.ML_OUTPUT_SCORES: {"1": 0.75, "0": 0.25},
+        attributes.ML_OUTPUT_VALUES: {"height": 2.5},
+        attributes.ML_OUTPUT_LABELS: {"colour": "red", "size": 3},
+        f"{attributes.ML_SEGMENT}.plan": "gold",
+        attributes.ML_PREDICTION_VARIANT: "B",
+        attributes.ML_SAMPLING_ADJUSTED_COUNT: 4,
+        attributes.ML_SAMPLING_REASON: "error",
+        "error.type": "ValueError",
+    }
+    result = decoded(span_with(**values))
+    [row] = rows(result)
+    assert row.pop("time").value == TIME
+    row.pop("inserted_at")
+    assert row == {
+        "service_name": "shop",
+        "environment": "prod",
+        "model_name": "fraud",
+        "model_version": "3",
+        "operation": "predict",
+        "prediction_id": f"{TRACE_ID}-{SPAN_ID}",
+        "trace_id": TRACE_ID,
+        "span_id": SPAN_ID,
+        "duration": 5000,
+        "segment": [("plan", "gold")],
+        "variant": "B",
+        "features_numeric": [("age", 3.0), ("amount", 1.5), ("new", 1.0)],
+        "features_text": [("country", "DE")],
+        "label": "1",
+        "score": 0.75,
+        "value": 2.0,
+        "outputs_numeric": [("0", 0.25), ("1", 0.75), ("height", 2.5)],
+        "outputs_text": [("colour", "red"), ("size", "3")],
+        "weight": 4.0,
+        "keep_reason": "error",
+        "error_type": "ValueError",
+    }
+    assert result.row_form == 1
+    assert result.touched == {Model("shop", "prod", "fraud", "3"): {TIME // 10**9}}
+    assert dict(result.tables["otel_traces"].to_pylist()[0]["SpanAttributes"])[attributes.ML_OUTPUT_SCORE] == "0.75"
+
+
+def test_features_as_a_json_string_are_features() -> None:
+    text = orjson.dumps({"amount": 1.5, "country": "DE", "new": True, "gone": None}).decode()
+    [row] = rows(decoded(span_with(**{attributes.ML_INPUT_FEATURES: text})))
+    assert row["features_numeric"] == [("amount", 1.5), ("new", 1.0)]
+    assert row["features_text"] == [("country", "DE")]
+
+
+def test_several_rows_in_one_span_have_numbered_ids() -> None:
+    values = {
+        attributes.ML_INPUT_FEATURES: {"x": [1.0, None, 3.0], "t": ["a", "b", None]},
+        attributes.ML_OUTPUT_PREDICTIONS: {"label": ["y", 2, None], "score": [0.5, None, 1.0]},
+        attributes.ML_PREDICTION_ID: "order-7",
+    }
+    result = rows(decoded(span_with(**values)))
+    assert [row["prediction_id"] for row in result] == ["order-7-0", "order-7-1", "order-7-2"]
+    assert [row["features_numeric"] for row in result] == [[("x", 1.0)], [], [("x", 3.0)]]
+    assert [row["label"] for row in result] == ["y", "2", None]
+    assert [row["score"] for row in result] == [0.5, None, 1.0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {attributes.ML_PREDICTION_BATCHED: True},
+        {attributes.ML_OPERATION_NAME: ...},
+        {attributes.ML_MODEL_NAME: ...},
+    ],
+)
+def test_other_spans_are_no_predictions(values: dict[str, Any]) -> None:
+    kept = {key: value for key, value in {**MODEL, **values}.items() if value is not ...}
+    result = decoded(spans([{"attributes": kept}]))
+    assert rows(result) == []
+    assert not result.rejected
+    assert result.tables["otel_traces"].num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({attributes.ML_INPUT_FEATURES: "{not json"}, "attribute_type"),
+        ({attributes.ML_INPUT_FEATURES: 7}, "attribute_type"),
+        ({attributes.ML_INPUT_FEATURES: {"x": {"nested": 1.0}}}, "attribute_type"),
+        ({attributes.ML_INPUT_FEATURES: {"x": [1.0, 2.0], "y": [1.0]}}, "row_count"),
+        ({attributes.ML_INPUT_FEATURES: {"x": [1.0, 2.0], "y": 1.0}}, "attribute_type"),
+        ({attributes.ML_OUTPUT_SCORE: "high"}, "attribute_type"),
+        ({attributes.ML_OUTPUT_LABEL: {"a": 1}}, "attribute_type"),
+        ({attributes.ML_SAMPLING_ADJUSTED_COUNT: 0.0}, "value_range"),
+        ({attributes.ML_OUTPUT_SCORES: [0.5, 0.5]}, "missing_attribute"),
+    ],
+)
+def test_a_span_that_is_no_valid_prediction_is_counted_and_stays_a_span(values: dict[str, Any], reason: str) -> None:
+    good = {"attributes": {**MODEL, attributes.ML_OUTPUT_LABEL: "ok"}}
+    result = decoded(spans([{"attributes": {**MODEL, **values}}, good]))
+    assert result.rejected == {reason: 1}
+    assert [row["label"] for row in rows(result)] == ["ok"]
+    assert result.tables["otel_traces"].num_rows == 2
+
+
+@pytest.mark.parametrize("time", [0, 2**63 - 1, 2**64 - 1])
+def test_a_prediction_needs_a_time_that_can_be_stored(time: int) -> None:
+    result = decoded(spans([{"start_time_unix_nano": time, "attributes": MODEL}]))
+    assert result.rejected == {"time_range": 1}
+    assert result.tables["otel_traces"].num_rows == 1
+
+
+def test_a_details_event_takes_its_own_time_and_context() -> None:
+    record = log(
+        events.ML_PREDICTION_DETAILS, MODEL, time=0, observed_time_unix_nano=TIME, trace_id=bytes.fromhex(TRACE_ID)
+    )
+    [row] = rows(decoded(record))
+    assert (row["time"].value, row["trace_id"], row["span_id"], row["duration"]) == (TIME, TRACE_ID, "", 0)
+
+
+def test_an_id_from_the_place_in_the_journal_is_the_same_in_a_replay_and_no_other() -> None:
+    records = [log(events.ML_PREDICTION_DETAILS, MODEL, sequence=sequence) for sequence in (1, 2)]
+    first, again = ([row["prediction_id"] for row in rows(decoded(*records))] for _ in range(2))
+    assert first == again
+    assert len(set(first)) == 2
+
+
+def test_a_loaded_model_keeps_its_lineage() -> None:
+    values = {**MODEL, attributes.ML_MODEL_TYPE: "sklearn.svm.SVC", attributes.ML_TRAINING_RUN_ID: "run-7"}
+    [row] = decoded(log(events.ML_MODEL_LOADED, values)).tables["ml_models"].to_pylist()
+    assert (row["service_name"], row["model_name"], row["model_type"]) == ("shop", "fraud", "sklearn.svm.SVC")
+    assert dict(row["lineage"])[attributes.ML_TRAINING_RUN_ID] == "run-7"
+
+
+def test_actuals_and_outcomes() -> None:
+    shared = {**MODEL, attributes.ML_PREDICTION_ID: "p7"}
+    actual = {**shared, attributes.ML_ACTUAL_LABEL: 1, attributes.ML_PREDICTION_TIME: "2023-11-14T22:13:20.5Z"}
+    outcome = {
+        **shared,
+        attributes.ML_OUTCOME_NAME: "revenue",
+        attributes.ML_OUTCOME_VALUE: 9,
+        attributes.ML_OUTCOME_UNIT: "EUR",
+    }
+    result = decoded(log(events.ML_PREDICTION_ACTUAL, actual), log(events.ML_PREDICTION_OUTCOME, outcome, sequence=2))
+    [known] = result.tables["ml_actuals"].to_pylist()
+    assert (known["prediction_id"], known["label"], known["value"]) == ("p7", "1", None)
+    assert known["prediction_time"].value == 1_700_000_000_500_000_000
+    [became] = result.tables["ml_outcomes"].to_pylist()
+    assert (became["name"], became["value"], became["unit"], became["time"].value) == ("revenue", 9.0, "EUR", TIME)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        (events.ML_PREDICTION_ACTUAL, {attributes.ML_ACTUAL_LABEL: "1"}, "missing_attribute"),
+        (events.ML_PREDICTION_ACTUAL, {attributes.ML_PREDICTION_ID: "p"}, "missing_attribute"),
+        (
+            events.ML_PREDICTION_ACTUAL,
+            {attributes.ML_PREDICTION_ID: "p", attributes.ML_ACTUAL_VALUE: 1.0, attributes.ML_PREDICTION_TIME: "soon"},
+            "attribute_type",
+        ),
+        (events.ML_PREDICTION_OUTCOME, {attributes.ML_PREDICTION_ID: "p"}, "missing_attribute"),
+        (events.ML_REFERENCE_PROFILE, {attributes.ML_REFERENCE_PROFILE_DATA: b"{}"}, "invalid_profile"),
+        (events.ML_REFERENCE_PROFILE, {}, "missing_attribute"),
+        (events.ML_PREDICTION_DETAILS, {attributes.ML_OUTPUT_SCORE: "x"}, "attribute_type"),
+    ],
+)
+def test_an_invalid_event_is_counted_and_stays_a_log_record(name: str, values: dict[str, Any], reason: str) -> None:
+    result = decoded(log(name, {**MODEL, **values}))
+    assert result.rejected == {reason: 1}
+    assert list(result.tables) == ["otel_logs"]
+
+
+def test_a_reference_is_a_row_for_each_series() -> None:
+    profile = {
+        "format": 1,
+        "series": [
+            {
+                "kind": "feature",
+                "name": "amount",
+                "type": "numeric",
+                "rows": 10,
+                "missing": 1,
+                "cuts": [1.5],
+                "counts": [4, 5],
+            }
+            | {"mean": 2.0, "stddev": 0.5, "min": 0.0, "max": 9.0},
+            {
+                "kind": "label",
+                "name": "",
+                "type": "categorical",
+                "rows": 3,
+                "missing": 0,
+                "categories": ["a"],
+                "counts": [2, 1],
+            },
+        ],
+    }
+    values = {
+        **MODEL,
+        attributes.ML_REFERENCE_ID: "train-1",
+        attributes.ML_REFERENCE_SOURCE: "training",
+        attributes.ML_REFERENCE_PROFILE_DATA: orjson.dumps(profile),
+    }
+    result = decoded(log(events.ML_REFERENCE_PROFILE, values))
+    numeric, categorical = result.tables["ml_references"].to_pylist()
+    assert (numeric["cuts"], numeric["counts"], numeric["mean"]) == ([1.5], [4.0, 5.0], 2.0)
+    assert (categorical["categories"], categorical["counts"], categorical["mean"]) == (["a"], [2.0, 1.0], None)
+    assert (numeric["reference_id"], numeric["source"], numeric["model_name"]) == ("train-1", "training", "fraud")
+    assert result.references == {Model("shop", "prod", "fraud", "3")}
