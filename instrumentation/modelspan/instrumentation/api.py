@@ -11,7 +11,7 @@ from opentelemetry.semconv._incubating.attributes.artifact_attributes import ART
 from opentelemetry.semconv._incubating.attributes.vcs_attributes import VCS_REF_HEAD_REVISION
 
 from modelspan.instrumentation.failure import failed, warn_once
-from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope, scope
+from modelspan.instrumentation.recorder.scope import INSIDE, PerRow, PredictionScope, around
 from modelspan.semconv import attributes as ml
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def prediction_context(
         said = _scope(ids, segment, variant, time)
     except Exception as error:
         failed("read what prediction_context was given", error)
-    token = scope.set(said)
+    token = around.set(INSIDE if around.get() is INSIDE else said)
     try:
         yield said
     finally:
-        scope.reset(token)
+        around.reset(token)
 
 
 def _scope(ids: Any, segment: Mapping[str, PerRow] | None, variant: PerRow | None, time: Any) -> PredictionScope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from opentelemetry.context import Context
 
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.scope import PredictionScope
-from modelspan.instrumentation.recorder.snapshot import Kept, Snapshot
+from modelspan.instrumentation.recorder.snapshot import Kept, Raw, Snapshot, Taken, finish
 
 
 class Call(NamedTuple):
@@ -35,6 +36,42 @@ class Call(NamedTuple):
     error: str | None
 
 
+Left = tuple[
+    Identity,
+    Any,
+    str,
+    Raw | Taken,
+    Raw | Snapshot,
+    int,
+    int,
+    Context,
+    PredictionScope | None,
+    Sequence[str] | None,
+    str | None,
+]
+"""A call as the caller leaves it: the fields of Call without `rows` and `keep`, with the processor's ticks for its start."""
+
+
+def shapes(x: Raw | Taken, y: Raw | Snapshot) -> tuple[Snapshot, Kept | None, Snapshot, int]:
+    """Snapshots of input and output, the rows kept of them, and how many the call had."""
+    taken, keep = x if isinstance(x, Taken) else (finish(x), None)
+    result = y if isinstance(y, Snapshot) else finish(y)
+    if keep is not None:
+        return taken, keep, result, keep.total
+    return taken, None, result, result.rows if result.rows >= 0 else max(taken.rows, 1)
+
+
+def receive(left: Left, clock: int) -> Call:
+    """The call that was left. `clock` is what to add to ticks to make them nanoseconds since 1970."""
+    identity, model, operation, x, y, ticks, duration, context, said, ids, error = left
+    a, keep, b, rows = shapes(x, y)
+    return _new(
+        Call, (identity, model, operation, a, b, rows, keep, ticks + clock, duration, context, said, ids, error)
+    )
+
+
+_new = tuple.__new__
+
 Task = Callable[[], None]
 """Other work of the background thread, in the order in which it was asked for."""
 
@@ -50,7 +87,7 @@ class CallQueue:
         self.most_calls = most_calls
         self.most_bytes = most_bytes
         self.bytes = 0
-        self._items: deque[tuple[Call | Task, int]] = deque()
+        self._items: deque[tuple[Left | Task, int]] = deque()
         self._wake = wake
         self._wake_calls = min(2048, max(1, most_calls // 4))
         self._wake_bytes = min(2 * 1024 * 1024, max(1, most_bytes // 4))
@@ -60,11 +97,11 @@ class CallQueue:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, call: Call, size: int) -> None:
-        """Append a call, or drop it."""
+    def put(self, call: Left, size: int) -> None:
+        """Append a call of about `size` bytes, or drop it."""
         waiting = len(self._items)
         if waiting >= self.most_calls or self.bytes + size > self.most_bytes:
-            self.drop(call.identity, QUEUE_FULL, call.rows)
+            self.drop(call[0], QUEUE_FULL, shapes(call[3], call[4])[3])
             return
         self._items.append((call, size))
         self.bytes += size
@@ -83,9 +120,10 @@ class CallQueue:
         """Remove and return the oldest items, at least one if there is one."""
         taken: list[Call | Task] = []
         size = 0
+        clock = time.time_ns() - time.perf_counter_ns()
         while self._items and len(taken) < most_calls and size < most_bytes:
             item, item_size = self._items.popleft()
-            taken.append(item)
+            taken.append(receive(item, clock) if type(item) is tuple else item)  # type: ignore[arg-type]  # not a Task
             size += item_size
         self.bytes = self.bytes - size if self._items else 0
         return taken

@@ -61,24 +61,24 @@ class Identities:
     """The identity of each model object that was seen, without keeping the object alive."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, tuple[Any, Identity]] = {}
+        self.by_id: dict[int, tuple[Any, Identity]] = {}
         self._pinned: OrderedDict[int, Any] = OrderedDict()
 
     def get(self, model: Any) -> Identity:
         """The identity of a model, a new one for a model not seen before."""
-        known = self._by_id.get(id(model))
+        known = self.by_id.get(id(model))
         if known is not None and known[0]() is model:
             return known[1]
         return self.put(model, Identity(None, None, {}))
 
     def put(self, model: Any, identity: Identity) -> Identity:
         """Make `identity` that of `model`."""
-        self._by_id[id(model)] = (self._reference(model), identity)
+        self.by_id[id(model)] = (self._reference(model), identity)
         return identity
 
     def refit(self, model: Any, config: Config) -> None:
         """A fit begins: what was predicted so far keeps the old version, what follows gets a new one."""
-        known = self._by_id.get(id(model))
+        known = self.by_id.get(id(model))
         if known is None or known[0]() is not model:
             return
         old = known[1]
@@ -93,7 +93,7 @@ class Identities:
 
     def _reference(self, model: Any) -> Any:
         key = id(model)
-        by_id = self._by_id
+        by_id = self.by_id
         try:
             # Removed only if it is still this model's: its address may have been given to another since.
             return weakref.ref(model, lambda gone: by_id.pop(key) if by_id.get(key, (None,))[0] is gone else None)
@@ -104,7 +104,7 @@ class Identities:
         """Hold a model that allows no weak references, the latest few of them."""
         self._pinned[id(model)] = model
         if len(self._pinned) > _MAX_PINNED:
-            self._by_id.pop(self._pinned.popitem(last=False)[0], None)
+            self.by_id.pop(self._pinned.popitem(last=False)[0], None)
         return lambda: model
 
 

@@ -12,29 +12,24 @@ from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
-from modelspan.instrumentation.recorder.calls import Call, CallQueue, Task
+from modelspan.instrumentation.recorder.calls import Call, CallQueue, Task, shapes
 from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes
 from modelspan.instrumentation.recorder.features import FeaturePolicy
 from modelspan.instrumentation.recorder.group import Group, split
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.metrics import PredictionMetrics
-from modelspan.instrumentation.recorder.scope import PredictionScope, scope
+from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
-from modelspan.instrumentation.recorder.snapshot import Kept, Snapshot, take
+from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
 from modelspan.instrumentation.recorder.spans import make_spans
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues
 
-Opening = tuple[Snapshot, Kept | None, otel_context.Context]
-"""What is taken before a call: its input, the rows kept of it, and the context that surrounds it."""
-
 _PREDICT_PROBA = MlOperationNameValues.PREDICT_PROBA.value
-_new = tuple.__new__
 
 
 class Recorder:
@@ -44,8 +39,9 @@ class Recorder:
         self.config = config
         self._providers = providers
         self.policy = FeaturePolicy(config.capture, config.max_features)
-        self._captures = config.capture is None or bool(config.capture)
-        self._call_bytes = config.call_bytes
+        self.plain_bytes = config.call_bytes if config.capture is None or config.capture else -1
+        """Size of arrays up to which the caller copies them itself; -1 where no features are to be captured."""
+        self._known = identities.by_id
         self._closed = False
         self._start_over()
         if hasattr(os, "register_at_fork"):
@@ -79,51 +75,52 @@ class Recorder:
             failed("start", error)
         return self.active
 
-    def open(self, value: Any) -> Opening | None:
-        """Before a call: copy its input. None if the call is not to be recorded."""
-        context = otel_context.get_current()
-        if context and not is_instrumentation_enabled():
-            return None
+    def copy_input(self, value: Any) -> Taken:
+        """Before a call: copy an input other than a plain array."""
         try:
-            if self._captures:
-                x, keep = take(value, self._call_bytes)
-            else:
-                x, keep = snap.count(value), None
+            return snap.take(value, self.config.call_bytes) if self.plain_bytes > 0 else snap.count(value)
         except Exception as error:
             failed("copy the input of a model", error)
-            x, keep = snap.UNKNOWN, None
-        return x, keep, context
+            return Taken(snap.UNKNOWN, None)
 
-    def close_call(
-        self, opening: Opening, model: Any, operation: str, started: int, duration: int, result: Any, error: str | None
-    ) -> None:
-        """After a call: copy its output and leave both to the background thread."""
-        x, keep, context = opening
+    def copy_output(self, result: Any, x: Raw | Taken) -> Snapshot:
+        """After a call: copy an output other than a plain array, the rows that were kept of the input."""
         try:
-            y = snap.UNKNOWN if error is not None else self._output(result, keep)
-            rows = keep.total if keep is not None else y.rows if y.rows >= 0 else max(x.rows, 1)
-            said = scope.get()
-            ids = None if said is None else self._scoped_ids(said, rows, keep)
-            identity = identities.get(model)
-            self._queue.put(
-                _new(
-                    Call,
-                    (identity, model, operation, x, y, rows, keep, started, duration, context, said, ids, error),
-                ),
-                x.size + y.size + 500,
-            )
+            if type(result) is tuple and result:  # predict(return_std=True) and the like
+                result = result[0]
+            keep = x.keep if isinstance(x, Taken) else None
+            if keep is None:
+                return snap.copy(result)
+            return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
+        except Exception as error:
+            failed("copy the output of a model", error)
+            return snap.UNKNOWN
+
+    def leave(
+        self,
+        model: Any,
+        operation: str,
+        x: Raw | Taken,
+        y: Raw | Snapshot,
+        ticks: int,
+        duration: int,
+        context: otel_context.Context,
+        said: PredictionScope | None,
+        error: str | None,
+    ) -> None:
+        """After a call: leave it to the background thread."""
+        try:
+            found = self._known.get(id(model))
+            identity = found[1] if found is not None and found[0]() is model else identities.get(model)
+            ids = None if said is None else self._scoped_ids(said, x, y)
+            size = (len(x[2]) if type(x) is tuple else x[0].size) + (len(y[2]) if type(y) is tuple else y[4]) + 500  # type: ignore[misc,union-attr,operator,arg-type,call-overload]
+            self._queue.put((identity, model, operation, x, y, ticks, duration, context, said, ids, error), size)
         except Exception as problem:
             failed("record a prediction", problem)
 
-    def _output(self, result: Any, keep: Kept | None) -> Snapshot:
-        if type(result) is tuple and result:  # predict(return_std=True) and the like
-            result = result[0]
-        if keep is None:
-            return snap.copy(result)
-        return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
-
-    def _scoped_ids(self, said: PredictionScope, rows: int, keep: Kept | None) -> list[str]:
+    def _scoped_ids(self, said: PredictionScope, x: Raw | Taken, y: Raw | Snapshot) -> list[str]:
         """Identifiers of the rows of a call within `prediction_context`, which the program can read at once."""
+        _, keep, _, rows = shapes(x, y)
         if said.ids is not None and len(said.ids) == rows:
             ids = list(said.ids)
         else:

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-inside: ContextVar[bool] = ContextVar("modelspan_inside", default=False)
-"""True within an outermost prediction, a fit or a scoring, where nothing is recorded."""
-
 PerRow = str | Sequence[str]
 """One value for all rows of a prediction, or one for each."""
 
@@ -30,4 +27,8 @@ class PredictionScope:
     """Identifiers of the rows of the last prediction made in the context, in their order."""
 
 
-scope: ContextVar[PredictionScope | None] = ContextVar("modelspan_scope", default=None)
+INSIDE = PredictionScope()
+"""Stands for an outermost prediction, a fit or a scoring, within which nothing is recorded."""
+
+around: ContextVar[PredictionScope | None] = ContextVar("modelspan_around", default=None)
+"""What surrounds the code that runs: INSIDE, what `prediction_context` said, or None."""

@@ -75,18 +75,35 @@ class Kept(NamedTuple):
     total: int
 
 
-def take(value: Any, limit: int) -> tuple[Snapshot, Kept | None]:
-    """Snapshot of an input of at most about `limit` bytes, and which rows it holds where they are not all."""
-    if type(value) is np.ndarray and value.nbytes <= limit:
-        return _array(value), None
+class Taken(NamedTuple):
+    """A copied input, and which rows it holds where they are not all."""
+
+    snapshot: Snapshot
+    keep: Kept | None
+
+
+Raw = tuple[Any, tuple[int, ...], bytes]
+"""An array as the caller leaves it in the common case: dtype, shape, and bytes in C order. `finish` makes it a snapshot."""
+
+
+def finish(raw: Raw) -> Snapshot:
+    """The snapshot of an array that was left raw."""
+    dtype, shape, data = raw
+    if not shape or dtype.kind not in _PLAIN:
+        return Snapshot(OPAQUE, None, shape[0] if shape else -1, None, 0)
+    return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], data, len(data)))
+
+
+def take(value: Any, limit: int) -> Taken:
+    """Copy an input, or of one of more than about `limit` bytes a sample of its rows."""
     rows, row_bytes = measure(value)
     keep = rows_to_keep(rows, row_bytes, limit)
-    return (copy(value), None) if keep is None else (copy(pick(value, keep)), Kept(keep, rows))
+    return Taken(copy(value), None) if keep is None else Taken(copy(pick(value, keep)), Kept(keep, rows))
 
 
-def count(value: Any) -> Snapshot:
-    """Snapshot of an input that is not to be captured: its number of rows."""
-    return Snapshot(OPAQUE, None, measure(value)[0], None, 0)
+def count(value: Any) -> Taken:
+    """An input that is not to be captured: its number of rows."""
+    return Taken(Snapshot(OPAQUE, None, measure(value)[0], None, 0), None)
 
 
 def measure(value: Any) -> tuple[int, int]:
@@ -119,14 +136,9 @@ def pick(value: Any, rows: Rows) -> Any:
 
 
 def _array(value: npt.NDArray[Any]) -> Snapshot:
-    dtype = value.dtype
-    shape = value.shape
-    if dtype.kind in _PLAIN and shape:
-        payload = value.tobytes()
-        return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], payload, len(payload)))
-    if not shape or dtype.kind != "O":
-        return Snapshot(OPAQUE, None, shape[0] if shape else -1, None, 0)
-    return Snapshot(OBJECTS, shape[1:], shape[0], value.copy(), value.size * _ROW_OF_OBJECTS)
+    if value.dtype.kind == "O" and value.shape:
+        return Snapshot(OBJECTS, value.shape[1:], value.shape[0], value.copy(), value.size * _ROW_OF_OBJECTS)
+    return finish((value.dtype, value.shape, b"" if value.dtype.hasobject else value.tobytes()))
 
 
 def _subclass_of_array(value: npt.NDArray[Any]) -> Snapshot:
