@@ -146,9 +146,10 @@ def test_nothing_is_appended_after_stop_returns():
 
     def acknowledge() -> None:
         done = 0
-        while sink.arrived.acquire(timeout=0.5):
-            sink.futures[done].set_result(done)
-            done += 1
+        while not stop.is_set():
+            if sink.arrived.acquire(timeout=0.05):
+                sink.futures[done].set_result(done)
+                done += 1
 
     with ThreadPoolExecutor() as pool:
         pool.submit(acknowledge)

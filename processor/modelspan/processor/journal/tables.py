@@ -70,10 +70,13 @@ class Tables:
 
     def sizes(self, first: int = 0) -> tuple[int, int]:
         """Number of records from `first` on, and bytes of their payloads. Reads no payload."""
+        count = size = 0
         with self._env.begin(db=self._records, buffers=True) as txn, txn.cursor() as cursor:
             cursor.set_range(_KEY.pack(first, 0))
-            lengths = [len(payload) for payload in cursor.iternext(keys=False)]
-        return len(lengths), sum(lengths)
+            for payload in cursor.iternext(keys=False):
+                count += 1
+                size += len(payload)
+        return count, size
 
     def claims(self) -> list[tuple[int, int]]:
         """First and last sequence of every claimed block, oldest first."""
