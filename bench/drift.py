@@ -24,7 +24,7 @@ from scipy.stats import beta
 from modelspan.processor.stats import SeriesResult, compare_missing, compare_series, decide_window
 from modelspan.processor.stats.effective import pooled_rows
 from modelspan.processor.stats.series import KS, MISSING
-from modelspan.profile import CategoricalProfile, NumericProfile, bin_counts, numeric_profile
+from modelspan.profile import CategoricalProfile, NumericProfile, bin_counts, categorical_profile, numeric_profile
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "adult_mixed" / "adults.parquet"
 REFERENCE = 20_000
@@ -65,9 +65,8 @@ def profile_of(adult: Adult, name: str, values: NDArray[np.float64]) -> NumericP
     kind = "label" if name == LABEL else "feature"
     if name not in adult.categories:
         return numeric_profile(values, kind=kind, name=name)
-    known = np.bincount(values[values >= 0].astype(int), minlength=adult.categories[name] + 1).astype(float)
-    known_codes = tuple(str(code) for code in range(adult.categories[name]))
-    return CategoricalProfile(kind, name, float(len(values)), float((values < 0).sum()), known_codes, known)
+    texts = np.array([*map(str, range(adult.categories[name])), None], dtype=object)
+    return categorical_profile(texts[values.astype(int)].tolist(), kind=kind, name=name)
 
 
 def results_of(
@@ -80,7 +79,11 @@ def results_of(
         counts = bin_counts(reference, values)
         main = compare_series(reference, counts, missing, **sums, seed=seed, resolution=0.05 / tests)
         return [main, compare_missing(reference, missing, **sums)]
-    counts = np.bincount(values[values >= 0].astype(int), minlength=len(reference.counts)).astype(float)
+    last = len(reference.categories)
+    known = [int(category) for category in reference.categories]
+    places = np.full(max([*known, int(values.max())]) + 1, last)
+    places[known] = np.arange(last)
+    counts = np.bincount(places[values[values >= 0].astype(int)], minlength=last + 1).astype(float)
     missing = float((values < 0).sum())
     return [compare_series(reference, counts, missing, **sums, seed=seed, resolution=0.05 / tests)]
 

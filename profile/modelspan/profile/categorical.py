@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modelspan.profile.known import known_categories
 from modelspan.profile.series import CategoricalProfile
 from modelspan.profile.weights import effective_weights
 
@@ -26,7 +27,8 @@ def categorical_profile(
 ) -> CategoricalProfile:
     """Profile of strings (n,); None and NaN are missing, what is not a string is taken as its `str`.
 
-    The `max_categories` heaviest are kept (of equal weight the first in order of their code points), the last count holds the rest.
+    The heaviest are named, at most `max_categories` and only as many as `known_categories` can tell from the rest; the last
+    count holds the others. Those of equal weight are ordered by their code points.
 
     Raises ValueError where the weights do not fit.
     """
@@ -37,7 +39,7 @@ def categorical_profile(
         ((str(category), mass) for category, mass in masses.items() if len(str(category)) <= MAX_CATEGORY_LENGTH),
         key=lambda item: (-item[1], item[0]),
     )
-    kept = named[:max_categories]
+    kept = named[: known_categories(np.array([mass for _, mass in named]), max_categories)]
     counts = np.array([mass for _, mass in kept] + [0.0])
     counts[-1] = max(0.0, total - float(counts.sum()))
     return CategoricalProfile(kind, name, total + missing, missing, tuple(category for category, _ in kept), counts)
