@@ -97,8 +97,10 @@ class CallQueue:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, call: Left, size: int) -> None:
-        """Append a call of about `size` bytes, or drop it."""
+    def put(self, call: Left) -> None:
+        """Append a call, or drop it."""
+        x, y = call[3], call[4]
+        size = _OVERHEAD + (len(x[2]) if len(x) == 3 else x.snapshot.size) + (len(y[2]) if len(y) == 3 else y.size)
         waiting = len(self._items)
         if waiting >= self.most_calls or self.bytes + size > self.most_bytes:
             self.drop(call[0], QUEUE_FULL, shapes(call[3], call[4])[3])
@@ -140,4 +142,6 @@ class CallQueue:
         return dropped
 
 
+_OVERHEAD = 500
+"""Bytes of a call beside its arrays."""
 QUEUE_FULL = "queue_full"

@@ -113,8 +113,7 @@ class Recorder:
             found = self._known.get(id(model))
             identity = found[1] if found is not None and found[0]() is model else identities.get(model)
             ids = None if said is None else self._scoped_ids(said, x, y)
-            size = (len(x[2]) if type(x) is tuple else x[0].size) + (len(y[2]) if type(y) is tuple else y[4]) + 500  # type: ignore[misc,union-attr,operator,arg-type,call-overload]
-            self._queue.put((identity, model, operation, x, y, ticks, duration, context, said, ids, error), size)
+            self._queue.put((identity, model, operation, x, y, ticks, duration, context, said, ids, error))
         except Exception as problem:
             failed("record a prediction", problem)
 
