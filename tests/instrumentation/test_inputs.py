@@ -1,0 +1,244 @@
+"""What arrives is what the program passed, whatever it passed it in."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(40, 3))
+Y = X @ [1.0, 2.0, 3.0]
+
+
+class Anything(BaseEstimator):
+    """Takes every input and predicts 1.0 for each row."""
+
+    def fit(self, X: Any, y: Any = None) -> Anything:
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.ones(X.shape[0] if hasattr(X, "shape") else len(X))
+
+
+def features(table: pa.Table) -> dict[str, list[Any]]:
+    prefix = "feature."
+    return {n.removeprefix(prefix): table[n].to_pylist() for n in table.column_names if n.startswith(prefix)}
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "i1", "u2", "?"])
+@pytest.mark.parametrize(
+    "arrange", [np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1][::-1]]
+)
+def test_an_array_of_any_order_and_type_arrives_exactly(telemetry: Any, dtype: str, arrange: Any) -> None:
+    values = arrange((RNG.normal(size=(5, 3)) * 3).astype(dtype))
+    Anything().predict(values)
+    assert features(telemetry.batch()) == {f"x{i}": values[:, i].tolist() for i in range(3)}
+
+
+def test_large_unsigned_integers_become_floats_and_the_largest_signed_stay_exact(telemetry: Any) -> None:
+    Anything().predict(np.array([[2**64 - 1, 1]], dtype="u8"))
+    Anything().predict(np.array([[2**63 - 1, 1]], dtype="i8"))
+    first, second = (table for _, table in telemetry.batches())
+    assert first["feature.x0"].to_pylist() == [float(2**64 - 1)]
+    assert second["feature.x0"].to_pylist() == [2**63 - 1]
+
+
+def test_missing_numbers_are_null_and_infinities_stay(telemetry: Any) -> None:
+    Anything().predict(np.array([[np.nan, np.inf], [1.0, -np.inf]]))
+    table = telemetry.batch()
+    assert features(table) == {"x0": [None, 1.0], "x1": [np.inf, -np.inf]}
+    assert table["feature.x0"].null_count == 1
+
+
+def test_objects_and_strings_in_arrays(telemetry: Any) -> None:
+    Anything().predict(np.array([["a", 1, None], [None, 2.5, True]], dtype=object))
+    assert features(telemetry.batch()) == {"x0": ["a", None], "x1": [1.0, 2.5], "x2": [None, True]}
+
+
+@pytest.mark.parametrize("kind", ["U", "S", object])
+def test_one_dimension_of_strings_is_the_feature_text(telemetry: Any, kind: Any) -> None:
+    Anything().predict(np.array(["good", "bäd" if kind != "S" else "bad"], dtype=kind))
+    assert features(telemetry.batch()) == {"text": ["good", "bäd" if kind != "S" else "bad"]}
+
+
+def test_one_dimension_of_numbers_is_one_feature(telemetry: Any) -> None:
+    Anything().predict(np.array([1.5, 2.5]))
+    assert features(telemetry.batch()) == {"x0": [1.5, 2.5]}
+
+
+def test_dates_are_iso_strings(telemetry: Any) -> None:
+    Anything().predict(np.array([["2026-01-02T03:04:05"], ["NaT"]], dtype="datetime64[s]"))
+    assert features(telemetry.batch()) == {"x0": ["2026-01-02T03:04:05", None]}
+
+
+def test_a_structured_array_is_counted_without_features(telemetry: Any) -> None:
+    Anything().predict(np.zeros(3, dtype=[("a", "f8"), ("b", "i4")]))
+    table = telemetry.batch()
+    assert (features(table), table.num_rows) == ({}, 3)
+
+
+def test_a_pandas_frame_of_many_types(telemetry: Any) -> None:
+    frame = pd.DataFrame(
+        {
+            "number": [1.5, np.nan],
+            "count": [1, 2],
+            "flag": [True, False],
+            "text": ["a", None],
+            "kind": pd.Categorical(["x", None]),
+            "when": pd.to_datetime(["2026-01-02T03:04:05", None]),
+            "nullable": pd.array([1, None], dtype="Int64"),
+            "maybe": pd.array([True, None], dtype="boolean"),
+            "day": [datetime.date(2026, 1, 2), None],
+            "exact": [decimal.Decimal("1.5"), None],
+        }
+    )
+    Anything().predict(frame)
+    found = features(telemetry.batch())
+    assert found.pop("when")[0].startswith("2026-01-02T03:04:05")
+    assert found == {
+        "number": [1.5, None],
+        "count": [1, 2],
+        "flag": [True, False],
+        "text": ["a", None],
+        "kind": ["x", None],
+        "nullable": [1, None],
+        "maybe": [True, None],
+        "day": ["2026-01-02", None],
+        "exact": [1.5, None],
+    }
+
+
+def test_a_pandas_frame_of_one_type_keeps_its_names(telemetry: Any) -> None:
+    frame = pd.DataFrame(X[:4], columns=["a", "b", "c"])
+    LinearRegression().fit(frame, Y[:4]).predict(frame)
+    assert features(telemetry.batch()) == {name: frame[name].tolist() for name in frame}
+
+
+def test_rows_of_frames_that_came_one_by_one_are_one_batch(telemetry: Any) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", None]})
+    for i in range(3):
+        Anything().predict(frame.iloc[i : i + 1])
+    assert features(telemetry.batch()) == {"a": [1.0, 2.0, 3.0], "b": ["x", "y", None]}
+
+
+def test_a_pandas_series_of_texts(telemetry: Any) -> None:
+    Anything().predict(pd.Series(["good", "bad"]))
+    assert features(telemetry.batch()) == {"text": ["good", "bad"]}
+
+
+def test_a_polars_frame(telemetry: Any) -> None:
+    frame = pl.DataFrame({"a": [1.5, None], "b": ["x", "y"], "c": [1, 2], "d": [True, None]})
+    Anything().predict(frame)
+    assert features(telemetry.batch()) == {"a": [1.5, None], "b": ["x", "y"], "c": [1, 2], "d": [True, None]}
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix])
+def test_a_sparse_matrix_arrives_as_its_columns_that_are_not_zero(telemetry: Any, make: Any) -> None:
+    Anything().predict(make(np.array([[0, 1.5, 0, 0], [0, 0, 0, 2.5]])))
+    assert features(telemetry.batch()) == {"x1": [1.5, 0], "x3": [0, 2.5]}
+
+
+def test_lists(telemetry: Any) -> None:
+    Anything().predict([[1, 2.5, "a"], [3, None, "b"]])
+    assert features(telemetry.batch()) == {"x0": [1, 3], "x1": [2.5, None], "x2": ["a", "b"]}
+
+
+def test_a_list_of_dicts(telemetry: Any) -> None:
+    Anything().predict([{"a": 1, "b": "x"}, {"a": 2}])
+    assert features(telemetry.batch()) == {"a": [1, 2], "b": ["x", None]}
+
+
+def test_names_that_the_model_was_fitted_with_name_the_columns_of_an_array(telemetry: Any) -> None:
+    model = LinearRegression().fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y)
+    with pytest.warns(UserWarning, match="feature names"):
+        model.predict(X[:2])
+    assert list(features(telemetry.batch())) == ["a", "b", "c"]
+
+
+def test_a_generator_is_left_to_the_model(telemetry: Any) -> None:
+    texts = ["good", "bad", "good", "bad"]
+    model = make_pipeline(HashingVectorizer(n_features=16), SGDClassifier(random_state=0)).fit(texts, [1, 0, 1, 0])
+
+    def stream() -> Iterator[str]:
+        yield from texts
+
+    assert model.predict(stream()).tolist() == [1, 0, 1, 0]
+    table = telemetry.batch()
+    assert (table.num_rows, features(table), table["label"].to_pylist()) == (4, {}, ["1", "0", "1", "0"])
+
+
+def test_a_model_that_changes_its_input_is_recorded_as_it_was_called(telemetry: Any) -> None:
+    model = make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(X.copy(), Y > 0)
+    passed = X[:5].copy()
+    model.predict(passed)
+    assert not np.array_equal(passed, X[:5])
+    assert features(telemetry.batch()) == {f"x{i}": X[:5, i].tolist() for i in range(3)}
+
+
+def test_what_the_program_does_to_its_arrays_afterwards_changes_nothing(telemetry: Any) -> None:
+    passed, frame = X[:2].copy(), pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    result = Anything().predict(passed)
+    Anything().predict(frame)
+    passed[:], result[:] = 0, 0
+    frame.loc[0, "b"] = "changed"
+    first, second = (table for _, table in telemetry.batches())
+    assert first["feature.x0"].to_pylist() == X[:2, 0].tolist()
+    assert first["value"].to_pylist() == [1.0, 1.0]
+    assert second["feature.b"].to_pylist() == ["x", "y"]
+
+
+def test_only_the_first_features_of_very_wide_inputs_are_kept(again: Callable[..., Any]) -> None:
+    telemetry = again(max_features=2)
+    Anything().predict(X[:1])
+    assert list(features(telemetry.batch())) == ["x0", "x1"]
+
+
+def test_only_allowed_features_leave_the_process(again: Callable[..., Any]) -> None:
+    telemetry = again(capture=frozenset({"b"}))
+    Anything().predict(pd.DataFrame({"a": [1.0], "b": [2.0]}))
+    assert features(telemetry.batch()) == {"b": [2.0]}
+
+
+def test_no_features_leave_the_process_where_none_are_to_be_captured(again: Callable[..., Any]) -> None:
+    telemetry = again(capture=frozenset())
+    Anything().predict(X[:3])
+    table = telemetry.batch()
+    assert (features(table), table.num_rows, table["value"].to_pylist()) == ({}, 3, [1.0] * 3)
+
+
+def test_long_strings_are_cut(telemetry: Any) -> None:
+    Anything().predict(np.array([["a" * 5000]]))
+    assert features(telemetry.batch()) == {"x0": ["a" * 1024]}
+
+
+def test_a_call_too_large_to_copy_is_sampled_and_its_rows_weigh_as_many_as_there_were(again: Callable[..., Any]) -> None:
+    telemetry = again(call_bytes=8000)
+    values = np.arange(20_000, dtype=np.float64).reshape(-1, 2)
+    LinearRegression().fit(values[:10], values[:10, 0] * 2).predict(values)
+    table = telemetry.batch()
+    assert table.num_rows == 500
+    assert sum(table["weight"].to_pylist()) == 10_000
+    first = table["feature.x0"].to_numpy()
+    assert np.array_equal(np.unique(first // 40), np.arange(500))
+    assert np.allclose(table["value"].to_numpy(), first * 2)
+    assert telemetry.points("ml.predictions")[0].value == 10_000
+
+
+def test_an_empty_input_is_an_empty_call(telemetry: Any) -> None:
+    Anything().predict(np.empty((0, 3)))
+    assert telemetry.rows() == 0
+    assert telemetry.points("ml.predictions")[0].value == 0

@@ -1,0 +1,101 @@
+"""What a model returned arrives in the columns that fit its task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.svm import SVC
+
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(60, 3))
+BINARY = (X[:, 0] > 0).astype(int)
+THREE = np.array(["low", "middle", "high"], dtype=object)[np.digitize(X[:, 0], [-0.5, 0.5])]
+
+
+def columns(table: pa.Table) -> dict[str, list[Any]]:
+    skip = ("feature.", "time", "duration", "prediction_id", "trace_id", "span_id")
+    return {name: table[name].to_pylist() for name in table.column_names if not name.startswith(skip)}
+
+
+@pytest.mark.parametrize("labels", [BINARY, BINARY.astype(float), BINARY.astype(bool), np.array(["no", "yes"])[BINARY]])
+def test_labels(telemetry: Any, labels: Any) -> None:
+    model = LogisticRegression().fit(X, labels)
+    expected = [str(one).lower() if isinstance(one, bool) else str(one) for one in model.predict(X[:9]).tolist()]
+    assert columns(telemetry.batch()) == {"label": [one.removesuffix(".0") for one in expected]}
+
+
+def test_labels_that_are_objects(telemetry: Any) -> None:
+    model = LogisticRegression().fit(X, THREE)
+    assert columns_after(telemetry, model.predict) == {"label": model.predict(X[:9]).tolist()}
+
+
+def columns_after(telemetry: Any, predict: Any) -> dict[str, list[Any]]:
+    predict(X[:9])
+    return columns(telemetry.batch())
+
+
+def test_probabilities_of_two_classes(telemetry: Any) -> None:
+    model = LogisticRegression().fit(X, BINARY)
+    result = model.predict_proba(X[:9])
+    assert columns(telemetry.batch()) == {
+        "score": result[:, 1].tolist(),
+        "score.0": result[:, 0].tolist(),
+        "score.1": result[:, 1].tolist(),
+    }
+
+
+@pytest.mark.parametrize("operation", ["predict_proba", "decision_function", "predict_log_proba"])
+def test_scores_of_three_classes(telemetry: Any, operation: str) -> None:
+    model = LogisticRegression().fit(X, THREE)
+    result = getattr(model, operation)(X[:9])
+    assert columns(telemetry.batch()) == {
+        "score": result.max(axis=1).tolist(),
+        **{f"score.{name}": result[:, i].tolist() for i, name in enumerate(model.classes_)},
+    }
+
+
+def test_a_decision_function_of_two_classes(telemetry: Any) -> None:
+    result = SVC().fit(X, BINARY).decision_function(X[:9])
+    assert columns(telemetry.batch()) == {"score": result.tolist()}
+
+
+def test_numbers(telemetry: Any) -> None:
+    result = LinearRegression().fit(X, X[:, 0]).predict(X[:9])
+    assert columns(telemetry.batch()) == {"value": result.tolist()}
+
+
+def test_several_numbers(telemetry: Any) -> None:
+    result = RandomForestRegressor(3).fit(X, X[:, :2]).predict(X[:9])
+    assert columns(telemetry.batch()) == {"value.0": result[:, 0].tolist(), "value.1": result[:, 1].tolist()}
+
+
+def test_several_labels_and_their_scores(telemetry: Any) -> None:
+    model = RandomForestClassifier(3, random_state=0).fit(X, np.column_stack([BINARY, 1 - BINARY]))
+    labels, scores = model.predict(X[:9]), model.predict_proba(X[:9])
+    first, second = (table for _, table in telemetry.batches())
+    assert columns(first) == {f"label.{i}": [str(one) for one in labels[:, i].tolist()] for i in range(2)}
+    assert columns(second) == {f"score.{o}.{c}": scores[o][:, c].tolist() for o in range(2) for c in range(2)}
+
+
+def test_the_first_of_a_tuple_is_the_prediction(telemetry: Any) -> None:
+    mean, _ = GaussianProcessRegressor().fit(X, X[:, 0]).predict(X[:9], return_std=True)
+    assert columns(telemetry.batch()) == {"value": mean.tolist()}
+
+
+@pytest.mark.parametrize("model", [KMeans(3, n_init=1), GaussianMixture(2), IsolationForest(n_estimators=5)])
+def test_clusters_and_outliers_are_labels(telemetry: Any, model: Any) -> None:
+    result = model.fit(X).predict(X[:9])
+    assert columns(telemetry.batch()) == {"label": [str(one) for one in result.tolist()]}
+
+
+def test_scores_of_samples(telemetry: Any) -> None:
+    result = IsolationForest(n_estimators=5).fit(X).score_samples(X[:9])
+    assert columns(telemetry.batch()) == {"score": result.tolist()}
