@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 from modelspan.processor.decode import Decoded, Model, decode
 from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, arrow_table
 from modelspan.processor.journal import Block, JournalError, Record
 from modelspan.processor.store import MAX_ROWS, Store, StoreRejected, StoreUnavailable
 from modelspan.processor.store.repeats import MARK, Repeats, mark_key
-from modelspan.semconv import metrics
+from modelspan.semconv import attributes, metrics
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class Pipeline:
         *,
         quarantine: Path,
         on_block: Callable[[Decoded], None] = lambda decoded: None,
-        registry: CollectorRegistry | None = None,
+        registry: CollectorRegistry = REGISTRY,
     ) -> None:
         """`quarantine`: folder for requests that cannot be stored. `on_block` is called after each stored block."""
         self.state = OK
@@ -254,14 +254,19 @@ def _write_durably(file: Path, payload: bytes) -> None:
     new.replace(file)
 
 
-def _counters(registry: CollectorRegistry | None) -> tuple[Counter, Counter]:
+def _counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:
     """Rows by table, and rejected payloads by reason."""
     return (
-        Counter(_prometheus(metrics.MODELSPAN_STORE_ROWS), "Rows written to the store.", ["table"], registry=registry),
+        Counter(
+            _prometheus(metrics.MODELSPAN_STORE_ROWS),
+            "Rows written to the store.",
+            [_prometheus(attributes.MODELSPAN_TABLE)],
+            registry=registry,
+        ),
         Counter(
             _prometheus(metrics.MODELSPAN_DECODE_REJECTED),
             "Payloads or rows that were not taken as what they claim to be.",
-            ["reason"],
+            [_prometheus(attributes.ML_DATA_QUALITY_REASON)],
             registry=registry,
         ),
     )

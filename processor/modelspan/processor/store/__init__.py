@@ -95,6 +95,8 @@ class Store:
         """
         if rows.num_rows > MAX_ROWS:
             raise ValueError(f"insert of {rows.num_rows} rows into {table}: at most {MAX_ROWS} are atomic")
+        # One record batch: the engine makes its own token of the one given and the number of batches.
+        rows = rows.combine_chunks()
         settings = {"insert_deduplication_token": f"{token}:{table}"}
         client = self.client()
         try:

@@ -100,6 +100,8 @@ CREATE TABLE IF NOT EXISTS ml_drift
     tolerance Float64,
     smallest_effect Nullable(Float64) COMMENT 'effect that would have been found with a probability of 0.8',
     psi Nullable(Float64),
+    js Nullable(Float64) COMMENT 'Jensen-Shannon distance, 0 to 1',
+    wasserstein Nullable(Float64) COMMENT 'numeric: in standard deviations of the reference',
     severity LowCardinality(String) COMMENT 'none, moderate (PSI from 0.1) or major (PSI from 0.2)',
     rows UInt64,
     effective_rows Float64,

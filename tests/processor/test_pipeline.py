@@ -1,0 +1,276 @@
+"""From the journal to the store: exactly once, whatever is repeated, interrupted or refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from prometheus_client import CollectorRegistry
+
+from modelspan.processor.decode import Decoded, decode
+from modelspan.processor.decode.tables import ORDER
+from modelspan.processor.journal import Block, Journal, Record, Signal
+from modelspan.processor.pipeline import OK, Pipeline
+from modelspan.processor.store import Store, StoreRejected, StoreUnavailable
+from modelspan.semconv import attributes, events
+from tests.processor.otlp import MODEL, TIME, arrow, batch, log, spans, stream
+
+TABLES = ("ml_predictions", "otel_logs", "otel_traces", "ml_actuals", "ml_ingested")
+
+
+class Completed:
+    """A journal of which only the completed blocks matter."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    def next_block(self, *, max_bytes: int, max_records: int, wait: float) -> Block | None:
+        return None
+
+    def complete(self, block: Block) -> None:
+        self.tokens.append(block.token)
+
+
+class Troubled(Store):
+    """A store in which the inserts that `fault` names fail before they reach the real one."""
+
+    fault: Callable[[str, pa.Table], Exception | None] = staticmethod(lambda table, rows: None)
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        error = self.fault(table, rows)
+        if error is not None:
+            raise error
+        super().insert(table, rows, token)
+
+
+@pytest.fixture
+def troubled(store: Store, embedded_url: str) -> Iterator[Troubled]:
+    opened = Troubled(embedded_url, database=store.database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def pipeline_of(tmp_path: Path, registry: CollectorRegistry) -> Callable[..., Pipeline]:
+    def make(store: Store, journal: Any = None, **options: Any) -> Pipeline:
+        return Pipeline(journal or Completed(), store, quarantine=tmp_path / "quarantine", registry=registry, **options)
+
+    return make
+
+
+def counts(store: Store) -> dict[str, int]:
+    return {table: int(store.query(f"SELECT count() FROM {table}", {})[0][0]) for table in TABLES}
+
+
+def mixed_block(token: str = "j:1-4") -> Block:
+    """Batches, spans and other events."""
+    actual = {**MODEL, attributes.ML_PREDICTION_ID: "p0", attributes.ML_ACTUAL_LABEL: "1"}
+    return Block(
+        token,
+        (
+            batch(arrow({"feature.a": [1.0, 2.0, 3.0]}), sequence=1),
+            spans([{"attributes": MODEL}, {"attributes": MODEL}, {"name": "other"}], sequence=2),
+            log(events.ML_PREDICTION_ACTUAL, actual, sequence=3),
+            log("ordinary", {}, sequence=4),
+        ),
+    )
+
+
+STORED = {"ml_predictions": 5, "otel_logs": 3, "otel_traces": 3, "ml_actuals": 1, "ml_ingested": 2}
+
+
+def test_a_block_is_stored_completed_counted_and_announced(
+    store: Store, pipeline_of: Callable[..., Pipeline], registry: CollectorRegistry
+) -> None:
+    journal, announced = Completed(), list[Decoded]()
+    pipeline_of(store, journal, on_block=announced.append).process(mixed_block())
+    assert counts(store) == STORED
+    assert journal.tokens == ["j:1-4"]
+    assert [sorted(model.model_name for model in decoded.touched) for decoded in announced] == [["fraud"]]
+    assert registry.get_sample_value("modelspan_store_rows_total", {"modelspan_table": "ml_predictions"}) == 5
+
+
+@pytest.mark.parametrize("fresh_process", [True, False])
+def test_a_block_processed_again_changes_nothing(
+    store: Store, pipeline_of: Callable[..., Pipeline], fresh_process: bool, tmp_path: Path
+) -> None:
+    first = pipeline_of(store)
+    first.process(mixed_block())
+    again = Pipeline(Completed(), store, quarantine=tmp_path, registry=CollectorRegistry()) if fresh_process else first
+    again.process(mixed_block())
+    assert counts(store) == STORED
+
+
+@pytest.mark.parametrize("survivors", range(len(ORDER)))
+def test_a_crash_between_two_tables_is_healed_by_the_replay(
+    store: Store, pipeline_of: Callable[..., Pipeline], survivors: int
+) -> None:
+    block = mixed_block()
+    tables = decode(block.records, token=block.token, now=time.time_ns() // 10**6).tables
+    for table in ORDER[:survivors]:
+        if table in tables:
+            store.insert(table, tables[table], block.token)
+    pipeline_of(store).process(block)
+    assert counts(store) == STORED
+
+
+def test_a_crash_between_two_partitions_is_healed_by_the_replay(
+    store: Store, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    month = 31 * 86400 * 10**9
+    far_apart = [{"attributes": MODEL}, {"attributes": MODEL, "start_time_unix_nano": TIME + month}]
+    block = Block("j:1-1", (spans(far_apart),))
+    rows = decode(block.records, token=block.token, now=time.time_ns() // 10**6).tables["ml_predictions"]
+    store.insert("ml_predictions", rows.slice(0, 1), block.token)
+    pipeline_of(store).process(block)
+    assert counts(store)["ml_predictions"] == 2
+
+
+def test_a_batch_delivered_again_in_another_block_is_stored_once(
+    store: Store, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    pipeline = pipeline_of(store)
+    payload, other = arrow({"feature.a": [1.0]}), arrow({"feature.a": [2.0]})
+    pipeline.process(Block("j:1-1", (batch(payload),)))
+    pipeline.process(Block("j:2-3", (batch(payload, sequence=2), batch(other, sequence=3))))
+    assert counts(store) == {**dict.fromkeys(TABLES, 0), "ml_predictions": 2, "otel_logs": 2, "ml_ingested": 2}
+
+
+def test_a_span_delivered_again_is_one_prediction(store: Store, pipeline_of: Callable[..., Pipeline]) -> None:
+    pipeline = pipeline_of(store)
+    for block in range(3):
+        pipeline.process(Block(f"j:{block}", (spans([{"attributes": MODEL}, {"attributes": MODEL}], sequence=block),)))
+    assert counts(store)["ml_predictions"] == 2
+
+
+def one_id(prediction: str, offset: int = 0) -> bytes:
+    times = pa.array([TIME + offset], pa.timestamp("ns", "UTC"))
+    return stream(pa.table({"time": times, "prediction_id": [prediction], "feature.o": [float(offset)]}))
+
+
+@pytest.mark.parametrize("order", [("batch", "span"), ("span", "batch"), ("span", "span"), ("together", "batch")])
+def test_a_prediction_in_two_forms_is_stored_once(
+    store: Store, pipeline_of: Callable[..., Pipeline], order: tuple[str, str], tmp_path: Path
+) -> None:
+    named = {**MODEL, attributes.ML_PREDICTION_ID: "order-7"}
+    forms = {
+        "batch": (batch(one_id("order-7", 2 * 10**9)),),
+        "span": (spans([{"attributes": named}], sequence=2),),
+        "together": (batch(one_id("order-7")), spans([{"attributes": named}], sequence=2)),
+    }
+    for i, form in enumerate(order):
+        # A pipeline of its own for each block: what is known must come from the store.
+        pipeline = Pipeline(Completed(), store, quarantine=tmp_path, registry=CollectorRegistry())
+        pipeline.process(Block(f"j:{i}", forms[form]))
+    assert counts(store)["ml_predictions"] == 1
+
+
+def test_the_same_id_of_another_model_or_much_later_is_another_prediction(
+    store: Store, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    named = {**MODEL, attributes.ML_PREDICTION_ID: "order-7"}
+    others = [
+        {"attributes": {**named, attributes.ML_MODEL_VERSION: "4"}},
+        {"attributes": named, "start_time_unix_nano": TIME + 3600 * 10**9},
+    ]
+    pipeline = pipeline_of(store)
+    pipeline.process(Block("j:1", (spans([{"attributes": named}]),)))
+    for i, other in enumerate(others):
+        pipeline.process(Block(f"j:{i + 2}", (spans([other]),)))
+    assert counts(store)["ml_predictions"] == 3
+
+
+def poison(table: str, rows: pa.Table) -> Exception | None:
+    if table == "otel_logs" and "poison" in rows.column("EventName").to_pylist():
+        return StoreRejected("TYPE_MISMATCH")
+    return None
+
+
+def test_a_request_that_the_store_rejects_is_quarantined_and_the_others_are_stored(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], registry: CollectorRegistry, tmp_path: Path
+) -> None:
+    troubled.fault = poison
+    records = tuple(log("poison" if sequence == 5 else "fine", {}, sequence=sequence) for sequence in range(1, 12))
+    pipeline = pipeline_of(troubled)
+    for _ in range(2):
+        pipeline.process(Block("j:1-11", records))
+    assert counts(troubled)["otel_logs"] == 10
+    [file] = (tmp_path / "quarantine").iterdir()
+    assert file.name == "00000000000000000005.logs.pb"
+    assert file.read_bytes() == records[4].payload
+    sample = {"ml_data_quality_reason": "quarantined"}
+    assert registry.get_sample_value("modelspan_decode_rejected_total", sample) == 2
+
+
+def test_a_request_that_is_no_otlp_is_quarantined(
+    store: Store, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    records = (Record(1, Signal.METRICS, b"\xff\xff\xff"), log("fine", {}, sequence=2))
+    pipeline_of(store).process(Block("j:1-2", records))
+    assert counts(store)["otel_logs"] == 1
+    assert (tmp_path / "quarantine" / "00000000000000000001.metrics.pb").read_bytes() == b"\xff\xff\xff"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal.open(tmp_path / "journal")
+    yield opened
+    opened.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "not within 20 s"
+        time.sleep(0.02)
+
+
+def test_stopping_drains_the_journal(store: Store, pipeline_of: Callable[..., Pipeline], journal: Journal) -> None:
+    pipeline = pipeline_of(store, journal)
+    pipeline.start()
+    for i in range(20):
+        journal.append(Signal.LOGS, log("ordinary", {"i": i}).payload).result()
+    assert pipeline.stop(timeout=20)
+    assert counts(store)["otel_logs"] == 20
+    assert journal.backlog == (0, 0)
+
+
+def test_an_unreachable_store_is_said_and_caught_up_with(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], journal: Journal
+) -> None:
+    troubled.fault = lambda table, rows: StoreUnavailable("connection refused")
+    pipeline = pipeline_of(troubled, journal)
+    pipeline.start()
+    journal.append(Signal.LOGS, log("ordinary", {}).payload).result()
+    wait_for(lambda: pipeline.state != OK)
+    assert pipeline.state.startswith("store unreachable since ")
+    assert pipeline.state.endswith("connection refused")
+    assert journal.backlog[0] == 1
+    troubled.fault = lambda table, rows: None
+    wait_for(lambda: pipeline.state == OK)
+    assert pipeline.stop(timeout=20)
+    assert counts(troubled)["otel_logs"] == 1
+
+
+def test_a_stop_without_a_store_leaves_the_rows_in_the_journal(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], journal: Journal
+) -> None:
+    troubled.fault = lambda table, rows: StoreUnavailable("down")
+    pipeline = pipeline_of(troubled, journal)
+    pipeline.start()
+    journal.append(Signal.LOGS, log("ordinary", {}).payload).result()
+    wait_for(lambda: pipeline.state != OK)
+    stopped = threading.Event()
+    threading.Thread(target=lambda: (pipeline.stop(timeout=0.3), stopped.set())).start()
+    assert stopped.wait(20)
+    assert journal.backlog[0] == 1
