@@ -176,7 +176,8 @@ def test_two_evaluators_at_once_agree(lab_with: Callable[..., Lab], store: Store
         try:
             evaluator.recover(lab.wall)
             barrier.wait()
-            evaluator.tick(lab.wall + 100)
+            while evaluator.tick(lab.wall + 100):
+                pass
         except Exception as error:
             errors.append(error)
 

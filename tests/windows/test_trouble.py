@@ -160,9 +160,15 @@ def test_a_window_that_cannot_be_judged_is_skipped_and_the_others_are_not(lab: L
     lab.evaluator = Evaluator(Poisoned(lab.store), lab.settings)
     for window in range(5):
         lab.predict(window_times(300, window), {"x": RNG.normal(size=300)})
-    assert lab.settle() == 4
+    lab.wall += 100
+    assert lab.evaluator.tick(lab.wall) == 5
+    assert (lab.evaluator.evaluated, lab.evaluator.skipped, lab.evaluator.waiting) == (4, 0, 1)
+    lab.settle()
     assert (lab.evaluator.evaluated, lab.evaluator.skipped, lab.evaluator.waiting) == (4, 1, 0)
     assert len(lab.windows()) == 4
+    lab.evaluator._store = lab.store
+    lab.wall += 3600
+    assert lab.settle() == 1
 
 
 def test_a_reference_with_wrong_numbers_of_counts_hurts_only_itself(lab: Lab) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modelspan.processor.config import DriftConfig, WindowsConfig
+from modelspan.processor.stats.decide import TOLERANCE
 from modelspan.processor.windows import ModelKey, Settings
 from modelspan.processor.windows.keys import runs, window_starts
 from modelspan.processor.windows.waiting import WaitingWindows
@@ -98,9 +99,9 @@ def test_windows_that_lie_close_share_a_range() -> None:
 
 
 def test_settings_come_from_the_configuration_of_the_service() -> None:
-    settings = Settings.of(WindowsConfig(), DriftConfig(tolerance=0.03))
-    assert settings.length_ns == 300 * SECOND
-    assert set(settings.tolerance.values()) == {0.03}
+    settings = Settings.of(WindowsConfig(), DriftConfig(tolerance=0.03, alpha=0.01))
+    assert (settings.length_ns, settings.alpha) == (300 * SECOND, 0.01)
+    assert settings.tolerance == {method: pytest.approx(3 * least) for method, least in TOLERANCE.items()}
 
 
 @pytest.mark.parametrize(

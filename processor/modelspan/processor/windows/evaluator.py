@@ -21,11 +21,15 @@ from .stale import stale_windows
 from .waiting import WaitingWindows
 
 MAX_WINDOWS = 64
-"""Windows of one batch: between two of them the evaluator can stop."""
+"""Windows of one batch: between two of them the evaluator turns to other models, or stops."""
 MAX_RUNS = 16
 """Separate stretches of time in one batch."""
+MAX_ATTEMPTS = 3
+"""... for one window, before it is skipped: memory that others need now may be free then."""
 TICK = 1.0
 MAX_PAUSE = 30.0
+LOOK_EVERY = 3600.0
+"""Seconds after which the store is searched for windows that were skipped, or that another service left behind."""
 
 _log = structlog.get_logger(__name__)
 
@@ -54,10 +58,12 @@ class Evaluator:
         self._unsure: set[tuple[str, str] | None] = set()
         """Models whose verdicts may be outdated; None stands for all."""
         self._unsure_lock = threading.Lock()
+        self._attempts: dict[tuple[ModelKey, int], int] = {}
+        self._looked_at: float | None = None
         self.evaluated = 0
         """Windows that got a verdict."""
         self.skipped = 0
-        """Windows that failed although the store answers; they are tried again at the next start."""
+        """Windows that failed although the store answers; they are tried again when the store is searched next."""
 
     @property
     def waiting(self) -> int:
@@ -82,21 +88,23 @@ class Evaluator:
         """
         return self._look(now, None)
 
-    def tick(self, now: float, stop: threading.Event | None = None) -> int:
-        """Evaluate what is due; number of windows that got a verdict. Raises StoreUnavailable, and may be called again."""
+    def tick(self, now: float) -> int:
+        """Look at what is due, at most one batch of each model; number of windows looked at. Raises StoreUnavailable.
+
+        Call it again at once while it finds something: a model with a long history does not hold up the others.
+        """
         self._look_again(now)
-        done = 0
+        looked_at = 0
         for key, starts in self._waiting.due(now).items():
-            for batch in _batches(starts, self._settings.length_ns):
-                if stop is not None and stop.is_set():
-                    return done
-                self._waiting.take(key, batch)
-                try:
-                    done += self._evaluate(key, batch, now)
-                except StoreUnavailable:
-                    self._waiting.give_back(key, batch, now)
-                    raise
-        return done
+            batch = _first_batch(starts, self._settings.length_ns)
+            self._waiting.take(key, batch)
+            try:
+                self._evaluate(key, batch, now)
+            except StoreUnavailable:
+                self._waiting.give_back(key, batch, now)
+                raise
+            looked_at += len(batch)
+        return looked_at
 
     def run(self, stop: threading.Event) -> None:
         """Recover, then tick until `stop` is set. Waits out a store that does not answer; nothing else ends it."""
@@ -104,13 +112,12 @@ class Evaluator:
         pause = TICK
         while not stop.is_set():
             try:
-                self.tick(time.time(), stop)
-                pause = TICK
+                pause = 0.0 if self.tick(time.time()) else TICK
             except StoreUnavailable as error:
-                pause = min(MAX_PAUSE, 2 * pause)
+                pause = min(MAX_PAUSE, max(TICK, 2 * pause))
                 _log.warning("verdicts wait for the store", reason=str(error), retry_seconds=pause)
             except Exception:
-                pause = min(MAX_PAUSE, 2 * pause)
+                pause = min(MAX_PAUSE, max(TICK, 2 * pause))
                 _log.exception("verdicts stumbled and go on", retry_seconds=pause)
             stop.wait(pause)
 
@@ -118,6 +125,11 @@ class Evaluator:
         """Search the store where memory does not know: at start, after an overflow, and when a reference changed."""
         if self._waiting.overflowed and len(self._waiting) <= self._settings.max_waiting // 2:
             self._waiting.overflowed = False
+            self._unsure.add(None)
+        if self._looked_at is None or None in self._unsure:
+            self._looked_at = now
+        elif now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
             self._unsure.add(None)
         with self._unsure_lock:
             unsure, self._unsure = self._unsure, set()
@@ -142,19 +154,22 @@ class Evaluator:
             raise
         return found
 
-    def _evaluate(self, key: ModelKey, starts: Sequence[int], now: float) -> int:
-        """Evaluate; where that fails and the store answers, halve the windows until those that fail are alone, and leave them."""
+    def _evaluate(self, key: ModelKey, starts: Sequence[int], now: float) -> None:
+        """Evaluate; where that fails and the store answers, halve the windows until those that fail are alone."""
         try:
             done = evaluate(self._store.client(), self._store.insert, key, starts, now, self._settings)
         except Exception as error:
             self._check_store(error)
             if len(starts) == 1:
-                self._skip(key, starts[0], error)
-                return 0
+                self._put_off(key, starts[0], now, error)
+                return
             middle = len(starts) // 2
-            return self._evaluate(key, starts[:middle], now) + self._evaluate(key, starts[middle:], now)
+            self._evaluate(key, starts[:middle], now)
+            self._evaluate(key, starts[middle:], now)
+            return
         self.evaluated += done
-        return done
+        if self._attempts:
+            self._attempts = {of: n for of, n in self._attempts.items() if of[0] != key or of[1] not in starts}
 
     def _check_store(self, error: Exception) -> None:
         try:
@@ -162,19 +177,20 @@ class Evaluator:
         except Exception:
             raise StoreUnavailable(f"the store does not answer: {error}") from error
 
-    def _skip(self, key: ModelKey, start: int, error: Exception) -> None:
-        self.skipped += 1
+    def _put_off(self, key: ModelKey, start: int, now: float, error: Exception) -> None:
+        attempts = self._attempts.pop((key, start), 0) + 1
         reason = f"{type(error).__name__}: {error}"[:500]
-        _log.error("window skipped: no verdict could be given", **key._asdict(), window_start=start, reason=reason)
-
-
-def _batches(starts: Sequence[int], length: int) -> list[list[int]]:
-    """Windows in batches that one query each can read, oldest first."""
-    batches: list[list[int]] = []
-    for start in starts:
-        current = batches[-1] if batches else []
-        if not current or len(current) >= MAX_WINDOWS or len(runs([*current, start], length)) > MAX_RUNS:
-            batches.append([start])
+        if attempts < MAX_ATTEMPTS:
+            self._attempts[key, start] = attempts
+            self._waiting.give_back(key, [start], now)
+            _log.warning("no verdict yet", **key._asdict(), window_start=start, attempts=attempts, reason=reason)
         else:
-            current.append(start)
-    return batches
+            self.skipped += 1
+            _log.error("window skipped: no verdict could be given", **key._asdict(), window_start=start, reason=reason)
+
+
+def _first_batch(starts: Sequence[int], length: int) -> list[int]:
+    """The first of the windows, as many as one query each can read."""
+    batch = list(starts[:MAX_WINDOWS])
+    separate = runs(batch, length)
+    return batch if len(separate) <= MAX_RUNS else [start for start in batch if start < separate[MAX_RUNS][0]]

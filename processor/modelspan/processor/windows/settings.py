@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from modelspan.processor.config import DriftConfig, WindowsConfig
 from modelspan.processor.stats.decide import TOLERANCE
+from modelspan.processor.stats.series import KS
 
 SECOND = 1_000_000_000
 
@@ -58,7 +59,7 @@ class Settings:
 
     @classmethod
     def of(cls, windows: WindowsConfig, drift: DriftConfig) -> Settings:
-        """Settings of a service's configuration."""
+        """Settings of a service's configuration. Its tolerance is that of a KS distance; others keep their proportion to it."""
         return cls(
             length=windows.length.total_seconds(),
             lateness=windows.lateness.total_seconds(),
@@ -67,7 +68,7 @@ class Settings:
             first_predictions=drift.first_predictions,
             bins=drift.bins,
             alpha=drift.alpha,
-            tolerance=dict.fromkeys(TOLERANCE, drift.tolerance),
+            tolerance={method: least * drift.tolerance / TOLERANCE[KS] for method, least in TOLERANCE.items()},
             min_rows=drift.min_rows,
         )
 

@@ -45,7 +45,8 @@ SCHEMAS: Final = {
             *_SERIES,
             *((name, _s) for name in ("reference_source", "method", "status", "severity", "reason")),
             *((name, _f64) for name in ("statistic", "effect", "p_value", "threshold", "tolerance")),
-            *((name, _f64) for name in ("smallest_effect", "psi", "effective_rows", "reference_rows")),
+            *((name, _f64) for name in ("smallest_effect", "psi", "js", "wasserstein")),
+            *((name, _f64) for name in ("effective_rows", "reference_rows")),
         ]
     ),
     WINDOWS: pa.schema(
@@ -183,6 +184,8 @@ def _drift(verdict: SeriesVerdict, observed: Observation) -> dict[str, Any]:
         "tolerance": verdict.tolerance,
         "smallest_effect": verdict.smallest_effect,
         "psi": result.psi,
+        "js": result.js,
+        "wasserstein": result.wasserstein,
         "severity": result.severity,
         "rows": result.rows,
         "effective_rows": result.effective_rows,
