@@ -1,0 +1,36 @@
+"""Append batches from number `first` on to a journal and store them, until killed. Prints the number of each acknowledged one.
+
+With `first` = -1: store what is left, then print how many predictions there are, and how many ids.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from modelspan.processor.journal import Journal, Signal
+from modelspan.processor.pipeline import Pipeline
+from modelspan.processor.store import Store
+from tests.processor.otlp import TIME, arrow, batch, required
+
+
+def main(folder: Path, first: int) -> None:
+    store = Store.open(f"chdb://{folder}/store")
+    journal = Journal.open(folder / "journal")
+    pipeline = Pipeline(journal, store, quarantine=folder / "quarantine")
+    pipeline.start()
+    if first < 0:
+        assert pipeline.stop(timeout=60)
+        print(*store.query("SELECT count(), uniqExact(prediction_id) FROM ml_predictions", {})[0])
+        print(*[i for (i,) in store.query("SELECT DISTINCT toUInt32(variant) FROM ml_predictions", {})])
+        return
+    for number in range(first, first + 100_000):
+        rows = 20
+        ids = {"prediction_id": [f"{number}-{i}" for i in range(rows)], "variant": [str(number)] * rows}
+        payload = arrow({**required(rows, TIME + number * 10**9), **ids, "feature.x": [float(number)] * rows})
+        journal.append(Signal.LOGS, batch(payload).payload).result()
+        print(number, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
