@@ -25,21 +25,21 @@ def known_categories(masses: Floats, most: int) -> int:
     if len(masses) == 0:
         return 0
     total = masses.sum()
+    means, number = np.unique(masses, return_counts=True)
     for kept in range(min(most, len(masses)), 0, -1):
         rest = masses[kept:].sum() / total
         allowed = max(_SURPLUS_ROWS, _SURPLUS_NOISE * math.sqrt(total * rest * (1 - rest)))
-        if _surplus(masses, float(masses[kept - 1]), float(masses[kept]) if kept < len(masses) else 0.0) <= allowed:
+        most_unnamed = float(masses[kept]) if kept < len(masses) else 0.0
+        if _surplus(means, number, float(masses[kept - 1]), most_unnamed) <= allowed:
             return kept
     return 0
 
 
-def _surplus(masses: Floats, least_named: float, most_unnamed: float) -> float:
-    """Surplus of the named categories at the best threshold between the two."""
+def _surplus(means: Floats, number: NDArray[np.intp], least_named: float, most_unnamed: float) -> float:
+    """Surplus of the named categories, at the best threshold between the two, where `number` categories have these means."""
     middle = (math.sqrt(least_named) + math.sqrt(most_unnamed)) ** 2 / 4
-    thresholds = (most_unnamed + 1.0, middle, least_named)
-    means, number = np.unique(masses, return_counts=True)
     surplus = math.inf
-    for threshold in thresholds:
+    for threshold in (most_unnamed + 1.0, middle, least_named):
         hits = max(0.0, threshold - 1.0)
         chances = np.exp(hits * np.log(means) - means - math.lgamma(hits + 1.0))
         surplus = min(surplus, float((number * means) @ chances))
