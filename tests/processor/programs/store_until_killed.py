@@ -3,6 +3,8 @@
 With `first` = -1: store what is left, then print how many predictions there are, and how many ids.
 """
 
+# ruff: noqa: T201
+
 from __future__ import annotations
 
 import sys
