@@ -41,7 +41,8 @@ def features(table: pa.Table) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "i1", "u2", "?"])
 @pytest.mark.parametrize(
-    "arrange", [np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1][::-1]]
+    "arrange",
+    [np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1][::-1]],
 )
 def test_an_array_of_any_order_and_type_arrives_exactly(telemetry: Any, dtype: str, arrange: Any) -> None:
     values = arrange((RNG.normal(size=(5, 3)) * 3).astype(dtype))
@@ -130,8 +131,9 @@ def test_a_pandas_frame_of_one_type_keeps_its_names(telemetry: Any) -> None:
 
 def test_rows_of_frames_that_came_one_by_one_are_one_batch(telemetry: Any) -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["x", "y", None]})
+    model = Anything()
     for i in range(3):
-        Anything().predict(frame.iloc[i : i + 1])
+        model.predict(frame.iloc[i : i + 1])
     assert features(telemetry.batch()) == {"a": [1.0, 2.0, 3.0], "b": ["x", "y", None]}
 
 
@@ -225,7 +227,9 @@ def test_long_strings_are_cut(telemetry: Any) -> None:
     assert features(telemetry.batch()) == {"x0": ["a" * 1024]}
 
 
-def test_a_call_too_large_to_copy_is_sampled_and_its_rows_weigh_as_many_as_there_were(again: Callable[..., Any]) -> None:
+def test_a_call_too_large_to_copy_is_sampled_and_its_rows_weigh_as_many_as_there_were(
+    again: Callable[..., Any],
+) -> None:
     telemetry = again(call_bytes=8000)
     values = np.arange(20_000, dtype=np.float64).reshape(-1, 2)
     LinearRegression().fit(values[:10], values[:10, 0] * 2).predict(values)
