@@ -164,7 +164,7 @@ def more_positives(adult: Adult, pool: NDArray[np.intp], n: int, points: float, 
 
 @dataclass
 class Trial:
-    """Alarms of each rule in one drawn window: unchanged, and with each fault; and which tests were rejected."""
+    """Alarms of each rule in one drawn window, unchanged and with each fault, and the time of the unchanged one."""
 
     unchanged: dict[str, bool]
     changed: dict[str, dict[str, bool]]
