@@ -1,0 +1,230 @@
+"""What a program says about its predictions, and what it learns later."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import threading
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from modelspan.instrumentation import flush, identify, prediction_context, record_actual, record_outcome, set_reference
+from modelspan.profile import from_json
+from modelspan.semconv import events
+
+RNG = np.random.default_rng(6)
+X = RNG.normal(size=(50, 3))
+MODEL = LogisticRegression().fit(X, X[:, 0] > 0)
+UTC = datetime.timezone.utc
+WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def test_a_context_describes_the_rows_of_the_predictions_in_it(telemetry: Any) -> None:
+    times = np.array(["2026-01-01", "2026-01-02T03:04:05.123456789"], dtype="datetime64[ns]")
+    with prediction_context(
+        ids=[7, "b"], segment={"country": ["DE", "FR"], "tier": 1}, variant="B", time=times
+    ) as said:
+        MODEL.predict(X[:2])
+    table = telemetry.batch()
+    assert list(said.prediction_ids) == table["prediction_id"].to_pylist() == ["7", "b"]
+    assert table["segment.country"].to_pylist() == ["DE", "FR"]
+    assert table["segment.tier"].to_pylist() == ["1", "1"]
+    assert table["variant"].to_pylist() == ["B", "B"]
+    assert table["time"].cast("int64").to_pylist() == times.astype(np.int64).tolist()
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (WHEN, WHEN),
+        (WHEN.replace(tzinfo=None), WHEN),
+        (WHEN.astimezone(datetime.timezone(datetime.timedelta(hours=5))), WHEN),
+        (np.datetime64("2026-01-02"), datetime.datetime(2026, 1, 2, tzinfo=UTC)),
+        ("2026-01-02T00:00:00Z", datetime.datetime(2026, 1, 2, tzinfo=UTC)),
+        (pd.Timestamp(WHEN), WHEN),
+        (pd.Series([pd.Timestamp(WHEN)]), WHEN),
+    ],
+)
+def test_event_times(telemetry: Any, time: Any, expected: datetime.datetime) -> None:
+    with prediction_context(time=time):
+        MODEL.predict(X[:1])
+    assert [one.as_unit("us").to_pydatetime() for one in telemetry.batch()["time"].to_pandas()] == [expected]
+
+
+def test_calls_with_and_without_a_context_share_a_batch_and_ids_are_unique(telemetry: Any) -> None:
+    MODEL.predict(X[:2])
+    with prediction_context(segment={"k": "v"}) as said:
+        MODEL.predict(X[:2])
+        first = list(said.prediction_ids)
+        MODEL.predict(X[:1])
+    MODEL.predict(X[:1])
+    table = telemetry.batch()
+    ids = table["prediction_id"].to_pylist()
+    assert len(set(ids)) == 6
+    assert ids[2:5] == [*first, *said.prediction_ids]
+    assert table["segment.k"].to_pylist() == [None, None, "v", "v", "v", None]
+
+
+def test_what_does_not_fit_the_rows_is_left_out_with_a_warning(
+    telemetry: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with prediction_context(ids=["a"], segment={"k": ["x"] * 3}, time=[WHEN] * 3) as said:
+        MODEL.predict(X[:2])
+        MODEL.predict(X[:2])
+    table = telemetry.batch()
+    assert len(set(table["prediction_id"].to_pylist())) == 4
+    assert "segment.k" not in table.column_names
+    assert said.prediction_ids == table["prediction_id"].to_pylist()[2:]
+    assert sum("prediction_context got 1 ids for 2 rows" in record.message for record in caplog.records) == 1
+
+
+def test_a_context_that_cannot_be_read_is_ignored(telemetry: Any) -> None:
+    with prediction_context(time="not a time"):
+        MODEL.predict(X[:1])
+    assert telemetry.rows() == 1
+
+
+def test_a_context_within_a_fit_records_nothing(telemetry: Any) -> None:
+    class Curious(LinearRegression):
+        def fit(self, X: Any, y: Any) -> Any:
+            super().fit(X, y)
+            with prediction_context(ids=["a"]):
+                self.predict(X[:1])
+            return self
+
+    Curious().fit(X, X[:, 0])
+    assert telemetry.rows() == 0
+
+
+def test_contexts_of_threads_and_tasks_do_not_mix(telemetry: Any) -> None:
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, X[:, 0] > 0)
+
+    def predict(name: str) -> None:
+        with prediction_context(ids=[name], segment={"name": name}):
+            model.predict(X[:1])
+
+    async def task(name: str) -> None:
+        with prediction_context(ids=[name], segment={"name": name}):
+            await asyncio.sleep(0)
+            model.predict(X[:1])
+
+    async def tasks() -> None:
+        await asyncio.gather(*(task(f"task-{i}") for i in range(20)))
+
+    threads = [threading.Thread(target=predict, args=(f"thread-{i}",)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asyncio.run(tasks())
+    table = telemetry.batch()
+    assert table["prediction_id"].to_pylist() == table["segment.name"].to_pylist()
+    assert len(set(table["prediction_id"].to_pylist())) == 40
+
+
+def test_actuals_of_one_and_of_many_predictions(telemetry: Any) -> None:
+    identify(MODEL, name="m", version="1")
+    assert record_actual(MODEL, "a", label=np.bool_(True), time=WHEN, source="human")
+    assert record_actual("by-name", ["b", "c"], value=np.array([1.5, 2]))
+    found = telemetry.events(events.ML_PREDICTION_ACTUAL)
+    assert [dict(one.attributes) for one in found] == [
+        {
+            "ml.model.name": "m",
+            "ml.model.version": "1",
+            "ml.prediction.id": "a",
+            "ml.actual.label": "true",
+            "ml.actual.source": "human",
+        },
+        {"ml.model.name": "by-name", "ml.prediction.id": "b", "ml.actual.value": 1.5},
+        {"ml.model.name": "by-name", "ml.prediction.id": "c", "ml.actual.value": 2.0},
+    ]
+    assert found[0].timestamp == int(WHEN.timestamp()) * 10**9 + 678901000
+
+
+def test_outcomes(telemetry: Any) -> None:
+    assert record_outcome("m", ["a", "b"], "revenue", [12.5, 3], unit="EUR")
+    assert [dict(one.attributes) for one in telemetry.events(events.ML_PREDICTION_OUTCOME)] == [
+        {
+            "ml.model.name": "m",
+            "ml.prediction.id": one,
+            "ml.outcome.name": "revenue",
+            "ml.outcome.value": value,
+            "ml.outcome.unit": "EUR",
+        }
+        for one, value in (("a", 12.5), ("b", 3.0))
+    ]
+
+
+def test_lengths_that_do_not_fit_are_refused_without_an_error(telemetry: Any) -> None:
+    assert not record_actual("m", ["a", "b", "c"], label=["x", "y"])
+    assert telemetry.events(events.ML_PREDICTION_ACTUAL) == []
+
+
+def profile_of(telemetry: Any) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
+    (record,) = telemetry.events(events.ML_REFERENCE_PROFILE)
+    attributes = dict(record.attributes)
+    profile = from_json(attributes.pop("ml.reference.profile.data"))
+    return attributes, {(one.kind, one.name): one for one in profile.series}
+
+
+def test_a_reference_profiles_the_features_by_the_names_and_version_of_the_predictions(telemetry: Any) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, np.nan, 2.0], "b": ["x", "y", "x", None], "c": [True, False, True, True]})
+    model = LinearRegression().fit(np.eye(4), [1, 2, 3, 4])
+    assert set_reference(model, frame, y=[1, 2, 3, 4])
+    frame.loc[:, "a"] = 0.0
+    attributes, series = profile_of(telemetry)
+    model.predict(np.eye(4))
+    assert attributes["ml.model.version"] == telemetry.batches()[0][0]["ml.model.version"]
+    assert (attributes["ml.reference.source"], attributes["ml.reference.sample.count"]) == ("training", 4)
+    assert set(series) == {("feature", "a"), ("feature", "b"), ("feature", "c")}
+    a, b, c = (series["feature", name] for name in "abc")
+    assert (a.rows, a.missing, a.min, a.max) == (4, 1, 1.0, 2.0)
+    assert (b.categories, b.counts.tolist(), b.missing) == (("x", "y"), [2, 1, 0], 1)
+    assert c.mean == 0.75
+
+
+def test_a_reference_profiles_outputs_only_of_held_out_predictions(telemetry: Any) -> None:
+    held_out = {"predict": MODEL.predict(X[:10]), "predict_proba": MODEL.predict_proba(X[:10])}
+    assert set_reference(MODEL, X, predictions=held_out, name="january")
+    attributes, series = profile_of(telemetry)
+    assert attributes["ml.reference.id"] == "january"
+    assert {kind for kind, _ in series} == {"feature", "label", "score"}
+    assert series["label", ""].rows == series["score", ""].rows == 10
+    assert set(series["label", ""].categories) <= {"true", "false"}
+
+
+def test_a_large_reference_is_sampled_and_the_same_each_time(telemetry: Any) -> None:
+    values = np.arange(250_000, dtype=np.float64).reshape(-1, 1)
+    assert set_reference(MODEL, values)
+    assert set_reference(MODEL, values)
+    first, second = (dict(one.attributes) for one in telemetry.events(events.ML_REFERENCE_PROFILE))
+    assert first == second
+    assert first["ml.reference.sample.count"] == 100_000
+
+
+def test_without_an_sdk_everything_is_accepted_and_nothing_happens(program: Any) -> None:
+    source = """
+    import numpy as np
+    from modelspan.instrumentation import *
+    from modelspan.instrumentation.sklearn import SklearnInstrumentor
+    from sklearn.linear_model import LinearRegression
+    SklearnInstrumentor().instrument()
+    model = LinearRegression().fit(np.eye(2), [1, 2])
+    identify(model, name="m")
+    with prediction_context(ids=["a", "b"]) as said:
+        model.predict(np.eye(2))
+    import threading
+    print(list(said.prediction_ids), record_actual(model, "a", value=1), record_outcome(model, "a", "n"),
+          set_reference(model, np.eye(2)), flush(), threading.active_count())
+    """
+    assert program(source, prelude="") == "[] False False False True 1"
+
+
+def test_flush_without_a_recorder_is_done(telemetry: Any) -> None:
+    assert flush()

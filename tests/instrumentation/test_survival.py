@@ -1,0 +1,250 @@
+"""Recording survives what processes go through, loses nothing unsaid, and takes no more than it may."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression
+
+from modelspan.instrumentation import config
+from modelspan.instrumentation.recorder import current
+from modelspan.instrumentation.recorder import snapshot as snap
+
+X = np.random.default_rng(7).normal(size=(100, 20))
+MODEL = LinearRegression().fit(X, X[:, 0])
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[ExportLogsServiceRequest]]]:
+    """An OTLP/HTTP endpoint and the log requests that it got."""
+    got: list[ExportLogsServiceRequest] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.path == "/v1/logs":
+                got.append(ExportLogsServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+    server.server_close()
+
+
+def attributes_of(requests: list[ExportLogsServiceRequest], event: str) -> list[dict[str, Any]]:
+    """Attributes of the events of this name, numbers and strings only."""
+    return [
+        {a.key: a.value.int_value or a.value.string_value for a in record.attributes}
+        for request in requests
+        for resource in request.resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+        if record.event_name == event
+    ]
+
+
+OTLP = """
+import os, sys
+import numpy as np
+from opentelemetry import _logs
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from modelspan.instrumentation.sklearn import SklearnInstrumentor
+from sklearn.base import BaseEstimator
+
+provider = LoggerProvider()
+provider.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(timeout=2)))
+_logs.set_logger_provider(provider)
+SklearnInstrumentor().instrument()
+
+class Model(BaseEstimator):
+    def predict(self, X):
+        return np.ones(len(X))
+
+model = Model()
+"""
+
+
+def test_a_program_that_ends_at_once_loses_nothing(program: Callable[..., str], receiver: Any) -> None:
+    url, got = receiver
+    program("model.predict(np.eye(3)); model.predict(np.eye(3))", prelude=OTLP, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    assert [a["ml.prediction.batch.row.count"] for a in attributes_of(got, "ml.prediction.batch")] == [6]
+
+
+def test_a_reference_set_in_a_training_program_arrives(program: Callable[..., str], receiver: Any) -> None:
+    url, got = receiver
+    source = """
+    from modelspan.instrumentation import set_reference
+    print(set_reference(model, np.random.default_rng(0).normal(size=(500, 3)), name="r"))
+    """
+    assert program(source, prelude=OTLP, OTEL_EXPORTER_OTLP_ENDPOINT=url) == "True"
+    assert [a["ml.reference.id"] for a in attributes_of(got, "ml.reference.profile")] == ["r"]
+
+
+def test_a_forked_process_records_for_itself(program: Callable[..., str], receiver: Any) -> None:
+    url, got = receiver
+    source = """
+    model.predict(np.eye(2))
+    for rows in (3, 4):
+        pid = os.fork()
+        if pid == 0:
+            model.predict(np.eye(rows))
+            sys.exit(0)
+        os.waitpid(pid, 0)
+    """
+    program(source, prelude=OTLP, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    batches = attributes_of(got, "ml.prediction.batch")
+    assert sorted(a["ml.prediction.batch.row.count"] for a in batches) == [2, 3, 4]
+    assert len({a["modelspan.recorder.id"] for a in batches}) == 3
+
+
+def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(program: Callable[..., str]) -> None:
+    source = """
+    import time
+    from modelspan.instrumentation.recorder import current
+    x = np.random.default_rng(0).normal(size=(2000, 20))
+    most = 0
+    for i in range(300):
+        assert model.predict(x).sum() == 2000
+        most = max(most, current.get()._queue.bytes)
+    recorder = current.get()
+    dropped = recorder._emitter.dropped + sum(recorder._queue.take_dropped().values())
+    print(most <= 20_000_000, dropped > 0, dropped + recorder._emitter._recorded <= 600_000)
+    sys.stdout.flush()
+    os._exit(0)
+    """
+    found = program(
+        source,
+        prelude=OTLP,
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+        OTEL_INSTRUMENTATION_ML_QUEUE_BYTES="20000000",
+    )
+    assert found == "True True True"
+
+
+def test_what_does_not_fit_the_queue_is_dropped_and_counted(again: Callable[..., Any]) -> None:
+    telemetry = again(queue_calls=10)
+    blocked = current.get()
+    with blocked._work:
+        for i in range(15):
+            MODEL.predict(X[i : i + 2])
+    (attributes, table), *_ = telemetry.batches()
+    assert table.num_rows == 20
+    (point,) = telemetry.points("modelspan.recorder.dropped")
+    assert (point.value, point.attributes["modelspan.drop.reason"]) == (10, "queue_full")
+    MODEL.predict(X[:1])
+    last = telemetry.batches()[-1][0]
+    assert (last["modelspan.recorder.rows.recorded"], last["modelspan.recorder.rows.dropped"]) == (21, 10)
+    assert [a["modelspan.recorder.sequence"] for a, _ in telemetry.batches()] == [0, 1]
+    assert attributes["modelspan.recorder.id"] == last["modelspan.recorder.id"]
+
+
+def test_the_queue_is_bounded_by_bytes_too(again: Callable[..., Any]) -> None:
+    telemetry = again(queue_bytes=100_000)
+    with current.get()._work:
+        for _ in range(20):
+            MODEL.predict(X)
+    assert 0 < telemetry.rows() <= 100_000 // (20 * 8)
+    assert telemetry.rows() + telemetry.points("modelspan.recorder.dropped")[0].value == 2000
+
+
+def test_batches_keep_to_their_limits_and_lose_no_row(again: Callable[..., Any]) -> None:
+    telemetry = again(batch_rows=1000)
+    wide = np.random.default_rng(0).normal(size=(1500, 200))
+    model = LinearRegression().fit(wide[:300], wide[:300, 0])
+    model.predict(wide)
+    MODEL.predict(np.repeat(X, 25, axis=0))
+    records = telemetry.events("ml.prediction.batch")
+    assert all(len(one.attributes["ml.prediction.batch.data"]) <= 512 * 1024 for one in records)
+    tables = [table for _, table in telemetry.batches()]
+    assert sum(table.num_rows for table in tables) == 4000
+    assert max(table.num_rows for table in tables) <= 1000
+    first = np.concatenate([table["feature.x0"].to_numpy() for table in tables if "feature.x100" in table.column_names])
+    assert np.array_equal(first, wide[:, 0])
+
+
+def test_batches_arrive_by_themselves(again: Callable[..., Any]) -> None:
+    telemetry = again(flush_interval=0.01)
+    MODEL.predict(X[:1])
+    for _ in range(500):
+        if telemetry._logs.get_finished_logs():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("no batch after 5 s")
+
+
+def test_many_threads_lose_nothing(again: Callable[..., Any]) -> None:
+    telemetry = again(flush_interval=0.005)
+
+    def work() -> None:
+        for i in range(50):
+            MODEL.predict(X[i : i + 1])
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ids = [one for _, table in telemetry.batches() for one in table["prediction_id"].to_pylist()]
+    assert len(ids) == len(set(ids)) == 400
+    assert sum(point.value for point in telemetry.points("ml.predictions")) == 400
+
+
+def test_telemetry_that_fails_says_so_once_and_the_prediction_is_made_once(
+    telemetry: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Strange(BaseEstimator):
+        calls = 0
+
+        def predict(self, X: Any) -> Any:
+            Strange.calls += 1
+            return [1.0]
+
+    def broken(*args: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(snap, "take", broken)
+    monkeypatch.setattr(snap, "copy", broken)
+    assert [Strange().predict([[1]]) for _ in range(3)] == [[1.0]] * 3
+    assert Strange.calls == 3
+    assert telemetry.rows() == 3
+    said = [r.message for r in caplog.records if r.name == "modelspan.instrumentation"]
+    assert len(said) == len(set(said)) == 2
+
+
+def test_a_disabled_sdk_records_nothing(program: Callable[..., str]) -> None:
+    source = """
+    model.predict(np.eye(2))
+    from modelspan.instrumentation.recorder import current
+    print(current.get().active)
+    """
+    assert program(source, prelude=OTLP, OTEL_SDK_DISABLED="true") == "False"
+
+
+def test_settings_that_cannot_be_used_are_named_and_their_defaults_taken(caplog: pytest.LogCaptureFixture) -> None:
+    found = config.load({"OTEL_INSTRUMENTATION_ML_QUEUE_BYTES": "much", "OTEL_INSTRUMENTATION_ML_CAPTURE": "a, b"})
+    assert (found.queue_bytes, found.capture) == (config.Config().queue_bytes, frozenset({"a", "b"}))
+    assert "OTEL_INSTRUMENTATION_ML_QUEUE_BYTES='much' is ignored" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "capture"),
+    [("all", None), ("", None), ("none", frozenset()), ("NONE", frozenset()), ("a,b", frozenset("ab"))],
+)
+def test_what_to_capture(text: str, capture: frozenset[str] | None) -> None:
+    assert config.load({"OTEL_INSTRUMENTATION_ML_CAPTURE": text}).capture == capture
