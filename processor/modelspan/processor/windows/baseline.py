@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 _REACHED = """
 SELECT toString(operation) AS called, toUnixTimestamp64Nano(time) AS reached FROM ml_predictions
-WHERE {rows} AND {carried} ORDER BY time, prediction_id LIMIT 1 OFFSET {before} BY called
+WHERE {rows} AND {carried} ORDER BY time LIMIT 1 OFFSET {before} BY called
 """
 
 _FIRST = """
@@ -50,7 +50,8 @@ def build(
     reached = client.query_arrow(sql, parameters=parameters, settings=settings.query).to_pylist()
     if not reached:
         return None
-    operation = min((row["reached"], row["called"]) for row in reached)[1]
+    last, operation = min((row["reached"], row["called"]) for row in reached)
+    rows += f" AND {before_sql(last + 1)}"  # spares the engine from sorting the ids of a long history
     columns = "features_numeric, features_text" if kind is FEATURE else kind.name
     sql = _FIRST.format(rows=rows, columns=columns, size=settings.first_predictions)
     parameters = {**parameters, "operation": operation}

@@ -77,28 +77,28 @@ class _Observer:
         for operation, starts in self._by_operation().items():
             compared = [start for start in starts if self._is_comparable(start, operation)]
             if self.reference is not None and compared:
-                yield from self._compare(self.reference, operation, compared)
+                yield from self._compare(self.reference, operation or "", compared)
             alone = [start for start in starts if start not in compared]
-            if operation and alone:
+            if operation is not None and alone:
                 yield from self._without_reference(operation, alone)
 
-    def _by_operation(self) -> dict[str, list[int]]:
-        """Windows by the operation that stands for the kind; empty where none does."""
-        grouped: defaultdict[str, list[int]] = defaultdict(list)
+    def _by_operation(self) -> dict[str | None, list[int]]:
+        """Windows by the operation that stands for the kind; None where none does."""
+        grouped: defaultdict[str | None, list[int]] = defaultdict(list)
         for start, window in sorted(self.windows.items()):
-            operation = window.operation(self.kind, self.reference) or ""
-            if not operation and self.reference is not None and self._is_last_of_baseline(start):
+            operation = window.operation(self.kind, self.reference)
+            if operation is None and self.reference is not None and self._is_last_of_baseline(start):
                 operation = self.reference.operation
             grouped[operation].append(start)
         return grouped
 
-    def _is_comparable(self, start: int, operation: str) -> bool:
+    def _is_comparable(self, start: int, operation: str | None) -> bool:
         """A baseline says nothing of windows before it, and of the window in which it ends only if enough rows follow."""
         if self.reference is None or not self.reference.holds_for(start + self.settings.length_ns):
             return False
         if not self._is_last_of_baseline(start):
             return True
-        counted = self._counted(start, operation)
+        counted = self._counted(start, operation or "")
         return effective_rows(counted.weight, counted.weight_squared) >= self.settings.min_rows
 
     def _is_last_of_baseline(self, start: int) -> bool:
