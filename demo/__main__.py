@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def model_server(service: Service, model: Path) -> Iterator[int]:
         _wait_for_port(port)
         yield port
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         server.wait(30)
 
 

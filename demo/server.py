@@ -5,6 +5,7 @@ python demo/server.py model.joblib 8000
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ model = joblib.load(sys.argv[1])
 
 class Predict(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body of an answer in one packet
 
     def do_POST(self) -> None:
         reading = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -31,4 +33,5 @@ class Predict(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Predict).serve_forever()
+with contextlib.suppress(KeyboardInterrupt):
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Predict).serve_forever()
