@@ -1,0 +1,132 @@
+"""Finds the store and connects to it, for reading only.
+
+In this order: the URL that was given, `MODELSPAN_URL`, the ClickHouse server that the configuration of the service names, the
+running service, and the data directory of a service that does not run.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+_HTTP = "127.0.0.1:8123"
+
+
+class NoStore(Exception):
+    """There is nothing to ask; the message says where was looked and what to do."""
+
+
+def connect(url: str | None, environment: Mapping[str, str]) -> Any:
+    """Return a `clickhouse_connect` client that cannot write. Raises NoStore."""
+    # The driver logs a traceback beside the error that it raises.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    given = url or environment.get("MODELSPAN_URL")
+    if given:
+        return _open(given)
+    service = _ServiceSettings(environment)
+    if service.store_url.startswith(("http:", "https:")):
+        return _http(service.store_url, database=service.database, **service.login)
+    if _listens(service.address):
+        return _http(f"http://{service.address}")
+    if service.store_dir.is_dir():
+        return _embedded(service.store_dir, service.database, tried=f"http://{service.address}")
+    raise NoStore(
+        f"Nothing answers at http://{service.address} and there is no store in {service.store_dir.parent}: start"
+        " `modelspan serve`, run this in its directory, or name a store with --url or MODELSPAN_URL."
+    )
+
+
+class _ServiceSettings:
+    """The few keys of the service's configuration that say where its store is, from environment and file.
+
+    The service checks its configuration; here, what cannot be read counts as not configured.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        try:
+            self._file = yaml.safe_load(Path(environment.get("MODELSPAN_CONFIG", "modelspan.yaml")).read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            self._file = None
+        self.store_url = self._value("store.url", "")
+        self.database = self._value("store.database", "modelspan")
+        self.login = {
+            key: self._value(f"store.{key}", default) for key, default in (("username", "default"), ("password", ""))
+        }
+        self.address = self._value("clickhouse_http.address", _HTTP).replace("0.0.0.0", "127.0.0.1")
+        self.store_dir = Path(self._value("data_dir", ".modelspan")) / "store"
+        if self.store_url.startswith("chdb:"):
+            self.store_dir = Path(unquote(urlsplit(self.store_url).path))
+
+    def _value(self, key: str, default: str) -> str:
+        named = self._environment.get(f"MODELSPAN_{key.replace('.', '__').upper()}")
+        if named is not None:
+            return named
+        inner: Any = self._file
+        for part in key.split("."):
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        return default if inner is None else str(inner)
+
+
+def _open(url: str) -> Any:
+    if url.startswith("chdb:///"):
+        path = Path(unquote(urlsplit(url).path))
+        if not path.is_dir():
+            raise NoStore(f"There is no store in {path}.")
+        return _embedded(path, "modelspan", tried=None)
+    if url.startswith(("http://", "https://")):
+        return _http(url)
+    raise NoStore(f"{url} is not the URL of a store: expected http://host:8123, https://host:8443 or chdb:///path.")
+
+
+def _http(url: str, **login: Any) -> Any:
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    try:
+        client = clickhouse_connect.get_client(dsn=url, connect_timeout=5, **login)
+    except ClickHouseError as error:
+        raise NoStore(f"{shown} cannot be asked: {sentence(error)}") from None
+    readonly = client.server_settings.get("readonly")
+    if readonly is None or readonly.value == "0":
+        client.set_client_setting("readonly", "1")
+    return client
+
+
+def _embedded(path: Path, database: str, tried: str | None) -> Any:
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        client = clickhouse_connect.get_client(interface="chdb", path=str(path.resolve()), database=database)
+        client.command("SET readonly = 1")
+    except (ClickHouseError, ImportError) as error:
+        if "Cannot lock file" in str(error):
+            where = f" it does not answer at {tried}" if tried else " it can only be asked over HTTP"
+            raise NoStore(
+                f"The store in {path} is open in another process, and{where}: name its URL with --url."
+            ) from None
+        raise NoStore(f"The store in {path} cannot be opened: {sentence(error)}") from None
+    return client
+
+
+def sentence(error: Exception) -> str:
+    """Return what ClickHouse said, without what the driver puts around it."""
+    text = " ".join(str(error).split())
+    return text[max(text.find("Code: "), 0) :].rpartition(" (for url ")[0] or text[max(text.find("Code: "), 0) :]
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False

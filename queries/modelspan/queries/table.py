@@ -1,0 +1,156 @@
+"""Writes a result for people, as wide as the terminal.
+
+Numbers stand right; cells that are too long are cut and marked with an ellipsis; columns that are empty in every row, and the
+last ones where the terminal is too narrow, are left out and named below. One wide row is written as a list.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, TextIO
+
+from modelspan.queries.result import Result, moment
+
+_GAP = "  "
+_NARROWEST = 10
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
+
+
+def write_table(result: Result, out: TextIO, *, width: int, limit: int) -> None:
+    """Write at most `limit` rows (0: all) in `width` columns of characters."""
+    rows = list(islice(result.rows, limit + 1 if limit else None))
+    more = bool(limit) and len(rows) > limit
+    rows = rows[:limit] if more else rows
+    columns = [_Column(name, [row[index] for row in rows]) for index, name in enumerate(result.columns)]
+    shown = [column for column in columns if not column.is_empty]
+    notes = _note("empty", [column.name for column in columns if column.is_empty])
+    if len(rows) == 1 and sum(column.width + len(_GAP) for column in shown) > width:
+        _write_list(shown, out, width)
+        rows_note = "1 row"
+    else:
+        shown, left_out = _fit(shown, width)
+        notes += _note("left out, as the terminal is too narrow (see --format)", left_out)
+        _write_grid(shown, out)
+        rows_note = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+    if more:
+        rows_note = f"the first {limit} rows, there are more (see --limit)"
+    out.write("".join(f"{line}\n" for line in [f"({rows_note})", *notes]))
+
+
+class _Column:
+    """A column as text; `room` is how wide it may be."""
+
+    def __init__(self, name: str, values: Sequence[Any]) -> None:
+        self.name = name
+        self.is_empty = bool(values) and all(value is None or value in ("", [], {}) for value in values)
+        self.is_number = all(isinstance(value, (int, float)) or value is None for value in values)
+        self.is_fixed = self.is_number or all(isinstance(value, str) and _TIME.fullmatch(value) for value in values)
+        self.cells = _short_times([_text(value) for value in values])
+        self.width = max(_wide(text) for text in [name, *self.cells])
+        self.room = self.width
+
+    def cell(self, text: str) -> str:
+        text = _cut(text, self.room)
+        padding = " " * (self.room - _wide(text))
+        return padding + text if self.is_number else text + padding
+
+
+def _write_grid(columns: list[_Column], out: TextIO) -> None:
+    if not columns:
+        return
+    lines = [[column.name for column in columns], *zip(*(column.cells for column in columns), strict=True)]
+    rule = _GAP.join("-" * column.room for column in columns)
+    written = [
+        _GAP.join(column.cell(text) for column, text in zip(columns, line, strict=True)).rstrip() for line in lines
+    ]
+    out.write("".join(f"{line}\n" for line in [written[0], rule, *written[1:]]))
+
+
+def _write_list(columns: list[_Column], out: TextIO, width: int) -> None:
+    names = max(len(column.name) for column in columns)
+    for column in columns:
+        out.write(f"{column.name:<{names}}{_GAP}{_cut(column.cells[0], max(width - names - len(_GAP), _NARROWEST))}\n")
+
+
+def _fit(columns: list[_Column], width: int) -> tuple[list[_Column], list[str]]:
+    kept = list(columns)
+    while True:
+        excess = sum(column.room for column in kept) + len(_GAP) * (len(kept) - 1) - width
+        if excess <= 0:
+            return kept, [column.name for column in columns[len(kept) :]]
+        widest = max(kept, key=lambda column: 0 if column.is_fixed else column.room)
+        floor = max(_NARROWEST, min(len(widest.name), 16))
+        if not widest.is_fixed and widest.room > floor:
+            second = max((column.room for column in kept if column is not widest and not column.is_fixed), default=0)
+            widest.room = max(floor, min(widest.room - 1, second), widest.room - excess)
+        elif len(kept) == 1:
+            return kept, [column.name for column in columns[1:]]
+        else:
+            kept.pop()
+            for column in kept:
+                column.room = column.width
+
+
+def _note(what: str, names: list[str]) -> list[str]:
+    return [f"({what}: {', '.join(names)})"] if names else []
+
+
+def _short_times(cells: list[str]) -> list[str]:
+    """Write times readably, with as many decimals, none or three or all, as any of the column needs."""
+    found = [_TIME.fullmatch(cell) for cell in cells]
+    fractions = [match[3] or "" for match in found if match]
+    if not fractions:
+        return cells
+    digits = max(len(fraction.rstrip("0")) for fraction in fractions)
+    kept = 0 if digits == 0 else 3
+    return [
+        f"{match[1]} {match[2]}{'.' + (match[3] or '').ljust(kept, '0')[:kept] if kept else ''}" if match else cell
+        for match, cell in zip(found, cells, strict=True)
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_text(key)}={_text(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in str(value))
+
+
+def _number(value: float) -> str:
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.1f}"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
+
+
+def _wide(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    if _wide(text) <= room:
+        return text
+    while _wide(text) > room - 1:
+        text = text[:-1]
+    return text + "…"
