@@ -111,7 +111,7 @@ def test_a_block_processed_again_changes_nothing(
     assert counts(store) == STORED
 
 
-@pytest.mark.parametrize("survivors", [1, 2, 10, 11, len(ORDER)])
+@pytest.mark.parametrize("survivors", [1, 2, 10, 11])
 def test_a_crash_between_two_tables_is_healed_by_the_replay(
     store: Store, pipeline_of: Callable[..., Pipeline], survivors: int
 ) -> None:
