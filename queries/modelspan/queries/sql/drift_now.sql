@@ -9,7 +9,7 @@ WITH latest AS
 (
     SELECT
         service_name, environment, model_name, model_version, segment,
-        max(window_start) AS window_start
+        max(window_start) AS latest_start
     FROM ml_windows
     WHERE window_start <= {at:DateTime64(3, 'UTC')}
         AND ({model:String} = '' OR model_name = {model:String})

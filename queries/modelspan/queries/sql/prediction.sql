@@ -9,20 +9,20 @@ WITH found AS
 )
 SELECT
     found.*,
-    actual.label AS actual_label,
-    actual.value AS actual_value,
-    actual.time AS actual_time,
-    actual.source AS actual_source,
+    actual.known_label AS actual_label,
+    actual.known_value AS actual_value,
+    actual.known_at AS actual_time,
+    actual.known_from AS actual_source,
     outcome.outcomes AS outcomes
 FROM found
 LEFT JOIN
 (
     SELECT
         model_name,
-        argMax(label, (time, inserted_at)) AS label,
-        argMax(value, (time, inserted_at)) AS value,
-        argMax(source, (time, inserted_at)) AS source,
-        toNullable(max(time)) AS time
+        argMax(label, (time, inserted_at)) AS known_label,
+        argMax(value, (time, inserted_at)) AS known_value,
+        argMax(source, (time, inserted_at)) AS known_from,
+        toNullable(max(time)) AS known_at
     FROM ml_actuals
     WHERE prediction_id = {id:String} AND model_name IN (SELECT model_name FROM found)
     GROUP BY model_name

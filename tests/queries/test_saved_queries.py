@@ -1,0 +1,206 @@
+"""Every saved query on a store with known contents, over HTTP as a user would run it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelspan.queries import catalog, find
+from modelspan.queries.connect import connect
+from modelspan.queries.result import run
+from tests.gateway import Gateway
+from tests.queries import sample
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway(tmp_path_factory.mktemp("queries")) as running:
+        running.execute(*sample.ALL)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway(tmp_path_factory.mktemp("empty")) as running:
+        yield running
+
+
+def ask(gateway: Gateway, name: str, **parameters: str) -> list[dict[str, Any]]:
+    saved = find(name)
+    client = connect(gateway.url, {})
+    try:
+        with run(client, saved.sql, saved.bind(parameters)) as result:
+            return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    finally:
+        client.close()
+
+
+REQUIRED = {"feature_distribution": {"model": "fraud"}, "prediction": {"id": "p7"}}
+
+
+@pytest.mark.parametrize("name", list(catalog()))
+def test_every_query_runs_on_an_empty_store(empty: Gateway, name: str) -> None:
+    assert ask(empty, name, **REQUIRED.get(name, {})) == []
+
+
+@pytest.mark.parametrize("name", list(catalog()))
+def test_every_query_returns_rows_where_there_are_some(gateway: Gateway, name: str) -> None:
+    given = {"model": "fraud", "series": "amount"} if name == "feature_distribution" else REQUIRED.get(name, {})
+    assert ask(gateway, name, **given) != []
+
+
+def test_models_have_what_they_predicted_and_their_latest_verdict(gateway: Gateway) -> None:
+    rows = {(row["model_name"], row["model_version"]): row for row in ask(gateway, "models")}
+    assert list(rows) == [("fraud", "1"), ("fraud", "2"), ("price", "1")]
+    assert rows["fraud", "2"]["predictions"] == 600 + 2 * 600
+    assert rows["fraud", "2"]["latest_verdict"] == "drifted"
+    assert rows["fraud", "2"]["model_type"] == "LogisticRegression"
+    assert rows["fraud", "1"]["predictions"] == 0
+    assert rows["price", "1"]["latest_verdict"] == "no_reference"
+
+
+def test_predictions_per_minute_count_by_weight_and_give_latencies_and_errors(gateway: Gateway) -> None:
+    first, second = ask(gateway, "predictions_per_minute", model="fraud")
+    assert (first["minute"].isoformat(), first["predictions"], first["errors"]) == ("2025-03-01T12:00:00", 600, 6)
+    assert (second["predictions"], second["stored"], second["errors"]) == (1200, 600, 12)
+    assert first["p50_ms"] == pytest.approx(300, rel=0.02)
+    assert second["p99_ms"] == pytest.approx(1194, rel=0.02)
+
+
+def test_a_model_without_durations_has_no_latency_rather_than_zero(gateway: Gateway) -> None:
+    assert [row["p50_ms"] for row in ask(gateway, "predictions_per_minute", model="price")] == [None] or all(
+        math.isnan(row["p50_ms"]) for row in ask(gateway, "predictions_per_minute", model="price")
+    )
+
+
+def test_the_period_ends_with_the_newest_prediction_or_where_it_is_told(gateway: Gateway) -> None:
+    assert ask(gateway, "predictions_per_minute", last="30s", model="fraud")[0]["stored"] < 400
+    early = ask(gateway, "predictions_per_minute", until="2025-03-01T12:00:10Z", model="fraud")
+    assert [row["stored"] for row in early] == [101]
+
+
+def test_drift_now_is_the_newest_verdict_of_the_latest_window_and_the_worst_comes_first(gateway: Gateway) -> None:
+    rows = ask(gateway, "drift_now", model="fraud")
+    found = [(row["series_kind"], row["series_name"], row["status"], row["effect"]) for row in rows]
+    assert found[0] == ("feature", "amount", "drifted", 0.4)
+    assert [row[:3] for row in found[1:]] == [("label", "", "insufficient_data"), ("feature", "country", "ok")]
+    assert (rows[0]["p_value"], rows[0]["psi"], rows[0]["severity"]) == (1e-9, 0.8, "major")
+    assert rows[0]["reason"] == "amount moved"
+
+
+def test_drift_now_tells_of_a_model_without_a_reference(gateway: Gateway) -> None:
+    assert [(row["status"], row["reason"]) for row in ask(gateway, "drift_now", model="price")] == [
+        ("no_reference", "none yet")
+    ]
+
+
+def test_drift_now_can_be_asked_for_a_status_and_for_an_earlier_time(gateway: Gateway) -> None:
+    assert [row["series_name"] for row in ask(gateway, "drift_now", status="drifted")] == ["amount"]
+    assert [row["status"] for row in ask(gateway, "drift_now", at="2025-03-01T11:59:00Z")] == ["ok"]
+
+
+def test_drift_over_time_is_one_row_for_each_series_and_window(gateway: Gateway) -> None:
+    rows = ask(gateway, "drift_over_time", model="fraud", series="amount")
+    assert [(row["status"], row["effect"]) for row in rows] == [("ok", 0.01), ("drifted", 0.4)]
+
+
+def test_windows_are_listed_once_with_what_drifted(gateway: Gateway) -> None:
+    rows = ask(gateway, "windows", model="fraud")
+    assert [(row["status"], row["rows"], list(row["drifted"])) for row in rows] == [
+        ("ok", 10, []),
+        ("drifted", 1200, ["feature amount"]),
+    ]
+
+
+def test_a_numeric_distribution_stands_beside_its_reference_bin_by_bin(gateway: Gateway) -> None:
+    rows = ask(gateway, "feature_distribution", model="fraud", series="amount")
+    assert [row["label"] for row in rows] == ["< 1.5", "1.5 to 20", ">= 20", "(missing)"]
+    assert [row["reference_share"] for row in rows] == pytest.approx([0.3, 0.4, 0.2, 0.1])
+    assert [row["window_share"] for row in rows] == pytest.approx([0.05, 0.25, 0.6, 0.1])
+    assert rows[2]["psi_part"] == pytest.approx(0.4 * math.log(3))
+
+
+def test_a_categorical_distribution_has_a_bin_for_unseen_categories(gateway: Gateway) -> None:
+    rows = ask(gateway, "feature_distribution", model="fraud", series="country")
+    assert [(row["label"], row["reference_share"], row["window_share"]) for row in rows] == [
+        ("DE", 0.6, 0.25),
+        ("FR", 0.4, 0.5),
+        ("(unseen)", 0.0, 0.25),
+    ]
+
+
+def test_the_slowest_predictions_come_with_their_traces(gateway: Gateway) -> None:
+    rows = ask(gateway, "slowest_predictions", limit="2")
+    assert [(row["duration_ms"], row["trace_id"]) for row in rows] == [
+        (1200, "00000000000004af"),
+        (1199, "00000000000004ae"),
+    ]
+
+
+def test_telemetry_loss_tells_what_each_recorder_lost_and_where(gateway: Gateway) -> None:
+    rows = {row["recorder_id"]: row for row in ask(gateway, "telemetry_loss")}
+    assert set(rows) == {"whole", "holed"}
+    names = ["rows_recorded", "rows_received", "rows_lost_on_the_way", "rows_dropped_by_recorder", "batches_missing"]
+    assert [rows["whole"][name] for name in names] == [15, 15, 0, 0, 0]
+    assert [rows["holed"][name] for name in names] == [40, 20, 20, 7, 2]
+
+
+def test_a_prediction_is_found_with_its_latest_actual_and_its_outcomes(gateway: Gateway) -> None:
+    (row,) = ask(gateway, "prediction", id="p7")
+    assert (row["features_numeric"], row["features_text"], row["label"]) == ({"amount": 0.7}, {"country": "FR"}, "1")
+    assert (row["actual_label"], row["actual_source"], row["outcomes"]) == ("1", "final", {"loss": "12.5 EUR"})
+    assert row["time"] == "2025-03-01T12:00:00.700000000Z"
+
+
+def test_a_prediction_without_an_actual_has_none(gateway: Gateway) -> None:
+    (row,) = ask(gateway, "prediction", id="p8", model="fraud")
+    assert (row["actual_label"], row["actual_time"], row["outcomes"]) == (None, None, {})
+
+
+def test_the_reference_in_force_is_the_given_one_of_this_version_then_the_general_then_the_first_predictions(
+    gateway: Gateway,
+) -> None:
+    rows = {(row["model_version"], row["series_kind"]): row for row in ask(gateway, "references", model="fraud")}
+    assert {key: row["reference_id"] for key, row in rows.items()} == {
+        ("1", "feature"): "general",
+        ("2", "feature"): "train2",
+        ("2", "label"): "first2",
+    }
+    assert (rows["2", "feature"]["reference_rows"], rows["2", "feature"]["series"]) == (100, 2)
+
+
+def test_a_value_never_becomes_part_of_the_statement(gateway: Gateway) -> None:
+    assert ask(gateway, "windows", model="x' OR 1 = 1 --") == []
+
+
+@pytest.mark.parametrize("name", ["predictions_per_minute", "slowest_predictions"])
+def test_a_query_on_predictions_reads_only_its_model_and_period(gateway: Gateway, name: str) -> None:
+    gateway.execute(
+        "INSERT INTO ml_predictions (time, service_name, environment, model_name, model_version, prediction_id, duration)"
+        " SELECT toDateTime64('2025-02-01 00:00:00', 9, 'UTC') + number, 'shop', 'prod', 'big', '1', toString(number), 1"
+        " FROM numbers(500000)"
+    )
+    saved = find(name)
+    values = saved.bind({"model": "big", "last": "1h", "until": "2025-02-03T00:00:00Z"})
+    client = connect(gateway.url, {})
+    plan = client.query(f"EXPLAIN indexes = 1, json = 1 {saved.sql}", parameters=values).result_rows
+    client.close()
+    read = _granules(json.loads("".join(row[0] for row in plan)))
+    assert read[-1][0] <= 6
+    assert read[-1][1] >= 60
+
+
+def _granules(plan: Any) -> list[tuple[int, int]]:
+    """Granules selected and granules there are, for every index that has a say over ml_predictions."""
+    if isinstance(plan, list):
+        return [found for part in plan for found in _granules(part)]
+    if isinstance(plan, dict):
+        own = []
+        if "Selected Granules" in plan and plan.get("Type") == "PrimaryKey":
+            own = [(int(plan["Selected Granules"]), int(plan["Initial Granules"]))]
+        return own + [found for part in plan.values() for found in _granules(part)]
+    return []
