@@ -37,6 +37,8 @@ ROUNDS = 24
 TURN_SECONDS = 0.12
 
 Predict = Callable[[Any], Any]
+Figures = tuple[float, float]
+"""Median time of a call, and processor time of the process per call, in µs."""
 
 
 class _Spans(SpanExporter):
@@ -78,15 +80,18 @@ def table() -> str:
     ]
     for name, model, rows in _programs():
         bare, recorded, spanned = _measure(model, rows)
+        time_bare = median(figures[0] for figures in bare)
         lines.append(
-            f"| {name} | {bare[0]:.0f} | {_more(recorded[0], bare[0])} | {_more(recorded[1], bare[1])} "
-            f"| {_more(spanned[0], bare[0])}, {_more(spanned[1], bare[1])} |"
+            f"| {name} | {time_bare:.0f} | {_more(recorded, bare, 0)} | {_more(recorded, bare, 1)} "
+            f"| {_more(spanned, bare, 0)}, {_more(spanned, bare, 1)} |"
         )
     return "\n".join(lines)
 
 
-def _more(value: float, base: float) -> str:
-    return f"{100 * (value / base - 1):+.1f} %"
+def _more(turns: list[Figures], bare: list[Figures], figure: int) -> str:
+    """Median over the turns of what a variant took more than the bare program just before it."""
+    ratio = median(one[figure] / base[figure] for one, base in zip(turns, bare, strict=True))
+    return f"{100 * (ratio - 1):+.1f} %"
 
 
 def _programs() -> list[tuple[str, Any, list[Any]]]:
@@ -111,14 +116,14 @@ def _programs() -> list[tuple[str, Any, list[Any]]]:
     ]
 
 
-def _measure(model: Any, rows: list[Any]) -> list[tuple[float, float]]:
-    """For each variant the median time of a call and the median processor time, in µs."""
+def _measure(model: Any, rows: list[Any]) -> list[list[Figures]]:
+    """Figures of each turn of each variant: bare, recorded, with a span."""
     variants: list[tuple[Predict, Callable[[], None], Callable[[], None]]] = [
         (model.predict, _nothing, _nothing),
         (lambda row: model.predict(row), SklearnInstrumentor().instrument, SklearnInstrumentor().uninstrument),
         (_with_span(model), _nothing, _nothing),
     ]
-    results: list[list[tuple[float, float]]] = [[] for _ in variants]
+    results: list[list[Figures]] = [[] for _ in variants]
     for turn in range(ROUNDS):
         for i, (predict, before, after) in enumerate(variants):
             before()
@@ -126,10 +131,10 @@ def _measure(model: Any, rows: list[Any]) -> list[tuple[float, float]]:
             after()
             if turn:
                 results[i].append(figures)
-    return [(median(r[0] for r in result), median(r[1] for r in result)) for result in results]
+    return results
 
 
-def _turn(predict: Predict, rows: list[Any]) -> tuple[float, float]:
+def _turn(predict: Predict, rows: list[Any]) -> Figures:
     predict(rows[0])
     flush()
     gc.collect()

@@ -115,11 +115,12 @@ def measure(value: Any) -> tuple[int, int]:
     if not shape or not isinstance(shape[0], int):
         return -1, 0
     rows = shape[0]
-    if _copier(type(value)) is _opaque:
+    copier = _copier(type(value))
+    if copier is _opaque:
         return rows, 0
     if isinstance(value, np.ndarray):
         return rows, value.nbytes // max(rows, 1)
-    if hasattr(value, "nnz"):
+    if copier is _sparse:
         return rows, 12 * value.nnz // max(rows, 1) + 1
     return rows, 8 * (shape[1] if len(shape) > 1 else 1)
 
