@@ -20,8 +20,8 @@ from modelspan.processor.decode.maps import map_array, numeric_entries
 from modelspan.processor.journal import Record, Signal
 from modelspan.processor.store import Store
 
-BLOCKS = 40
-BLOCK_ROWS = 40_960
+BLOCKS = 80
+BLOCK_ROWS = 16_384
 
 
 class Cost(NamedTuple):
