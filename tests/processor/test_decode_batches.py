@@ -338,3 +338,12 @@ def test_a_request_that_is_no_otlp_is_handed_back() -> None:
     assert result.unreadable == [bad]
     assert result.rejected == {"corrupt_request": 1}
     assert len(rows(result)) == 1
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, 2**31])
+def test_no_length_or_offset_that_points_far_away_breaks_the_block(number: int) -> None:
+    payload = arrow({FEATURE + "a": np.arange(9.0), FEATURE + "t": ["t"] * 9}, compression="lz4")
+    good = arrow({FEATURE + "a": [1.0]})
+    for place in range(0, len(payload) - 8, 8):
+        damaged = payload[:place] + number.to_bytes(8, "little") + payload[place + 8 :]
+        assert len(rows(decoded(damaged, good))) >= 1

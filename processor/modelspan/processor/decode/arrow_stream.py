@@ -40,7 +40,7 @@ def read(data: bytes) -> Stream:
         layout = _check_messages(data)
         reader = pa.ipc.open_stream(pa.py_buffer(data))
         batches = list(reader)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise Rejected(rejection.CORRUPT_PAYLOAD, "truncated") from error
     except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
         raise Rejected(rejection.CORRUPT_PAYLOAD, str(error)) from error
