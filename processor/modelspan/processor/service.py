@@ -7,6 +7,7 @@ acknowledged is never dropped on the way.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from modelspan.semconv import metrics
 
 SECONDS_TO_DRAIN = 20.0
 """How long a stop waits for the journal to empty. What is left is stored after the next start."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which a thread may keep the interpreter. Short, so that a commit of the journal does not wait for decoding."""
 _RETRY = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +65,7 @@ class Service:
 
     def _start(self) -> None:
         config = self._config
+        sys.setswitchinterval(SWITCH_INTERVAL)
         self._journal = Journal.open(config.journal_dir, max_bytes=config.journal.max_bytes)
         _export_backlog(self._journal)
         self._receiver = Receiver(
@@ -129,7 +133,7 @@ class Service:
         config = self._config
         self._store = store = Store.open(_with_credentials(config), database=config.store.database)
         self._evaluator = evaluator = Evaluator(store, Settings.of(config.windows, config.drift))
-        self._pipeline = Pipeline(
+        pipeline = Pipeline(
             journal,
             store,
             quarantine=config.data_dir / "quarantine",
@@ -144,7 +148,8 @@ class Service:
             self._clickhouse.start()
         self._store_state = OK
         self._run("windows", lambda: evaluator.run(self._stopping))
-        self._pipeline.start()
+        pipeline.start()
+        self._pipeline = pipeline
 
     def _not_ready(self) -> str | None:
         return "stopping" if self._stopping.is_set() else None
