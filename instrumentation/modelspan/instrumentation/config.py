@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from modelspan.instrumentation.failure import warn_once
@@ -83,15 +83,17 @@ class Config:
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:
     """Read the environment; a value that cannot be used is named in one warning and its default taken.
 
-    Raises TypeError for a keyword that is not an option.
+    Keywords come first; strings among them are read as in the environment. Raises TypeError for one that is not an option.
     """
-    values: dict[str, Any] = {}
+    values = dict(overrides)
     for option in fields(Config):
         variable = option.metadata["variable"]
-        if variable not in environ:
+        given = overrides.get(option.name, environ.get(variable))
+        if not isinstance(given, str):
             continue
         try:
-            values[option.name] = option.metadata["parse"](environ[variable])
+            values[option.name] = option.metadata["parse"](given)
         except ValueError as error:
-            warn_once(variable, f"{variable}={environ[variable]!r} is ignored: {error}; using {option.default!r}")
-    return replace(Config(**values), **overrides)
+            values[option.name] = option.default
+            warn_once(variable, f"{variable}={given!r} is ignored: {error}; using {option.default!r}")
+    return Config(**values)

@@ -83,7 +83,7 @@ class CallQueue:
     queue runs empty.
     """
 
-    def __init__(self, most_calls: int, most_bytes: int, wake: Callable[[], None]) -> None:
+    def __init__(self, most_calls: int, most_bytes: int, wake: threading.Event) -> None:
         self.most_calls = most_calls
         self.most_bytes = most_bytes
         self.bytes = 0
@@ -107,8 +107,8 @@ class CallQueue:
             return
         self._items.append((call, size))
         self.bytes += size
-        if waiting >= self._wake_calls or self.bytes >= self._wake_bytes:
-            self._wake()
+        if (waiting >= self._wake_calls or self.bytes >= self._wake_bytes) and not self._wake.is_set():
+            self._wake.set()
 
     def put_task(self, task: Task, size: int = 1000) -> bool:
         """Append other work of about `size` bytes; False if the queue is full."""

@@ -69,7 +69,10 @@ class Identities:
         known = self.by_id.get(id(model))
         if known is not None and known[0]() is model:
             return known[1]
-        return self.put(model, Identity(None, None, {}))
+        if known is not None:
+            return self.put(model, Identity(None, None, {}))
+        # Two threads may come here with the same model: both get what the first put.
+        return self.by_id.setdefault(id(model), (self._reference(model), Identity(None, None, {})))[1]
 
     def put(self, model: Any, identity: Identity) -> Identity:
         """Make `identity` that of `model`."""

@@ -52,7 +52,7 @@ class Recorder:
         self.active = False
         self.recorder_id = secrets.token_hex(8)
         self._wake = threading.Event()
-        self._queue = CallQueue(self.config.queue_calls, self.config.queue_bytes, self._wake.set)
+        self._queue = CallQueue(self.config.queue_calls, self.config.queue_bytes, self._wake)
         self._work = threading.RLock()
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version())
@@ -77,24 +77,16 @@ class Recorder:
 
     def copy_input(self, value: Any) -> Taken:
         """Before a call: copy an input other than a plain array."""
-        try:
-            return snap.take(value, self.config.call_bytes) if self.plain_bytes > 0 else snap.count(value)
-        except Exception as error:
-            failed("copy the input of a model", error)
-            return Taken(snap.UNKNOWN, None)
+        return snap.take(value, self.config.call_bytes) if self.plain_bytes > 0 else snap.count(value)
 
     def copy_output(self, result: Any, x: Raw | Taken) -> Snapshot:
         """After a call: copy an output other than a plain array, the rows that were kept of the input."""
-        try:
-            if type(result) is tuple and result:  # predict(return_std=True) and the like
-                result = result[0]
-            keep = x.keep if isinstance(x, Taken) else None
-            if keep is None:
-                return snap.copy(result)
-            return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
-        except Exception as error:
-            failed("copy the output of a model", error)
-            return snap.UNKNOWN
+        if type(result) is tuple and result:  # predict(return_std=True) and the like
+            result = result[0]
+        keep = x.keep if isinstance(x, Taken) else None
+        if keep is None:
+            return snap.copy(result)
+        return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
 
     def leave(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -26,7 +27,6 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
     The case of arrays is written out here rather than called: this code is cold whenever it runs, between two predictions,
     and each further Python function on the way was measured to take 1 to 2 µs.
     """
-    argument = _input_argument(original)
     ndarray = np.ndarray
 
     @functools.wraps(original)
@@ -37,12 +37,16 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
         context = get_current()
         if context and not is_instrumentation_enabled():
             return original(self, *args, **kwargs)
-        value = args[0] if args else kwargs.get(argument)
         x: Raw | Taken
-        if type(value) is ndarray and value.nbytes <= recorder.plain_bytes and not value.dtype.hasobject:
-            x = value.dtype, value.shape, value.tobytes()
-        else:
-            x = recorder.copy_input(value)
+        try:
+            value = args[0] if args else _keyword_input(original, kwargs)
+            if type(value) is ndarray and value.nbytes <= recorder.plain_bytes and not value.dtype.hasobject:
+                x = value.dtype, value.shape, value.tobytes()
+            else:
+                x = recorder.copy_input(value)
+        except Exception as problem:
+            failed("copy the input of a model", problem)
+            x = _NOT_COPIED
         token = around.set(INSIDE)
         ticks = perf_counter_ns()
         try:
@@ -55,10 +59,14 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
         finally:
             around.reset(token)
         y: Raw | Snapshot
-        if type(result) is ndarray and type(x) is tuple and not result.dtype.hasobject:
-            y = result.dtype, result.shape, result.tobytes()
-        else:
-            y = recorder.copy_output(result, x)
+        try:
+            if type(result) is ndarray and type(x) is tuple and not result.dtype.hasobject:
+                y = result.dtype, result.shape, result.tobytes()
+            else:
+                y = recorder.copy_output(result, x)
+        except Exception as problem:
+            failed("copy the output of a model", problem)
+            y = UNKNOWN
         recorder.leave(self, operation, x, y, ticks, duration, context, state, None)
         return result
 
@@ -94,9 +102,9 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
     return call
 
 
-def _input_argument(original: Method) -> str:
-    """Name of the first argument after self."""
-    try:
-        return [*inspect.signature(original).parameters, "X", "X"][1]
-    except (TypeError, ValueError):  # a compiled method without a signature
-        return "X"
+def _keyword_input(original: Method, keywords: dict[str, Any]) -> Any:
+    """The input of a call without positional arguments: the first parameter after self."""
+    return keywords.get([*inspect.signature(original).parameters, "X", "X"][1])
+
+
+_NOT_COPIED = Taken(UNKNOWN, None)
