@@ -49,7 +49,7 @@ def test_every_query_runs_on_an_empty_store(empty: Gateway, name: str) -> None:
 
 @pytest.mark.parametrize("name", list(catalog()))
 def test_every_query_returns_rows_where_there_are_some(gateway: Gateway, name: str) -> None:
-    given = {"model": "fraud", "series": "amount"} if name == "feature_distribution" else REQUIRED.get(name, {})
+    given = {"model": "fraud", "feature": "amount"} if name == "feature_distribution" else REQUIRED.get(name, {})
     assert ask(gateway, name, **given) != []
 
 
@@ -104,7 +104,7 @@ def test_drift_now_can_be_asked_for_a_status_and_for_an_earlier_time(gateway: Ga
 
 
 def test_drift_over_time_is_one_row_for_each_series_and_window(gateway: Gateway) -> None:
-    rows = ask(gateway, "drift_over_time", model="fraud", series="amount")
+    rows = ask(gateway, "drift_over_time", model="fraud", feature="amount")
     assert [(row["status"], row["effect"]) for row in rows] == [("ok", 0.01), ("drifted", 0.4)]
 
 
@@ -117,7 +117,7 @@ def test_windows_are_listed_once_with_what_drifted(gateway: Gateway) -> None:
 
 
 def test_a_numeric_distribution_stands_beside_its_reference_bin_by_bin(gateway: Gateway) -> None:
-    rows = ask(gateway, "feature_distribution", model="fraud", series="amount")
+    rows = ask(gateway, "feature_distribution", model="fraud", feature="amount")
     assert [row["label"] for row in rows] == ["< 1.5", "1.5 to 20", ">= 20", "(missing)"]
     assert [row["reference_share"] for row in rows] == pytest.approx([0.3, 0.4, 0.2, 0.1])
     assert [row["window_share"] for row in rows] == pytest.approx([0.05, 0.25, 0.6, 0.1])
@@ -125,7 +125,7 @@ def test_a_numeric_distribution_stands_beside_its_reference_bin_by_bin(gateway: 
 
 
 def test_a_categorical_distribution_has_a_bin_for_unseen_categories(gateway: Gateway) -> None:
-    rows = ask(gateway, "feature_distribution", model="fraud", series="country")
+    rows = ask(gateway, "feature_distribution", model="fraud", feature="country")
     assert [(row["label"], row["reference_share"], row["window_share"]) for row in rows] == [
         ("DE", 0.6, 0.25),
         ("FR", 0.4, 0.5),
@@ -135,10 +135,7 @@ def test_a_categorical_distribution_has_a_bin_for_unseen_categories(gateway: Gat
 
 def test_the_slowest_predictions_come_with_their_traces(gateway: Gateway) -> None:
     rows = ask(gateway, "slowest_predictions", limit="2")
-    assert [(row["duration_ms"], row["trace_id"]) for row in rows] == [
-        (1200, "00000000000004af"),
-        (1199, "00000000000004ae"),
-    ]
+    assert [(row["duration_ms"], row["trace_id"]) for row in rows] == [(1200, "04af"), (1199, "04ae")]
 
 
 def test_telemetry_loss_tells_what_each_recorder_lost_and_where(gateway: Gateway) -> None:

@@ -59,8 +59,8 @@ class SavedQuery:
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
-                takes = f"it takes {_listed(known)}" if known else "it takes none"
-                raise QueryError(f"Query {self.name} has no parameter {name}{_hint(name, known)}; {takes}.")
+                takes = f"It takes {_listed(known)}" if known else "It takes none"
+                raise QueryError(f"Query {self.name} has no parameter {name}{_hint(name, known)} {takes}.")
         return {parameter.name: parameter.convert(self._value(parameter, given)) for parameter in self.parameters}
 
     def _value(self, parameter: Parameter, given: Mapping[str, str]) -> str:
@@ -168,7 +168,7 @@ def find(name: str) -> SavedQuery:
     queries = catalog()
     plain = name.replace("-", "_")
     if plain not in queries:
-        raise QueryError(f"There is no query {name}{_hint(plain, queries)}; there are {_listed(queries)}.")
+        raise QueryError(f"There is no query {name}{_hint(plain, queries)} There are {_listed(queries)}.")
     return queries[plain]
 
 
@@ -207,7 +207,7 @@ def _check(query: SavedQuery) -> None:
 
 def _hint(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -7,8 +7,12 @@ running service, and the data directory of a service that does not run.
 from __future__ import annotations
 
 import logging
+import os
 import socket
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -32,7 +36,7 @@ def connect(url: str | None, environment: Mapping[str, str]) -> Any:
     service = _ServiceSettings(environment)
     if service.store_url.startswith(("http:", "https:")):
         return _http(service.store_url, database=service.database, **service.login)
-    if _listens(service.address):
+    if _listens(*service.host_and_port):
         return _http(f"http://{service.address}")
     if service.store_dir.is_dir():
         return _embedded(service.store_dir, service.database, tried=f"http://{service.address}")
@@ -60,6 +64,8 @@ class _ServiceSettings:
             key: self._value(f"store.{key}", default) for key, default in (("username", "default"), ("password", ""))
         }
         self.address = self._value("clickhouse_http.address", _HTTP).replace("0.0.0.0", "127.0.0.1")
+        host, _, port = self.address.rpartition(":")
+        self.host_and_port = (host.strip("[]"), int(port) if port.isdigit() else 0)
         self.store_dir = Path(self._value("data_dir", ".modelspan")) / "store"
         if self.store_url.startswith("chdb:"):
             self.store_dir = Path(unquote(urlsplit(self.store_url).path))
@@ -89,7 +95,14 @@ def _http(url: str, **login: Any) -> Any:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    parts = urlsplit(url)
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        listens = _listens(parts.hostname or "", parts.port or (8443 if parts.scheme == "https" else 8123))
+    except ValueError:
+        raise NoStore(f"{shown} is not the URL of a store: its port is not a number from 0 to 65535.") from None
+    if not listens:
+        raise NoStore(f"{shown} does not answer: nothing listens there.")
     try:
         client = clickhouse_connect.get_client(dsn=url, connect_timeout=5, **login)
     except ClickHouseError as error:
@@ -104,16 +117,17 @@ def _embedded(path: Path, database: str, tried: str | None) -> Any:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    try:
-        client = clickhouse_connect.get_client(interface="chdb", path=str(path.resolve()), database=database)
-        client.command("SET readonly = 1")
-    except (ClickHouseError, ImportError) as error:
-        if "Cannot lock file" in str(error):
-            where = f" it does not answer at {tried}" if tried else " it can only be asked over HTTP"
-            raise NoStore(
-                f"The store in {path} is open in another process, and{where}: name its URL with --url."
-            ) from None
-        raise NoStore(f"The store in {path} cannot be opened: {sentence(error)}") from None
+    with _silent_engine() as said:
+        try:
+            client = clickhouse_connect.get_client(interface="chdb", path=str(path.resolve()), database=database)
+            client.command("SET readonly = 1")
+        except (ClickHouseError, ImportError) as error:
+            if "Cannot lock file" in f"{error} {said()}":
+                where = f"it does not answer at {tried}" if tried else "it can only be asked over HTTP"
+                raise NoStore(
+                    f"The store in {path} is open in another process, and {where}: name its URL with --url."
+                ) from None
+            raise NoStore(f"The store in {path} cannot be opened: {sentence(error)}") from None
     return client
 
 
@@ -123,10 +137,28 @@ def sentence(error: Exception) -> str:
     return text[max(text.find("Code: "), 0) :].rpartition(" (for url ")[0] or text[max(text.find("Code: "), 0) :]
 
 
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+def _listens(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+        with socket.create_connection((host, port), timeout=2):
             return True
-    except (OSError, ValueError):
+    except OSError:
         return False
+
+
+@contextmanager
+def _silent_engine() -> Iterator[Callable[[], str]]:
+    """Keep what the embedded engine writes to standard error by itself, and offer it as text."""
+    with tempfile.TemporaryFile() as kept:
+        sys.stderr.flush()
+        original = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+
+        def said() -> str:
+            kept.seek(0)
+            return kept.read().decode(errors="replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(original, 2)
+            os.close(original)

@@ -1,7 +1,8 @@
 """Writes a result for people, as wide as the terminal.
 
-Numbers stand right; cells that are too long are cut and marked with an ellipsis; columns that are empty in every row, and the
-last ones where the terminal is too narrow, are left out and named below. One wide row is written as a list.
+Numbers stand right. Columns that are empty in every row are named below. Where the terminal is too narrow, so are columns that
+are the same in every row; then cells are cut, marked with an ellipsis, and the last columns are left out. One wide row is
+written as a list.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, TextIO
 from modelspan.queries.result import Result, moment
 
 _GAP = "  "
-_NARROWEST = 10
+_NARROWEST = 16
+_TIME_OR_WORD = re.compile(r"\S{0,40}|[\d-]{10} [\d:.]{8,}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 
 
@@ -32,6 +34,10 @@ def write_table(result: Result, out: TextIO, *, width: int, limit: int) -> None:
         _write_list(shown, out, width)
         rows_note = "1 row"
     else:
+        if _excess(shown, width) > 0:
+            constant = [column for column in shown if column.is_constant]
+            shown = [column for column in shown if not column.is_constant]
+            notes += _note("the same in every row", [f"{column.name} = {column.cells[0]}" for column in constant])
         shown, left_out = _fit(shown, width)
         notes += _note("left out, as the terminal is too narrow (see --format)", left_out)
         _write_grid(shown, out)
@@ -42,16 +48,28 @@ def write_table(result: Result, out: TextIO, *, width: int, limit: int) -> None:
 
 
 class _Column:
-    """A column as text; `room` is how wide it may be."""
+    """A column as text; `room` is how wide it may be, `head` its name in as many lines as needed."""
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
+        values = [moment(value) if isinstance(value, datetime) else value for value in values]
         self.name = name
         self.is_empty = bool(values) and all(value is None or value in ("", [], {}) for value in values)
         self.is_number = all(isinstance(value, (int, float)) or value is None for value in values)
-        self.is_fixed = self.is_number or all(isinstance(value, str) and _TIME.fullmatch(value) for value in values)
         self.cells = _short_times([_text(value) for value in values])
-        self.width = max(_wide(text) for text in [name, *self.cells])
+        # Half an identifier is of no use; prose is cut instead.
+        self.is_fixed = self.is_number or all(_TIME_OR_WORD.fullmatch(cell) for cell in self.cells)
+        self.is_constant = len(values) > 1 and len(set(self.cells)) == 1
+        self.set_head([name])
+
+    def set_head(self, head: list[str]) -> None:
+        self.head = head
+        self.width = max(_wide(text) for text in [*head, *self.cells])
         self.room = self.width
+
+    @property
+    def floor(self) -> int:
+        """How narrow it can get: its name stays whole."""
+        return min(self.width, max(_NARROWEST, *map(_wide, self.head)))
 
     def cell(self, text: str) -> str:
         text = _cut(text, self.room)
@@ -62,12 +80,14 @@ class _Column:
 def _write_grid(columns: list[_Column], out: TextIO) -> None:
     if not columns:
         return
-    lines = [[column.name for column in columns], *zip(*(column.cells for column in columns), strict=True)]
+    height = max(len(column.head) for column in columns)
+    heads = [[""] * (height - len(column.head)) + column.head for column in columns]
+    lines = [*zip(*heads, strict=True), *zip(*(column.cells for column in columns), strict=True)]
     rule = _GAP.join("-" * column.room for column in columns)
     written = [
         _GAP.join(column.cell(text) for column, text in zip(columns, line, strict=True)).rstrip() for line in lines
     ]
-    out.write("".join(f"{line}\n" for line in [written[0], rule, *written[1:]]))
+    out.write("".join(f"{line}\n" for line in [*written[:height], rule, *written[height:]]))
 
 
 def _write_list(columns: list[_Column], out: TextIO, width: int) -> None:
@@ -77,22 +97,34 @@ def _write_list(columns: list[_Column], out: TextIO, width: int) -> None:
 
 
 def _fit(columns: list[_Column], width: int) -> tuple[list[_Column], list[str]]:
+    """Make columns fit: names over several lines, then long texts cut, then the last columns left out."""
+    if _excess(columns, width) > 0:
+        for column in columns:
+            column.set_head(_broken(column.name))
     kept = list(columns)
-    while True:
-        excess = sum(column.room for column in kept) + len(_GAP) * (len(kept) - 1) - width
-        if excess <= 0:
-            return kept, [column.name for column in columns[len(kept) :]]
-        widest = max(kept, key=lambda column: 0 if column.is_fixed else column.room)
-        floor = max(_NARROWEST, min(len(widest.name), 16))
-        if not widest.is_fixed and widest.room > floor:
-            second = max((column.room for column in kept if column is not widest and not column.is_fixed), default=0)
-            widest.room = max(floor, min(widest.room - 1, second), widest.room - excess)
-        elif len(kept) == 1:
-            return kept, [column.name for column in columns[1:]]
-        else:
-            kept.pop()
-            for column in kept:
-                column.room = column.width
+    while not _shrink(kept, width) and len(kept) > 1:
+        kept.pop()
+    return kept, [column.name for column in columns[len(kept) :]]
+
+
+def _shrink(columns: list[_Column], width: int) -> bool:
+    for column in columns:
+        column.room = column.width
+    while (excess := _excess(columns, width)) > 0:
+        longest = max(columns, key=lambda column: 0 if column.is_fixed else column.room - column.floor)
+        if longest.is_fixed or longest.room <= longest.floor:
+            return False
+        longest.room = max(longest.floor, longest.room - max(1, excess // 2))
+    return True
+
+
+def _excess(columns: list[_Column], width: int) -> int:
+    return sum(column.room for column in columns) + len(_GAP) * (len(columns) - 1) - width
+
+
+def _broken(name: str) -> list[str]:
+    words = name.split("_")
+    return [word + "_" for word in words[:-1]] + words[-1:]
 
 
 def _note(what: str, names: list[str]) -> list[str]:

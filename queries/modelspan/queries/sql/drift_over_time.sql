@@ -3,7 +3,7 @@
 -- param model String = '' : name of a model; empty means all
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
--- param series String = '' : name of a feature; empty means all series
+-- param feature String = '' : name of a feature; empty means all series
 -- param kind String = '' : kind of series: feature, missing, label, score or value; empty means all
 -- param last Interval = 24h : length of the period
 -- param until DateTime = now : end of the period; the newest window where that is earlier
@@ -30,6 +30,6 @@ WHERE window_start > period_start AND window_start <= period_end
     AND ({model:String} = '' OR model_name = {model:String})
     AND ({version:String} = '' OR model_version = {version:String})
     AND ({service:String} = '' OR service_name = {service:String})
-    AND ({series:String} = '' OR series_name = {series:String})
+    AND ({feature:String} = '' OR series_name = {feature:String})
     AND ({kind:String} = '' OR series_kind = {kind:String})
 ORDER BY window_start, model_name, model_version, service_name, environment, segment, series_kind, series_name

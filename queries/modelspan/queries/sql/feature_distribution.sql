@@ -1,7 +1,7 @@
 -- title: Feature distribution
 -- description: One series of a model in a window, bin by bin, beside its reference.
 -- param model String : name of the model
--- param series String = '' : name of the feature; empty for a label, score or value
+-- param feature String = '' : name of the feature; empty for a label, score or value
 -- param kind String = 'feature' : kind of series: feature, label, score or value
 -- param version String = '' : version of the model; empty means any
 -- param service String = '' : name of the service; empty means any
@@ -11,14 +11,14 @@ WITH
     (
         SELECT *
         FROM ml_feature_windows FINAL
-        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {series:String}
+        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {feature:String}
             AND segment = '' AND window_start <= {at:DateTime64(3, 'UTC')}
             AND ({version:String} = '' OR model_version = {version:String})
             AND ({service:String} = '' OR service_name = {service:String})
             AND window_start IN
             (
                 SELECT max(window_start) FROM ml_feature_windows
-                WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {series:String}
+                WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {feature:String}
                     AND segment = '' AND window_start <= {at:DateTime64(3, 'UTC')}
                     AND ({version:String} = '' OR model_version = {version:String})
                     AND ({service:String} = '' OR service_name = {service:String})
@@ -30,7 +30,7 @@ WITH
     (
         SELECT reference_id, source, series_type, cuts, categories, counts, missing
         FROM ml_references FINAL
-        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {series:String}
+        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {feature:String}
             AND reference_id IN (SELECT reference_id FROM current)
         LIMIT 1
     ),

@@ -9,15 +9,15 @@ WITH
 SELECT
     model_name,
     model_version,
-    service_name,
-    environment,
+    max(verdict) AS latest_verdict,
+    sum(weighted) AS predictions,
+    max(seen_last) AS last_seen,
+    min(seen_first) AS first_seen,
     max(type) AS model_type,
     max(framework) AS framework_name,
     max(task) AS task_type,
-    sum(weighted) AS predictions,
-    max(verdict) AS latest_verdict,
-    min(seen_first) AS first_seen,
-    max(seen_last) AS last_seen
+    service_name,
+    environment
 FROM
 (
     SELECT

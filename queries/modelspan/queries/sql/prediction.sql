@@ -18,7 +18,7 @@ FROM found
 LEFT JOIN
 (
     SELECT
-        model_name,
+        model_name AS actual_model,
         argMax(label, (time, inserted_at)) AS known_label,
         argMax(value, (time, inserted_at)) AS known_value,
         argMax(source, (time, inserted_at)) AS known_from,
@@ -26,10 +26,10 @@ LEFT JOIN
     FROM ml_actuals
     WHERE prediction_id = {id:String} AND model_name IN (SELECT model_name FROM found)
     GROUP BY model_name
-) AS actual USING (model_name)
+) AS actual ON found.model_name = actual.actual_model
 LEFT JOIN
 (
-    SELECT model_name, mapFromArrays(groupArray(toString(name)), groupArray(shown)) AS outcomes
+    SELECT model_name AS outcome_model, mapFromArrays(groupArray(toString(name)), groupArray(shown)) AS outcomes
     FROM
     (
         SELECT
@@ -41,5 +41,5 @@ LEFT JOIN
         GROUP BY model_name, name
     )
     GROUP BY model_name
-) AS outcome USING (model_name)
+) AS outcome ON found.model_name = outcome.outcome_model
 ORDER BY time

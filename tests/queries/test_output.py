@@ -1,0 +1,129 @@
+"""Tables for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from modelspan.queries.output import write_csv, write_json
+from modelspan.queries.result import Result, instant
+from modelspan.queries.table import write_table
+
+
+def table(columns: tuple[str, ...], *rows: tuple[Any, ...], width: int = 200, limit: int = 0) -> list[str]:
+    out = io.StringIO()
+    write_table(Result(columns, iter(rows)), out, width=width, limit=limit)
+    return out.getvalue().splitlines()
+
+
+def test_numbers_stand_right_and_text_left() -> None:
+    assert table(("name", "n"), ("a", 1), ("bcd", 12.5)) == [
+        "name     n",
+        "----  ----",
+        "a        1",
+        "bcd   12.5",
+        "(2 rows)",
+    ]
+
+
+def test_empty_columns_are_named_below_and_left_out() -> None:
+    assert table(("a", "b"), (1, None), (2, "")) == ["a", "-", "1", "2", "(2 rows)", "(empty: b)"]
+
+
+def test_a_narrow_terminal_cuts_prose_and_marks_it_but_never_an_identifier() -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    lines = table(("trace", "why"), (trace, "a long reason that goes on"), (trace[::-1], "short"), width=52)
+    assert max(map(len, lines)) <= 52
+    assert trace in lines[2]
+    assert lines[2].endswith("…")
+
+
+def test_what_does_not_fit_is_named() -> None:
+    lines = table(
+        ("first", "second", "third"), ("a" * 20, "b" * 20, "c" * 20), ("d" * 20, "e" * 20, "f" * 20), width=45
+    )
+    assert lines[2] == f"{'a' * 20}  {'b' * 20}"
+    assert "third" in lines[-1]
+
+
+def test_a_column_that_is_the_same_in_every_row_gives_way_first() -> None:
+    lines = table(("model", "note"), ("fraud", "x" * 15), ("fraud", "y" * 15), width=18)
+    assert "(the same in every row: model = fraud)" in lines
+
+
+def test_one_wide_row_is_a_list() -> None:
+    assert table(("a", "long_name"), ("x" * 30, "y" * 30), width=50)[:2] == [
+        f"a          {'x' * 30}",
+        f"long_name  {'y' * 30}",
+    ]
+
+
+def test_more_rows_than_the_limit_are_said_to_be_there() -> None:
+    assert table(("a",), (1,), (2,), (3,), limit=2)[2:] == [
+        "1",
+        "2",
+        "(the first 2 rows, there are more (see --limit))",
+    ]
+
+
+def test_times_are_readable_and_as_precise_as_needed() -> None:
+    times = [(instant(1_700_000_000_000_000_000, 9),), (instant(1_700_000_001_000_000_000, 9),)]
+    assert table(("t",), *times)[2:4] == ["2023-11-14 22:13:20", "2023-11-14 22:13:21"]
+    assert table(("t",), (instant(1_700_000_000_123_456_789, 9),), times[1])[2] == "2023-11-14 22:13:20.123"
+
+
+def test_escape_sequences_in_data_do_not_reach_the_terminal() -> None:
+    assert "\x1b" not in "".join(table(("a",), ("\x1b[31mred\n",)))
+
+
+def test_wide_letters_count_double() -> None:
+    assert table(("a", "b"), ("日本", "x"), ("ab", "y"))[2:4] == ["日本  x", "ab    y"]
+
+
+def test_no_rows_are_said_to_be_none() -> None:
+    assert table(()) == ["(0 rows)"]
+
+
+ROW = (
+    1,
+    math.nan,
+    math.inf,
+    None,
+    "é\"'",
+    {"k": [1.5, math.nan]},
+    datetime(2025, 1, 1, 12, tzinfo=timezone(timedelta(hours=2))),
+    date(2025, 1, 2),
+    True,
+    b"\xff",
+)
+NAMES = tuple("abcdefghij")
+
+
+def test_json_is_an_array_of_objects_and_what_json_lacks_is_null() -> None:
+    out = io.StringIO()
+    write_json(Result(NAMES, iter([ROW, ROW])), out)
+    first, second = json.loads(out.getvalue(), parse_constant=lambda name: 1 / 0)
+    expected = [1, None, None, None, "é\"'", {"k": [1.5, None]}, "2025-01-01T10:00:00Z", "2025-01-02", True, "\\xff"]
+    assert list(first.values()) == expected
+    assert first == second
+
+
+def test_json_of_nothing_is_an_empty_array() -> None:
+    out = io.StringIO()
+    write_json(Result((), iter([])), out)
+    assert json.loads(out.getvalue()) == []
+
+
+def test_csv_is_rfc_4180_and_can_be_read_again() -> None:
+    out = io.StringIO()
+    write_csv(Result(("a", "b,c", "d"), iter([('say "hi"', "two\nlines", None), ("x", ["y", 1], 0.1)])), out)
+    assert out.getvalue().startswith('a,"b,c",d\r\n"say ""hi"""')
+    assert list(csv.reader(io.StringIO(out.getvalue(), newline=""))) == [
+        ["a", "b,c", "d"],
+        ['say "hi"', "two\nlines", ""],
+        ["x", '["y", 1]', "0.1"],
+    ]
