@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -227,6 +230,28 @@ def test_telemetry_that_fails_says_so_once_and_the_prediction_is_made_once(
     assert len(said) == len(set(said)) == 2
 
 
+def test_an_unchanged_program_is_recorded_under_opentelemetry_instrument(tmp_path: Path, receiver: Any) -> None:
+    url, got = receiver
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import numpy as np\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "model = LinearRegression().fit(np.eye(3), [1, 2, 3])\n"
+        "print(model.predict(np.eye(3)).shape)\n"
+    )
+    command = [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, str(program)]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_INSTRUMENTATION_ML_MODEL_NAME": "mine",
+    }
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
+    assert done.stdout == "(3,)\n"
+    (batch,) = attributes_of(got, "ml.prediction.batch")
+    assert (batch["ml.model.name"], batch["ml.prediction.batch.row.count"]) == ("mine", 3)
+
+
 def test_a_disabled_sdk_records_nothing(program: Callable[..., str]) -> None:
     source = """
     model.predict(np.eye(2))
@@ -240,6 +265,12 @@ def test_settings_that_cannot_be_used_are_named_and_their_defaults_taken(caplog:
     found = config.load({"OTEL_INSTRUMENTATION_ML_QUEUE_BYTES": "much", "OTEL_INSTRUMENTATION_ML_CAPTURE": "a, b"})
     assert (found.queue_bytes, found.capture) == (config.Config().queue_bytes, frozenset({"a", "b"}))
     assert "OTEL_INSTRUMENTATION_ML_QUEUE_BYTES='much' is ignored" in caplog.text
+
+
+def test_keywords_come_before_the_environment_and_may_be_strings() -> None:
+    environment = {"OTEL_INSTRUMENTATION_ML_CAPTURE": "none", "OTEL_INSTRUMENTATION_ML_SPAN_RATE": "3"}
+    found = config.load(environment, capture="a", span_features="true")
+    assert (found.capture, found.span_rate, found.span_features) == (frozenset("a"), 3.0, True)
 
 
 @pytest.mark.parametrize(
