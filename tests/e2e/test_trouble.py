@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.conftest import BIN, PROGRAMS, Service, instrumented, otel
 
@@ -62,11 +65,17 @@ def test_a_bad_configuration_is_one_sentence_and_exit_code_2(tmp_path: Path) -> 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_taken_port_is_one_sentence_and_exit_code_2(service: Service, tmp_path: Path) -> None:
-    other = {**service.environment, "MODELSPAN_DATA_DIR": str(tmp_path / "other")}
-    done = run_serve(tmp_path, **other)
+@pytest.mark.parametrize("taken", ["RECEIVER__GRPC", "RECEIVER__HTTP", "CLICKHOUSE_HTTP_"])
+def test_a_taken_port_is_one_sentence_and_exit_code_2(taken: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        free = {
+            f"MODELSPAN_{name}_ADDRESS": "127.0.0.1:0"
+            for name in ("RECEIVER__GRPC", "RECEIVER__HTTP", "CLICKHOUSE_HTTP_")
+        }
+        done = run_serve(tmp_path, **{**free, f"MODELSPAN_{taken}_ADDRESS": address})
     assert done.returncode == 2
-    assert str(service.grpc) in done.stderr
+    assert address in done.stderr
     assert "Traceback" not in done.stderr
 
 

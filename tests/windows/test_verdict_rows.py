@@ -192,3 +192,18 @@ def test_a_reference_for_this_version_wins_over_a_general_one_and_a_newer_over_a
     lab.settle()
     assert lab.windows()[0]["reference_id"] == "new"
     assert lab.windows(KEY._replace(model_version="9"))[0]["reference_id"] == "general"
+
+
+def test_a_reference_from_a_training_job_holds_for_the_service_that_runs_the_model(lab: Lab) -> None:
+    lab.reference({"x": normal(2000)}, reference_id="trained", service="nightly-training", created=10.0)
+    lab.predict(window_times(500), {"x": normal(500)})
+    lab.settle()
+    assert (lab.windows()[0]["status"], lab.windows()[0]["reference_id"]) == ("ok", "trained")
+
+
+def test_a_reference_from_the_same_service_wins_over_a_newer_one_from_another(lab: Lab) -> None:
+    lab.reference({"x": normal(2000)}, reference_id="own", service=KEY.service_name, created=10.0)
+    lab.reference({"x": normal(2000)}, reference_id="other", service="nightly-training", created=20.0)
+    lab.predict(window_times(500), {"x": normal(500)})
+    lab.settle()
+    assert lab.windows()[0]["reference_id"] == "own"

@@ -26,8 +26,6 @@ _IDENTITY: Final = frozenset(
     }
 )
 _MILLISECOND: Final = 1_000_000
-_UNNAMED_SERVICE: Final = "unknown_service"
-"""What an SDK calls a process that nobody named; it may have the executable behind it."""
 
 
 def loaded(origin: Source, values: dict[str, Raw], time: int, rows: Rows) -> None:
@@ -71,15 +69,10 @@ def reference(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> M
         profile = from_json(data if isinstance(data, bytes) else data.encode())
     except InvalidProfile as error:
         raise Rejected(rejection.INVALID_PROFILE, str(error)) from error
-    model = _holder(model_of(origin, values))
+    model = model_of(origin, values)
     identity = (_required(values, names.ML_REFERENCE_ID), text(values.get(names.ML_REFERENCE_SOURCE)), *model)
     rows["ml_references"].extend((*identity, *_series(series), 0, now) for series in profile.series)
     return model
-
-
-def _holder(model: Model) -> Model:
-    """A reference of a process that nobody named, such as a training script, holds for every service."""
-    return model._replace(service_name="") if model.service_name.startswith(_UNNAMED_SERVICE) else model
 
 
 def _series(series: NumericProfile | CategoricalProfile) -> tuple[Any, ...]:

@@ -29,7 +29,8 @@ SELECT reference_id, toString(source) AS source, toString(service_name) AS servi
     toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation
 FROM ml_references FINAL
 WHERE model_name = {model_name:String} AND model_version IN ({model_version:String}, '')
-    AND service_name IN ({service_name:String}, '') AND environment IN ({environment:String}, '')
+    AND (source != 'first_predictions'
+        OR (service_name = {service_name:String} AND environment = {environment:String}))
 GROUP BY reference_id, source, service, env, version, kind
 """
 
@@ -99,7 +100,8 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
     """References in force for `key`.
 
     A reference that was given wins over the baseline of first predictions, kind by kind: training data usually has no outputs.
-    Of several that were given, the one for this version, service and environment wins over a general one, then the newest.
+    A given one holds wherever the model runs, since a training job seldom bears the name of the service; of several the one for
+    this version, from this service and this environment wins, then the newest.
     Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are.
     """
     rows = client.query(_CANDIDATES, parameters=key._asdict(), settings=settings).named_results()
@@ -111,14 +113,20 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
 def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> dict[str, Any] | None:
     given = [row for row in candidates if row["source"] != FIRST_PREDICTIONS]
     if given:
-        return max(given, key=_precedence)
+        return max(given, key=lambda row: _precedence(key, row))
     own = (key.service_name, key.environment, key.model_version)
     baselines = [row for row in candidates if (row["service"], row["env"], row["version"]) == own]
     return min(baselines, key=lambda row: (row["created"], row["reference_id"]), default=None)
 
 
-def _precedence(row: dict[str, Any]) -> tuple[Any, ...]:
-    return (row["version"] != "", row["service"] != "", row["env"] != "", row["created"], row["reference_id"])
+def _precedence(key: ModelKey, row: dict[str, Any]) -> tuple[Any, ...]:
+    service, environment = _nearness(row["service"], key.service_name), _nearness(row["env"], key.environment)
+    return (row["version"] != "", service, environment, row["created"], row["reference_id"])
+
+
+def _nearness(of_reference: str, of_model: str) -> int:
+    """2: the same; 1: the reference names none; 0: another, such as that of a training job."""
+    return 2 if of_reference == of_model else int(of_reference == "")
 
 
 def _read(client: Any, key: ModelKey, row: dict[str, Any], settings: dict[str, Any]) -> Reference:

@@ -49,12 +49,13 @@ FROM models
 INNER JOIN candidates ON models.model_name = candidates.model_name
 WHERE if(source = 'first_predictions',
     for_version = models.model_version AND for_service = models.service_name AND for_environment = models.environment,
-    for_version IN (models.model_version, '') AND for_service IN (models.service_name, '')
-        AND for_environment IN (models.environment, ''))
+    for_version IN (models.model_version, ''))
 ORDER BY
     model_name, model_version, service_name, environment, series_kind,
     source = 'first_predictions',
-    (for_version != '', for_service != '', for_environment != '') DESC,
+    (for_version != '',
+        multiIf(for_service = models.service_name, 2, for_service = '', 1, 0),
+        multiIf(for_environment = models.environment, 2, for_environment = '', 1, 0)) DESC,
     if(source = 'first_predictions', -toFloat64(created), toFloat64(created)) DESC,
     if(source = 'first_predictions', '', candidates.reference_id) DESC, candidates.reference_id
 LIMIT 1 BY model_name, model_version, service_name, environment, series_kind
