@@ -25,6 +25,7 @@ lint: $(READY)  ## Check style, types and generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m modelspan.semconv.generate --check
+	$(BIN)/python -m modelspan.processor.config --check
 
 .PHONY: test
 test: lint  ## Run every check and every test

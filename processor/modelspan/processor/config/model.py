@@ -117,7 +117,7 @@ class DriftConfig(Section):
         default=0.01,
         ge=0,
         lt=1,
-        description="Smallest effect (distance between distributions, 0 to 1) worth a verdict.",
+        description="Smallest KS distance worth a verdict, 0 to 1. For categories and missing values: a quarter of it, as a share of rows.",
     )
     min_rows: int = Field(default=100, ge=2, description="Fewer rows in a window give the verdict insufficient_data.")
     first_predictions: int = Field(
