@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from modelspan.processor.decode import decode
 from modelspan.processor.store import MAX_ROWS, Store, StoreRejected, StoreTooNew, StoreUnavailable
@@ -144,6 +145,33 @@ def test_each_thread_has_its_own_client(store: Store) -> None:
     thread.join()
     assert clients[0] is clients[1]
     assert clients[2] is not clients[0]
+
+
+def test_rows_of_a_failed_query_do_not_come_out_of_the_next(store: Store) -> None:
+    client = store.client()
+    for _ in range(3):
+        with pytest.raises(DatabaseError, match="throwIf"):
+            client.query("SELECT throwIf(number = 900000) AS x FROM numbers(1000000) SETTINGS max_threads = 1")
+        assert client.query("SELECT 'mine' AS y").result_rows == [("mine",)]
+        assert store.client() is client
+
+
+def test_a_failed_query_of_the_store_leaves_nothing_either(store: Store) -> None:
+    with pytest.raises(StoreUnavailable, match="throwIf"):
+        store.query("SELECT throwIf(number = 900000) AS x FROM numbers(1000000) SETTINGS max_threads = 1", {})
+    assert store.query("SELECT 'mine' AS y", {}) == [("mine",)]
+    store.insert("ml_recorders", recorders("a"), "it's a token with \\ in it")
+    assert count(store, "ml_recorders") == 1
+
+
+def test_a_closed_store_is_not_opened_again_by_an_error(store: Store, embedded_url: str) -> None:
+    other = Store.open(embedded_url, database=store.database)
+    client = other.client()
+    other.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        client.query("SELECT 1")
+    with pytest.raises(StoreUnavailable, match="closed"):
+        other.client()
 
 
 def test_files_of_a_killed_process_are_swept_and_none_are_left_behind(store: Store, embedded_url: str) -> None:

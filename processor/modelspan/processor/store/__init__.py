@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from modelspan.processor.store.embedded import EmbeddedEngine
 from modelspan.processor.store.errors import StoreError, StoreRejected, StoreTooNew, StoreUnavailable, classed
+from modelspan.processor.store.fresh import FreshClient
 from modelspan.processor.store.migrate import apply
 
 __all__ = ["MAX_ROWS", "Store", "StoreError", "StoreRejected", "StoreTooNew", "StoreUnavailable"]
@@ -49,6 +50,7 @@ class Store:
         self._of_thread = threading.local()
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._closed = False
         # The driver logs a traceback for every failed insert; the pipeline reports each once, in a sentence.
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
@@ -68,10 +70,13 @@ class Store:
         return self._embedded is not None
 
     def client(self) -> Any:
-        """The `clickhouse_connect` client of this thread, on the store's database. Raises `StoreUnavailable`."""
+        """The `clickhouse_connect` client of this thread, on the store's database. Raises `StoreUnavailable`.
+
+        That of the embedded engine may be used again after an error, but must not stream.
+        """
         client = getattr(self._of_thread, "client", None)
         if client is None:
-            client = self._of_thread.client = self._connect(self.database)
+            client = self._of_thread.client = FreshClient(self._connect) if self.embedded else self._connect()
         return client
 
     def migrate(self) -> list[str]:
@@ -119,29 +124,31 @@ class Store:
             raise StoreUnavailable(str(classed(error, "query of the store"))) from error
 
     def close(self) -> None:
-        """Close the clients of all threads. An embedded engine shuts down with the last of them."""
+        """Close the clients of all threads, for good. An embedded engine shuts down with the last of them."""
         with self._lock:
+            self._closed = True
             clients, self._clients = list(self._clients), weakref.WeakSet()
         for client in clients:
             client.close()
         self._of_thread = threading.local()
 
-    def _connect(self, database: str) -> Any:
+    def _connect(self, database: str | None = None) -> Any:
         # Imported here: the embedded engine costs 200 MB and must not be loaded in a process that will fork.
         import clickhouse_connect
 
+        engine = {"dsn": self._url} if self._embedded is None else self._embedded.connection_arguments()
         try:
-            if self._embedded is not None:
-                client = clickhouse_connect.get_client(
-                    **self._embedded.connection_arguments(), database=database, settings=_CLIENT_SETTINGS
-                )
-            else:
-                client = clickhouse_connect.get_client(dsn=self._url, database=database, settings=_CLIENT_SETTINGS)
+            client = clickhouse_connect.get_client(
+                **engine, database=database or self.database, settings=_CLIENT_SETTINGS
+            )
         except Exception as error:
             raise classed(error, "could not connect to the store") from error
         with self._lock:
-            self._clients.add(client)
-        return client
+            if not self._closed:
+                self._clients.add(client)
+                return client
+        client.close()
+        raise StoreUnavailable("the store is closed")
 
     def _forget_client(self) -> None:
         if self._embedded is None:

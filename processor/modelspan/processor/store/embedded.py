@@ -70,12 +70,12 @@ class EmbeddedEngine:
         """Insert through a file, written once and straight from the columns."""
         file = self._work / f"{_RUN}-{threading.get_ident()}.arrow"
         columns = ", ".join(f"`{name}`" for name in rows.schema.names)
-        clause = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
+        clause = ", ".join(f"{name} = {quoted(value)}" for name, value in settings.items())
         try:
             with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
                 writer.write_table(rows)
             client.command(
-                f"INSERT INTO {table} ({columns}) FROM INFILE '{_quoted(file)}' SETTINGS {clause} FORMAT Arrow"
+                f"INSERT INTO {table} ({columns}) FROM INFILE {quoted(str(file))} SETTINGS {clause} FORMAT Arrow"
             )
         finally:
             file.unlink(missing_ok=True)
@@ -88,5 +88,7 @@ class EmbeddedEngine:
             client.command("SYSTEM JEMALLOC PURGE")
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("\\", "\\\\").replace("'", "\\'")
+def quoted(text: str) -> str:
+    """A string literal of ClickHouse's SQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
