@@ -1,12 +1,12 @@
 """What recording costs the program: time of its own thread, and processor time of the whole process.
 
-Each program runs bare, instrumented, and with a span of 24 attributes per prediction, in turns of the same run, so that whatever else the
-machine does falls on all of them. The SDK is the real one with its batch processors; exporters encode OTLP and discard the bytes.
+Each program runs bare, instrumented, and with a span of 24 attributes per prediction, each in a process of its own, in short turns of
+the same run, so that whatever else the machine does falls on all of them. A turn is a tight loop: the worst case. The SDK is the real one with its batch processors; exporters encode OTLP and discard the bytes.
 """
 
 from __future__ import annotations
 
-import gc
+import multiprocessing
 import time
 from collections.abc import Callable
 from statistics import median
@@ -32,11 +32,12 @@ from sklearn.preprocessing import StandardScaler
 from modelspan.instrumentation import flush
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 
-ROUNDS = 6
-"""Turns of each variant; the first is not counted."""
-TURN_SECONDS = 0.5
-WARM_UP = 30
-"""Calls before the clock starts: replacing methods makes the interpreter forget what it knew of their classes."""
+TURNS = 20
+TURN_SECONDS = 0.25
+WARM_UP = 300
+"""Calls before the first turn of a process."""
+
+BARE, RECORDED, SPANNED = "bare", "recorded", "spanned"
 
 Predict = Callable[[Any], Any]
 Figures = tuple[float, float]
@@ -75,13 +76,13 @@ class _Metrics(MetricExporter):
 
 def table() -> str:
     """Rows of Markdown: caller time and process time against the bare program."""
-    _set_up()
     lines = [
         "| program | bare, µs | time of a call | process CPU | with a span per prediction: time, CPU |",
         "|---|---|---|---|---|",
     ]
-    for name, model, rows in _programs():
-        bare, recorded, spanned = _measure(model, rows)
+    for name in _programs():
+        turns = _measure(name)
+        bare, recorded, spanned = turns[BARE], turns[RECORDED], turns[SPANNED]
         time_bare = median(figures[0] for figures in bare)
         lines.append(
             f"| {name} | {time_bare:.0f} | {_more(recorded, bare, 0)} | {_more(recorded, bare, 1)} "
@@ -96,51 +97,63 @@ def _more(turns: list[Figures], bare: list[Figures], figure: int) -> str:
     return f"{100 * (ratio - 1):+.1f} %"
 
 
-def _programs() -> list[tuple[str, Any, list[Any]]]:
+def _programs() -> dict[str, Callable[[], tuple[Any, list[Any]]]]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 20))
     y = (x[:, 0] + x[:, 1] > 0).astype(int)
     frame = pd.DataFrame(x, columns=[f"feature_{i}" for i in range(20)])
     single = [x[i : i + 1] for i in range(500)]
-    return [
-        ("LogisticRegression, 1x20 array", LogisticRegression().fit(x, y), single),
-        (
-            "StandardScaler + LogisticRegression, 1-row DataFrame",
+    return {
+        "LogisticRegression, 1x20 array": lambda: (LogisticRegression().fit(x, y), single),
+        "StandardScaler + LogisticRegression, 1-row DataFrame": lambda: (
             make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, y),
             [frame.iloc[i : i + 1] for i in range(500)],
         ),
-        ("RandomForest of 100, 1x20 array", RandomForestClassifier(100, random_state=0).fit(x, y), single),
-        (
-            "LogisticRegression, 1000x20 array",
+        "RandomForest of 100, 1x20 array": lambda: (RandomForestClassifier(100, random_state=0).fit(x, y), single),
+        "LogisticRegression, 1000x20 array": lambda: (
             LogisticRegression().fit(x, y),
             [x[i : i + 1000] for i in range(0, 500, 5)],
         ),
-    ]
+    }
 
 
-def _measure(model: Any, rows: list[Any]) -> list[list[Figures]]:
-    """Figures of each turn of each variant: bare, recorded, with a span."""
-    variants: list[tuple[Predict, Callable[[], None], Callable[[], None]]] = [
-        (model.predict, _nothing, _nothing),
-        (lambda row: model.predict(row), SklearnInstrumentor().instrument, SklearnInstrumentor().uninstrument),
-        (_with_span(model), _nothing, _nothing),
-    ]
-    results: list[list[Figures]] = [[] for _ in variants]
-    for turn in range(ROUNDS):
-        for i, (predict, before, after) in enumerate(variants):
-            before()
-            figures = _turn(predict, rows)
-            after()
-            if turn:
-                results[i].append(figures)
-    return results
+def _measure(program: str) -> dict[str, list[Figures]]:
+    """Figures of each turn of each variant. A variant is a process of its own, so that none leaves a trace in another."""
+    spawn = multiprocessing.get_context("spawn")
+    workers: dict[str, tuple[Any, Any]] = {}
+    for variant in (BARE, RECORDED, SPANNED):
+        here, there = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(program, variant, there), daemon=True)
+        process.start()
+        here.recv()
+        workers[variant] = (here, process)
+    turns: dict[str, list[Figures]] = {variant: [] for variant in workers}
+    for _ in range(TURNS):
+        for variant, (pipe, _process) in workers.items():
+            pipe.send(True)
+            turns[variant].append(pipe.recv())
+    for pipe, process in workers.values():
+        pipe.send(False)
+        process.join()
+    return turns
+
+
+def _work(program: str, variant: str, pipe: Any) -> None:
+    """What the process of a variant does: a turn whenever it is told to."""
+    _set_up()
+    model, rows = _programs()[program]()
+    if variant == RECORDED:
+        SklearnInstrumentor().instrument()
+    predict = _with_span(model) if variant == SPANNED else model.predict
+    for i in range(WARM_UP):
+        predict(rows[i % len(rows)])
+    _export()
+    pipe.send(True)
+    while pipe.recv():
+        pipe.send(_turn(predict, rows))
 
 
 def _turn(predict: Predict, rows: list[Any]) -> Figures:
-    for i in range(WARM_UP):
-        predict(rows[i % len(rows)])
-    flush()
-    gc.collect()
     times: list[int] = []
     count = len(rows)
     clock = time.perf_counter_ns
@@ -171,10 +184,6 @@ def _with_span(model: Any) -> Predict:
         return result
 
     return predict
-
-
-def _nothing() -> None:
-    pass
 
 
 def _export() -> None:

@@ -124,9 +124,9 @@ def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(progr
     most = 0
     for i in range(300):
         assert model.predict(x).sum() == 2000
-        most = max(most, current.get()._queue.bytes)
+        most = max(most, current.get().queue.bytes)
     recorder = current.get()
-    dropped = recorder._emitter.dropped + sum(recorder._queue.take_dropped().values())
+    dropped = recorder._emitter.dropped + sum(recorder.queue.take_dropped().values())
     print(most <= 20_000_000, dropped > 0, dropped + recorder._emitter._recorded <= 600_000)
     sys.stdout.flush()
     os._exit(0)

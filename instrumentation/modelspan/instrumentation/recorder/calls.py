@@ -80,41 +80,41 @@ class CallQueue:
     """Calls in their order, bounded by number and bytes. What does not fit is dropped and its rows are counted.
 
     Appending takes no lock: the bytes are a sum that two threads may corrupt by a call, and that is set right each time the
-    queue runs empty.
+    queue runs empty. Below `wake_calls` and `wake_bytes` a caller may append to `items` and add to `bytes` by itself.
     """
 
     def __init__(self, most_calls: int, most_bytes: int, wake: threading.Event) -> None:
         self.most_calls = most_calls
         self.most_bytes = most_bytes
         self.bytes = 0
-        self._items: deque[tuple[Left | Task, int]] = deque()
+        self.items: deque[tuple[Left | Task, int]] = deque()
         self._wake = wake
-        self._wake_calls = min(2048, max(1, most_calls // 4))
-        self._wake_bytes = min(2 * 1024 * 1024, max(1, most_bytes // 4))
+        self.wake_calls = min(2048, max(1, most_calls // 4))
+        self.wake_bytes = min(2 * 1024 * 1024, max(1, most_bytes // 4))
         self._lock = threading.Lock()
         self._dropped: Counter[tuple[Identity, str]] = Counter()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def put(self, call: Left) -> None:
         """Append a call, or drop it."""
         x, y = call[3], call[4]
-        size = _OVERHEAD + (len(x[2]) if len(x) == 3 else x.snapshot.size) + (len(y[2]) if len(y) == 3 else y.size)
-        waiting = len(self._items)
+        size = CALL_BYTES + (len(x[2]) if len(x) == 3 else x.snapshot.size) + (len(y[2]) if len(y) == 3 else y.size)
+        waiting = len(self.items)
         if waiting >= self.most_calls or self.bytes + size > self.most_bytes:
             self.drop(call[0], QUEUE_FULL, shapes(call[3], call[4])[3])
             return
-        self._items.append((call, size))
+        self.items.append((call, size))
         self.bytes += size
-        if (waiting >= self._wake_calls or self.bytes >= self._wake_bytes) and not self._wake.is_set():
+        if (waiting >= self.wake_calls or self.bytes >= self.wake_bytes) and not self._wake.is_set():
             self._wake.set()
 
     def put_task(self, task: Task, size: int = 1000) -> bool:
         """Append other work of about `size` bytes; False if the queue is full."""
-        if len(self._items) >= self.most_calls or self.bytes + size > self.most_bytes:
+        if len(self.items) >= self.most_calls or self.bytes + size > self.most_bytes:
             return False
-        self._items.append((task, size))
+        self.items.append((task, size))
         self.bytes += size
         return True
 
@@ -123,11 +123,11 @@ class CallQueue:
         taken: list[Call | Task] = []
         size = 0
         clock = time.time_ns() - time.perf_counter_ns()
-        while self._items and len(taken) < most_calls and size < most_bytes:
-            item, item_size = self._items.popleft()
+        while self.items and len(taken) < most_calls and size < most_bytes:
+            item, item_size = self.items.popleft()
             taken.append(receive(item, clock) if type(item) is tuple else item)  # type: ignore[arg-type]  # not a Task
             size += item_size
-        self.bytes = self.bytes - size if self._items else 0
+        self.bytes = self.bytes - size if self.items else 0
         return taken
 
     def drop(self, identity: Identity, reason: str, rows: int) -> None:
@@ -142,6 +142,6 @@ class CallQueue:
         return dropped
 
 
-_OVERHEAD = 500
+CALL_BYTES = 500
 """Bytes of a call beside its arrays."""
 QUEUE_FULL = "queue_full"

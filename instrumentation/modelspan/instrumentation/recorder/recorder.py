@@ -41,7 +41,7 @@ class Recorder:
         self.policy = FeaturePolicy(config.capture, config.max_features)
         self.plain_bytes = config.call_bytes if config.capture is None or config.capture else -1
         """Size of arrays up to which the caller copies them itself; -1 where no features are to be captured."""
-        self._known = identities.by_id
+        self.known = identities.by_id
         self._closed = False
         self._start_over()
         if hasattr(os, "register_at_fork"):
@@ -52,7 +52,7 @@ class Recorder:
         self.active = False
         self.recorder_id = secrets.token_hex(8)
         self._wake = threading.Event()
-        self._queue = CallQueue(self.config.queue_calls, self.config.queue_bytes, self._wake)
+        self.queue = CallQueue(self.config.queue_calls, self.config.queue_bytes, self._wake)
         self._work = threading.RLock()
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version())
@@ -102,10 +102,10 @@ class Recorder:
     ) -> None:
         """After a call: leave it to the background thread."""
         try:
-            found = self._known.get(id(model))
+            found = self.known.get(id(model))
             identity = found[1] if found is not None and found[0]() is model else identities.get(model)
             ids = None if said is None else self._scoped_ids(said, x, y)
-            self._queue.put((identity, model, operation, x, y, ticks, duration, context, said, ids, error))
+            self.queue.put((identity, model, operation, x, y, ticks, duration, context, said, ids, error))
         except Exception as problem:
             failed("record a prediction", problem)
 
@@ -126,7 +126,7 @@ class Recorder:
         """Have the background thread do `task`, after what was recorded before. False if there is no SDK or no room."""
         if not self.active and not self.activate():
             return False
-        return self._queue.put_task(task, size)
+        return self.queue.put_task(task, size)
 
     @property
     def logger(self) -> Logger | None:
@@ -137,7 +137,7 @@ class Recorder:
 
     def _start(self) -> None:
         try:
-            threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self._queue,)).start()
+            threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self.queue,)).start()
         except RuntimeError as error:  # the interpreter is shutting down
             failed("start its thread", error)
             return
@@ -147,7 +147,7 @@ class Recorder:
         self.active = True
 
     def _run(self, queue: CallQueue) -> None:
-        while not self._closed and queue is self._queue:
+        while not self._closed and queue is self.queue:
             self._wake.wait(self.config.flush_interval)
             self._wake.clear()
             self.drain()
@@ -161,7 +161,7 @@ class Recorder:
             self._signals.find()
             if self._metrics is None and self._signals.meter is not None:
                 self._metrics = PredictionMetrics(self._signals.meter)
-            while items := self._queue.take():
+            while items := self.queue.take():
                 self._process(items)
                 self._count_dropped()
                 if timeout < 0:
@@ -191,7 +191,7 @@ class Recorder:
 
     def _exit(self) -> None:
         if not self.drain(self.config.exit_timeout):
-            warn_once("exit", f"{len(self._queue)} predictions could not be handed over before the exit.")
+            warn_once("exit", f"{len(self.queue)} predictions could not be handed over before the exit.")
 
     def _process(self, items: list[Call | Task]) -> None:
         calls: list[Call] = []
@@ -217,7 +217,7 @@ class Recorder:
             except Exception as error:
                 failed("turn predictions into telemetry", error)
                 rows = sum(call.rows for call in alike)
-                self._queue.drop(alike[0].identity, CAPTURE_FAILED, rows)
+                self.queue.drop(alike[0].identity, CAPTURE_FAILED, rows)
 
     def _record(self, calls: list[Call]) -> None:
         first = calls[0]
@@ -246,7 +246,7 @@ class Recorder:
             self._metrics.scores(first.identity, present)
 
     def _count_dropped(self) -> None:
-        for (identity, reason), rows in self._queue.take_dropped().items():
+        for (identity, reason), rows in self.queue.take_dropped().items():
             self._emitter.dropped += rows
             warn_once(f"dropped:{reason}", f"Rows of predictions were dropped ({reason}); they are counted as dropped.")
             if self._metrics is not None:
