@@ -34,3 +34,7 @@ test: lint  ## Run every check and every test
 .PHONY: bench
 bench: $(READY)  ## Print the tables of the README
 	$(BIN)/python -m bench
+
+.PHONY: bench-drift
+bench-drift: $(READY)  ## Measure false alarms and recall of the verdicts (needs ../shared/data), about four minutes
+	$(BIN)/python -m bench.drift
