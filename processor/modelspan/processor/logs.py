@@ -37,3 +37,5 @@ def configure(config: LogConfig) -> None:
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    # Each attempt of the driver to reach the store; what became of it is logged in a sentence by whoever asked.
+    logging.getLogger("urllib3").setLevel(max(level, logging.ERROR))

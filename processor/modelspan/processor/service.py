@@ -32,7 +32,8 @@ SECONDS_TO_DRAIN = 20.0
 """How long a stop waits for the journal to empty. What is left is stored after the next start."""
 SWITCH_INTERVAL = 0.0005
 """Seconds for which a thread may keep the interpreter. Short, so that a commit of the journal does not wait for decoding."""
-_RETRY = 5.0
+_FIRST_RETRY, _LONGEST_RETRY = 0.5, 15.0
+"""Seconds between attempts to reach the store."""
 
 _log = structlog.get_logger(__name__)
 
@@ -111,23 +112,21 @@ class Service:
         thread.start()
 
     def _wait_for_store(self) -> None:
-        """Until the server answers, the journal holds what arrives."""
+        """Until the server answers, the journal holds what arrives. Each reason is logged once, not at every attempt."""
         assert self._journal
+        pause = _FIRST_RETRY
         while not self._stopping.is_set():
             try:
                 self._open_store(self._journal)
                 return
-            except StoreUnavailable as error:
-                self._store_state = str(error)
-                _log.warning(
-                    "store unreachable; the journal holds what arrives", reason=str(error), retry_seconds=_RETRY
-                )
             except Exception as error:
-                self._store_state = str(error)
-                _log.error(
-                    "store cannot be used; the journal holds what arrives", reason=str(error), retry_seconds=_RETRY
-                )
-            self._stopping.wait(_RETRY)
+                problem = "store unreachable" if isinstance(error, StoreUnavailable) else "store cannot be used"
+                state = f"{problem}: {error}"
+            if state != self._store_state:
+                self._store_state = state
+                _log.warning(f"{problem}; the journal holds what arrives", reason=state.removeprefix(f"{problem}: "))
+            self._stopping.wait(pause)
+            pause = min(2 * pause, _LONGEST_RETRY)
 
     def _open_store(self, journal: Journal) -> None:
         config = self._config

@@ -44,7 +44,7 @@ def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Reque
     fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"))
     body = _decoded(body, headers.get("content-encoding", ""))
     if headers.get("content-type", "").startswith("multipart/form-data"):
-        fields |= _form(headers["content-type"], body)
+        fields |= form_fields(headers["content-type"], body)
         body = b""
     try:
         sql = "\n".join(part for part in (fields.pop("query", ""), body.decode()) if part)
@@ -94,7 +94,8 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     return plain
 
 
-def _form(content_type: str, body: bytes) -> dict[str, str]:
+def form_fields(content_type: str, body: bytes) -> dict[str, str]:
+    """Fields of a multipart form: how clients send a statement whose parameters are too long for the URL."""
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
     fields = {}

@@ -142,7 +142,8 @@ class Store:
                 **engine, database=database or self.database, settings=_CLIENT_SETTINGS
             )
         except Exception as error:
-            raise classed(error, "could not connect to the store") from error
+            shown = re.sub(r"//.*@", "//", self._url)
+            raise classed(error, f"could not connect to {shown}") from error
         with self._lock:
             if not self._closed:
                 self._clients.add(client)
