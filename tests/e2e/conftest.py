@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -88,6 +89,11 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
+    @property
+    def url(self) -> str:
+        """Where its embedded store answers."""
+        return f"http://127.0.0.1:{self.clickhouse}"
+
     def client(self) -> Any:
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.clickhouse)
 
@@ -133,6 +139,12 @@ def instrumented(program: str, *arguments: str, port: int, protocol: str = "grpc
         timeout=120,
     )
     return done.stdout.splitlines()
+
+
+def modelspan(*arguments: str, url: str) -> Any:
+    """Run `modelspan` on the store at `url` and read the JSON that it prints."""
+    command = [BIN / "modelspan", *arguments, "--format", "json", "--url", url]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout)
 
 
 def otel(port: int, protocol: str = "grpc") -> dict[str, str]:

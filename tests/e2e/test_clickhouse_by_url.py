@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +12,7 @@ import pytest
 
 from bench.load import batch_template
 from tests.e2e.clickhouse_server import ClickHouseServer
-from tests.e2e.conftest import BIN, Service, wait_for
+from tests.e2e.conftest import Service, modelspan, wait_for
 from tests.e2e.test_crash import ROWS, Sender
 
 WINDOWS = {
@@ -99,14 +96,8 @@ def test_a_server_killed_under_load_has_every_acknowledged_row_once_and_judges_t
     assert predictions(server) == [[str(rows)] * 2]
     judged = "SELECT sum(rows), countIf(status = 'ok') > 0 FROM modelspan.ml_windows FINAL"
     wait_for(lambda: server.rows(judged) == [[str(rows), "1"]], f"verdicts on {rows} rows", 40)
-    shown = query("models", server.url)
+    shown = modelspan("query", "models", url=f"{server.url}/modelspan")
     assert [(row["model_name"], row["predictions"]) for row in shown] == [("m", rows)]
-
-
-def query(name: str, url: str) -> Any:
-    """What `modelspan query` says of a server."""
-    command = [BIN / "modelspan", "query", name, "--format", "json", "--url", f"{url}/modelspan"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ}).stdout)
 
 
 @pytest.mark.parametrize(
