@@ -38,3 +38,12 @@ bench: $(READY)  ## Print the tables of the README
 .PHONY: bench-drift
 bench-drift: $(READY)  ## Measure false alarms and recall of the verdicts (needs ../shared/data), about four minutes
 	$(BIN)/python -m bench.drift
+
+# Python 3.10 to 3.12: later ones came after these versions.
+OLDEST := .venv-oldest
+.PHONY: test-oldest
+test-oldest:  ## Test the instrumentation with the oldest versions that it supports
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[otlp]' \
+		scikit-learn pandas polars pyarrow pytest pytest-timeout opentelemetry-test-utils
+	$(OLDEST)/bin/pytest tests/instrumentation tests/profile

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs import export as log_export
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -24,13 +25,16 @@ from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
 
+MemoryExporter: Any = getattr(log_export, "InMemoryLogRecordExporter", getattr(log_export, "InMemoryLogExporter", None))
+"""Under its name before version 1.39, too."""
+
 
 class Telemetry:
     """Providers that keep everything in memory."""
 
     def __init__(self) -> None:
         self._spans = InMemorySpanExporter()
-        self._logs = InMemoryLogRecordExporter()
+        self._logs = MemoryExporter()
         self._reader = InMemoryMetricReader()
         self.tracer_provider = TracerProvider(shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
@@ -105,11 +109,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs import export as log_export
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from modelspan.instrumentation import flush
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 
-logs = InMemoryLogRecordExporter()
+logs = getattr(log_export, "InMemoryLogRecordExporter", getattr(log_export, "InMemoryLogExporter", None))()
 
 def set_up_sdk():
     provider = LoggerProvider()

@@ -15,6 +15,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -66,6 +67,14 @@ def test_the_version_is_the_same_in_every_process_that_loads_the_model(
 def test_what_was_learnt_makes_the_version_and_nothing_else() -> None:
     first, same, other = (LogisticRegression().fit(X, y) for y in (Y, Y, 1 - Y))
     assert fingerprint(first) == fingerprint(same) != fingerprint(other)
+
+
+def test_a_search_has_the_version_of_the_model_that_it_found(telemetry: Any) -> None:
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(X, Y)
+    search.predict(X)
+    search.best_estimator_.predict(X)
+    first, second = versions(telemetry)
+    assert first == second
 
 
 def test_sets_cycles_shared_and_strange_objects_have_a_fingerprint() -> None:

@@ -70,6 +70,17 @@ def test_objects_and_strings_in_arrays(telemetry: Any) -> None:
     assert features(telemetry.batch()) == {"x0": ["a", None], "x1": [1.0, 2.5], "x2": [None, True]}
 
 
+def test_masked_values_are_missing(telemetry: Any) -> None:
+    Anything().predict(np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]]))
+    assert features(telemetry.batch()) == {"x0": [1.0, 3.0], "x1": [None, 4.0]}
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy before 2 has no StringDType")
+def test_strings_of_any_length_in_an_array(telemetry: Any) -> None:
+    Anything().predict(np.array([["a" * 40], ["b"]], dtype=np.dtypes.StringDType()))
+    assert features(telemetry.batch()) == {"x0": ["a" * 40, "b"]}
+
+
 @pytest.mark.parametrize("kind", ["U", "S", object])
 def test_one_dimension_of_strings_is_the_feature_text(telemetry: Any, kind: Any) -> None:
     Anything().predict(np.array(["good", "bäd" if kind != "S" else "bad"], dtype=kind))
@@ -137,9 +148,27 @@ def test_rows_of_frames_that_came_one_by_one_are_one_batch(telemetry: Any) -> No
     assert features(telemetry.batch()) == {"a": [1.0, 2.0, 3.0], "b": ["x", "y", None]}
 
 
-def test_a_pandas_series_of_texts(telemetry: Any) -> None:
-    Anything().predict(pd.Series(["good", "bad"]))
+@pytest.mark.parametrize("kind", [pd.Series, pl.Series])
+def test_a_series_of_texts(telemetry: Any, kind: Any) -> None:
+    Anything().predict(kind(["good", "bad"]))
     assert features(telemetry.batch()) == {"text": ["good", "bad"]}
+
+
+@pytest.mark.parametrize("series", [pd.Series(["good", "bad"], name="review"), pl.Series("review", ["good", "bad"])])
+def test_a_series_with_a_name_is_the_feature_of_that_name(telemetry: Any, series: Any) -> None:
+    Anything().predict(series)
+    assert features(telemetry.batch()) == {"review": ["good", "bad"]}
+
+
+def test_columns_that_are_numbered_keep_their_numbers(telemetry: Any) -> None:
+    Anything().predict(pd.DataFrame([["a", 1.0], ["b", 2.0]]))
+    assert features(telemetry.batch()) == {"0": ["a", "b"], "1": [1.0, 2.0]}
+
+
+@pytest.mark.parametrize("last", [3.0, "x"])
+def test_columns_of_the_same_name_are_told_apart(telemetry: Any, last: Any) -> None:
+    Anything().predict(pd.DataFrame([[1.0, 2.0, 5.0, last]], columns=["a", "a", "a.1", "a"]))
+    assert features(telemetry.batch()) == {"a": [1.0], "a.2": [2.0], "a.1": [5.0], "a.3": [last]}
 
 
 def test_a_polars_frame(telemetry: Any) -> None:

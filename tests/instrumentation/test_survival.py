@@ -5,13 +5,16 @@ from __future__ import annotations
 import http.server
 import subprocess
 import sys
+import textwrap
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from opentelemetry.instrumentation import auto_instrumentation
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
@@ -114,6 +117,23 @@ def test_a_forked_process_records_for_itself(program: Callable[..., str], receiv
     batches = attributes_of(got, "ml.prediction.batch")
     assert sorted(a["ml.prediction.batch.row.count"] for a in batches) == [2, 3, 4]
     assert len({a["modelspan.recorder.id"] for a in batches}) == 3
+
+
+def test_a_worker_of_multiprocessing_hands_over_what_it_has_before_it_ends(
+    program: Callable[..., str], receiver: Any
+) -> None:
+    url, got = receiver
+    source = """
+    import multiprocessing
+    fork = multiprocessing.get_context("fork")
+    model.predict(np.eye(2))
+    worker = fork.Process(target=model.predict, args=(np.eye(3),))
+    worker.start()
+    worker.join()
+    """
+    program(source, prelude=OTLP, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    batches = attributes_of(got, "ml.prediction.batch")
+    assert sorted(a["ml.prediction.batch.row.count"] for a in batches) == [2, 3]
 
 
 def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(program: Callable[..., str]) -> None:
@@ -230,26 +250,57 @@ def test_telemetry_that_fails_says_so_once_and_the_prediction_is_made_once(
     assert len(said) == len(set(said)) == 2
 
 
+def under_opentelemetry_instrument(path: Path, source: str, **environment: str) -> str:
+    """Run a program unchanged and give what it printed."""
+    path.write_text(textwrap.dedent(source))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", **environment},
+        check=True,
+    )
+    return done.stdout
+
+
 def test_an_unchanged_program_is_recorded_under_opentelemetry_instrument(tmp_path: Path, receiver: Any) -> None:
     url, got = receiver
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import numpy as np\n"
-        "from sklearn.linear_model import LinearRegression\n"
-        "model = LinearRegression().fit(np.eye(3), [1, 2, 3])\n"
-        "print(model.predict(np.eye(3)).shape)\n"
-    )
-    command = [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, str(program)]
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_INSTRUMENTATION_ML_MODEL_NAME": "mine",
-    }
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
-    assert done.stdout == "(3,)\n"
+    source = """
+    import numpy as np
+    from sklearn.linear_model import LinearRegression
+    model = LinearRegression().fit(np.eye(3), [1, 2, 3])
+    print(model.predict(np.eye(3)).shape)
+    """
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_INSTRUMENTATION_ML_MODEL_NAME": "mine"}
+    assert under_opentelemetry_instrument(tmp_path / "program.py", source, **environment) == "(3,)\n"
     (batch,) = attributes_of(got, "ml.prediction.batch")
     assert (batch["ml.model.name"], batch["ml.prediction.batch.row.count"]) == ("mine", 3)
+
+
+@pytest.mark.skipif(
+    not hasattr(auto_instrumentation, "_initialize"),
+    reason="this opentelemetry-instrument leaves child processes alone",
+)
+def test_workers_of_joblib_record_the_calls_of_the_program_and_not_the_parts_of_a_model(
+    tmp_path: Path, receiver: Any
+) -> None:
+    url, got = receiver
+    source = """
+    import numpy as np
+    from joblib import Parallel, delayed
+    from sklearn.ensemble import BaggingRegressor
+    from sklearn.linear_model import LinearRegression
+    x = np.eye(4)
+    one = LinearRegression().fit(x, range(4))
+    Parallel(n_jobs=2)(delayed(one.predict)(x) for _ in range(2))
+    BaggingRegressor(one, n_estimators=4, n_jobs=2).fit(x, range(4)).predict(x)
+    """
+    under_opentelemetry_instrument(tmp_path / "program.py", source, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    rows = Counter[str]()
+    for batch in attributes_of(got, "ml.prediction.batch"):
+        rows[batch["ml.model.name"]] += batch["ml.prediction.batch.row.count"]
+    assert rows == {"LinearRegression": 8, "BaggingRegressor": 4}
 
 
 def test_a_disabled_sdk_records_nothing(program: Callable[..., str]) -> None:

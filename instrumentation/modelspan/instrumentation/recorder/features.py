@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def join_key(one: Snapshot) -> Any:
     if one.kind == snap.FRAME_ARRAY:
         return snap.FRAME_ARRAY, one.layout, tuple(one.payload[1])
     if one.kind in (snap.PANDAS, snap.POLARS):
-        return one.kind, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
+        return one.kind, one.layout, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
     return one.kind, one.layout
 
 
@@ -65,7 +66,7 @@ def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
 
 
 def _from_frame_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    names = [str(name) for name in parts[0].payload[1]]
+    names = _distinct(parts[0].payload[1])
     flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)
     return _matrix(flat.reshape(-1, len(names)), names, policy) if names else {}
 
@@ -91,14 +92,27 @@ def _one(column: Column, model: Any, policy: FeaturePolicy) -> Features:
 
 
 def _from_pandas(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    names = [str(name) for name in parts[0].payload.columns]
+    if parts[0].layout == snap.UNNAMED:
+        return _one(columns.join([_pandas_column(part.payload.iloc[:, 0]) for part in parts]), model, policy)
+    names = _distinct(parts[0].payload.columns)
     kept = policy.choose(names)
-    joined = [columns.join([_pandas_column(part.payload.iloc[:, i]) for part in parts]) for i in kept]
-    return {_name(names[i], column): column for i, column in zip(kept, joined, strict=True)}
+    return {names[i]: columns.join([_pandas_column(part.payload.iloc[:, i]) for part in parts]) for i in kept}
 
 
-def _name(name: str, column: Column) -> str:
-    return TEXT if name == "0" and column.type == columns.UTF8 else name
+def _distinct(labels: Iterable[Any]) -> list[str]:
+    """Labels of columns as strings; one that was there before gets a number: `a`, `a.1`, `a.2`."""
+    names = [str(label) for label in labels]
+    if len(set(names)) == len(names):
+        return names
+    taken = set(names)
+    found: list[str] = []
+    for name in names:
+        new = name
+        if name in found:
+            new = next(other for i in itertools.count(1) if (other := f"{name}.{i}") not in taken)
+            taken.add(new)
+        found.append(new)
+    return found
 
 
 def _pandas_column(series: Any) -> Column:
@@ -109,6 +123,8 @@ def _pandas_column(series: Any) -> Column:
 
 
 def _from_polars(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    if parts[0].layout == snap.UNNAMED:
+        return _one(columns.join([_polars_column(part.payload.to_series(0)) for part in parts]), model, policy)
     names = list(parts[0].payload.columns)
     kept = policy.choose(names)
     return {names[i]: columns.join([_polars_column(part.payload.to_series(i)) for part in parts]) for i in kept}
@@ -135,9 +151,9 @@ def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -
 def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     rows = [row for part in parts for row in part.payload]
     if rows and all(isinstance(row, dict) for row in rows):
-        names = list(dict.fromkeys(key for row in rows for key in row))
-        kept = policy.choose([str(name) for name in names])
-        return {str(names[i]): columns.from_objects([row.get(names[i]) for row in rows]) for i in kept}
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        names = _distinct(keys)
+        return {names[i]: columns.from_objects([row.get(keys[i]) for row in rows]) for i in policy.choose(names)}
     if rows and all(isinstance(row, list) for row in rows):
         width = min(len(row) for row in rows)
         found = names_of(model, width)

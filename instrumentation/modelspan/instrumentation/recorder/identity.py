@@ -118,7 +118,9 @@ _FIT = "fit-"
 
 
 def _fit_version(model: Any) -> str:
-    return _FIT + fingerprint(model)[:12]
+    # A search predicts as its best estimator does; how long its fits took is part of its state, and of no interest.
+    learnt = getattr(model, "best_estimator_", model) if _is_search(model) else model
+    return _FIT + fingerprint(learnt)[:12]
 
 
 def final_estimator(model: Any) -> Any:

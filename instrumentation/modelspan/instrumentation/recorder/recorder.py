@@ -6,6 +6,7 @@ import atexit
 import itertools
 import os
 import secrets
+import sys
 import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -144,7 +145,22 @@ class Recorder:
         # Registered after the SDK's own handler, hence run before it: exit handlers run last in, first out.
         atexit.unregister(self._exit)
         atexit.register(self._exit)
+        self._leave_with_worker()
         self.active = True
+
+    def _leave_with_worker(self) -> None:
+        """A worker of `multiprocessing` may end without the exit handlers, ours and those of the SDK."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._exit_worker, exitpriority=100)
+
+    def _exit_worker(self) -> None:
+        self._exit()
+        flushing = threading.Thread(target=self._signals.flush, daemon=True)
+        flushing.start()
+        flushing.join(self.config.exit_timeout)
 
     def _run(self, queue: CallQueue) -> None:
         while not self._closed and queue is self.queue:

@@ -34,9 +34,9 @@ OBJECTS = "objects"
 FRAME_ARRAY = "frame_array"
 """payload: (bytes in C order, column names) of a pandas frame of one type; layout: dtype."""
 PANDAS = "pandas"
-"""payload: pandas DataFrame."""
+"""payload: pandas DataFrame; layout: UNNAMED or None."""
 POLARS = "polars"
-"""payload: polars DataFrame."""
+"""payload: polars DataFrame; layout: UNNAMED or None."""
 SPARSE = "sparse"
 """payload: scipy sparse matrix; layout: number of columns."""
 SEQUENCE = "sequence"
@@ -45,6 +45,9 @@ SEVERAL = "several"
 """payload: list of snapshots, of outputs given as a list of arrays."""
 OPAQUE = "opaque"
 """No payload: only the number of rows is known, or -1."""
+
+UNNAMED = "unnamed"
+"""Layout of a frame made from a series without a name."""
 
 _new = tuple.__new__
 _PLAIN = frozenset("fiubUSMm")
@@ -137,12 +140,17 @@ def pick(value: Any, rows: Rows) -> Any:
 
 
 def _array(value: npt.NDArray[Any]) -> Snapshot:
-    if value.dtype.kind == "O" and value.shape:
-        return Snapshot(OBJECTS, value.shape[1:], value.shape[0], value.copy(), value.size * _ROW_OF_OBJECTS)
+    if value.dtype.kind in "OT" and value.shape:  # T: strings of any length
+        copied = value.astype(object)
+        return Snapshot(OBJECTS, value.shape[1:], value.shape[0], copied, value.size * _ROW_OF_OBJECTS)
     return finish((value.dtype, value.shape, b"" if value.dtype.hasobject else value.tobytes()))
 
 
 def _subclass_of_array(value: npt.NDArray[Any]) -> Snapshot:
+    if isinstance(value, np.ma.MaskedArray):
+        values = np.asarray(value).astype(object)
+        values[value.mask] = None
+        return _array(values)
     return _array(np.asarray(value))
 
 
@@ -158,9 +166,8 @@ def _pandas_frame(value: Any) -> Snapshot:
 
 
 def _pandas_series(value: Any) -> Snapshot:
-    return Snapshot(
-        PANDAS, None, len(value), value.to_frame("0" if value.name is None else None).copy(), len(value) * 16
-    )
+    frame = value.to_frame() if value.name is not None else value.to_frame("0")
+    return Snapshot(PANDAS, UNNAMED if value.name is None else None, len(value), frame.copy(), len(value) * 16)
 
 
 def _polars_frame(value: Any) -> Snapshot:
@@ -170,7 +177,7 @@ def _polars_frame(value: Any) -> Snapshot:
 
 
 def _polars_series(value: Any) -> Snapshot:
-    return Snapshot(POLARS, None, len(value), value.to_frame(), len(value) * 8)
+    return Snapshot(POLARS, None if value.name else UNNAMED, len(value), value.to_frame(), len(value) * 8)
 
 
 def _sparse(value: Any) -> Snapshot:

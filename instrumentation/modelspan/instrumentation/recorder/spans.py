@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import (
@@ -18,6 +19,7 @@ from opentelemetry.trace import (
     format_trace_id,
     get_current_span,
 )
+from opentelemetry.util.types import AttributeValue
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.recorder.group import Group, Ids
@@ -25,6 +27,9 @@ from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.texts import Texts
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
+
+_TAKES_MAPS = any(get_origin(kind) is Mapping for kind in get_args(AttributeValue))
+"""Whether an attribute may be a map, as in newer versions of OpenTelemetry's API; else it is one in JSON."""
 
 _OUTPUTS = (
     (names.LABEL, ml.ML_OUTPUT_LABEL),
@@ -114,7 +119,7 @@ def _row(group: Group, i: int, ids: Texts, config: Config) -> dict[str, Any]:
             found[attribute] = group.outputs[column].part(row, row + 1).objects()[0]
     if config.span_features and group.features:
         cells = {name: column.part(row, row + 1).objects()[0] for name, column in group.features.items()}
-        found[ml.ML_INPUT_FEATURES] = cells
+        found[ml.ML_INPUT_FEATURES] = cells if _TAKES_MAPS else json.dumps(cells)
     return {name: value for name, value in found.items() if value is not None}
 
 

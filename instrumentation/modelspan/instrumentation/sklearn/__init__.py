@@ -18,14 +18,13 @@ What is recorded, and what is not
 ---------------------------------
 
 One record for each call of ``predict``, ``predict_proba``, ``predict_log_proba``, ``decision_function`` and
-``score_samples`` that the program makes. Calls within such a call, within ``fit``, ``partial_fit``, ``fit_predict``,
-``fit_transform`` and ``score``, and within the parallel jobs of scikit-learn are not recorded, nor is anything in the worker
-processes of joblib or under ``suppress_instrumentation()``.
+``score_samples`` that the program makes, in whatever thread or instrumented process. Calls within such a call, within
+``fit``, ``partial_fit``, ``fit_predict``, ``fit_transform`` and ``score``, within the parallel jobs, scorers and partial
+dependence of scikit-learn, and under ``suppress_instrumentation()`` are not recorded.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Collection
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,15 @@ if TYPE_CHECKING:
 __all__ = ["SklearnInstrumentor"]
 
 
+_GUARDED = {
+    "sklearn.utils.parallel": "_FuncWrapper.__call__",
+    "sklearn.metrics._scorer": "_BaseScorer.__call__",
+    "sklearn.inspection._partial_dependence": "_partial_dependence_brute",
+    "sklearn.inspection._plot.decision_boundary": "_get_response_values",
+}
+"""What evaluates models without being one of their methods, by module: nothing is recorded within it."""
+
+
 class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     """Records the predictions of scikit-learn models. See the module's documentation."""
 
@@ -54,15 +62,14 @@ class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         return ("scikit-learn >= 1.3",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        if multiprocessing.current_process().name.startswith("LokyProcess"):
-            return
         self._options = kwargs
         if self._hooked:
             self._patch_imported()
         else:
             SklearnInstrumentor._hooked = True
             when_imported("sklearn.base")(lambda module: self._patch_estimators(module))
-            when_imported("sklearn.utils.parallel")(lambda module: self._patch_parallel(module))
+            for name in _GUARDED:
+                when_imported(name)(lambda module: self._guard(module))
 
     def _uninstrument(self, **kwargs: Any) -> None:
         self._options = None
@@ -76,7 +83,7 @@ class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     def _patch_imported(self) -> None:
         import sys
 
-        for name, patch in (("sklearn.base", self._patch_estimators), ("sklearn.utils.parallel", self._patch_parallel)):
+        for name, patch in (("sklearn.base", self._patch_estimators), *((name, self._guard) for name in _GUARDED)):
             if name in sys.modules:
                 patch(sys.modules[name])
 
@@ -84,10 +91,9 @@ class SklearnInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         if self._options is not None:
             self._make_patches(self._options).follow(module.BaseEstimator)
 
-    def _patch_parallel(self, module: Any) -> None:
-        wrapper = getattr(module, "_FuncWrapper", None)
-        if self._options is not None and wrapper is not None:
-            self._make_patches(self._options).guard(wrapper, "__call__")
+    def _guard(self, module: Any) -> None:
+        if self._options is not None:
+            self._make_patches(self._options).guard(module, _GUARDED[module.__name__])
 
     def _make_patches(self, options: dict[str, Any]) -> Patches:
         if self._patches is None:

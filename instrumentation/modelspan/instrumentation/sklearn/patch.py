@@ -55,9 +55,12 @@ class Patches:
                     except Exception as error:  # a class that cannot be patched is left as it is
                         failed(f"instrument {owner.__qualname__}.{name}", error)
 
-    def guard(self, cls: type, name: str) -> None:
-        """Record nothing while a method runs."""
-        self._replace(cls, name, guarded(cls.__dict__[name]))
+    def guard(self, module: Any, path: str) -> None:
+        """Record nothing while a function of a module, or a method of a class of it, runs. One that is not there is left."""
+        cls, _, name = path.rpartition(".")
+        owner = getattr(module, cls, None) if cls else module
+        if owner is not None and name in vars(owner):
+            self._replace(owner, name, guarded(vars(owner)[name]))
 
     def undo(self) -> None:
         """Put everything back, the last replaced first."""
@@ -79,9 +82,9 @@ class Patches:
             return recorded(function, name, self._recorder)
         return guarded_fit(function, self._recorder) if name in FITS else guarded(function)
 
-    def _replace(self, owner: type, name: str, replacement: Any) -> None:
-        if name in owner.__dict__:
-            raw = owner.__dict__[name]
+    def _replace(self, owner: Any, name: str, replacement: Any) -> None:
+        if name in vars(owner):
+            raw = vars(owner)[name]
             self._undo.append(lambda: setattr(owner, name, raw))
         else:
             self._undo.append(lambda: delattr(owner, name))

@@ -89,13 +89,13 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
 
 
 def guarded(original: Method) -> Method:
-    """A method within which nothing is recorded."""
+    """A method or function within which nothing is recorded."""
 
     @functools.wraps(original)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         token = around.set(INSIDE)
         try:
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
         finally:
             around.reset(token)
 
