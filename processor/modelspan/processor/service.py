@@ -22,10 +22,12 @@ from modelspan.processor.config import Config
 from modelspan.processor.decode import Decoded
 from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
+from modelspan.processor.ports import parse_address
 from modelspan.processor.receiver import Receiver
 from modelspan.processor.receiver.pages import Page
 from modelspan.processor.store import Store, StoreUnavailable
 from modelspan.processor.windows import Evaluator, ModelKey, Settings
+from modelspan.queries.announcement import Announcement
 from modelspan.semconv import metrics
 
 SECONDS_TO_DRAIN = 20.0
@@ -50,6 +52,7 @@ class Service:
         self._pipeline: Pipeline | None = None
         self._evaluator: Evaluator | None = None
         self._clickhouse: ClickHouseHttp | None = None
+        self._announcement: Announcement | None = None
         self._receiver: Receiver | None = None
         self._threads: list[threading.Thread] = []
 
@@ -99,6 +102,8 @@ class Service:
             _log.warning("the journal still holds requests; they are stored after the next start")
         for thread in self._threads:
             thread.join(SECONDS_TO_DRAIN)
+        if self._announcement:
+            self._announcement.withdraw()
         if self._clickhouse:
             self._clickhouse.stop()
         if self._store:
@@ -145,6 +150,9 @@ class Service:
                 allowed_hosts=[host for host in config.clickhouse_http.allowed_hosts.split(",") if host],
             )
             self._clickhouse.start()
+            host = parse_address(config.clickhouse_http.address)[0].replace("0.0.0.0", "127.0.0.1")
+            host = f"[{host}]" if ":" in host else host
+            self._announcement = Announcement(config.data_dir, f"{host}:{self._clickhouse.port}")
         self._store_state = OK
         self._run("windows", lambda: evaluator.run(self._stopping))
         pipeline.start()

@@ -1,7 +1,8 @@
 """Finds the store and connects to it, for reading only.
 
 In this order: the URL that was given, `MODELSPAN_URL`, the ClickHouse server that the configuration of the service names, the
-running service, and the data directory of a service that does not run.
+running service that has the data directory open, a service at the configured address, and the data directory of a service that
+does not run. A data directory that is named, in the environment or the file, is asked before a service at the default address.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
+
+from modelspan.queries.announcement import announced
 
 _HTTP = "127.0.0.1:8123"
 
@@ -36,10 +39,20 @@ def connect(url: str | None, environment: Mapping[str, str]) -> Any:
     service = _ServiceSettings(environment)
     if service.store_url.startswith(("http:", "https:")):
         return _http(service.store_url, database=service.database, **service.login)
+    address = announced(service.data_dir)
+    if address is not None:
+        return _http(f"http://{address}")
+    if service.names_only_data and service.store_dir.is_dir():
+        return _embedded(service.store_dir, service.database)
+    if service.names_only_data:
+        raise NoStore(
+            f"There is no store in {service.store_dir.parent}, the configured data directory: start `modelspan serve`"
+            " with the same configuration, or name a store with --url or MODELSPAN_URL."
+        )
     if _listens(*service.host_and_port):
         return _http(f"http://{service.address}")
     if service.store_dir.is_dir():
-        return _embedded(service.store_dir, service.database, tried=f"http://{service.address}")
+        return _embedded(service.store_dir, service.database)
     raise NoStore(
         f"Nothing answers at http://{service.address} and there is no store in {service.store_dir.parent}: start"
         " `modelspan serve`, run this in its directory, or name a store with --url or MODELSPAN_URL."
@@ -63,12 +76,17 @@ class _ServiceSettings:
         self.login = {
             key: self._value(f"store.{key}", default) for key, default in (("username", "default"), ("password", ""))
         }
-        self.address = self._value("clickhouse_http.address", _HTTP).replace("0.0.0.0", "127.0.0.1")
+        address = self._value("clickhouse_http.address", "")
+        self.address = (address or _HTTP).replace("0.0.0.0", "127.0.0.1")
         host, _, port = self.address.rpartition(":")
         self.host_and_port = (host.strip("[]"), int(port) if port.isdigit() else 0)
-        self.store_dir = Path(self._value("data_dir", ".modelspan")) / "store"
+        data_dir = self._value("data_dir", "")
+        self.data_dir = Path(data_dir or ".modelspan")
+        self.store_dir = self.data_dir / "store"
         if self.store_url.startswith("chdb:"):
             self.store_dir = Path(unquote(urlsplit(self.store_url).path))
+        self.names_only_data = bool(data_dir or self.store_url) and not address
+        """Whether a data directory is named and no address: what listens at the default one may be another service."""
 
     def _value(self, key: str, default: str) -> str:
         named = self._environment.get(f"MODELSPAN_{key.replace('.', '__').upper()}")
@@ -85,7 +103,7 @@ def _open(url: str) -> Any:
         path = Path(unquote(urlsplit(url).path))
         if not path.is_dir():
             raise NoStore(f"There is no store in {path}.")
-        return _embedded(path, "modelspan", tried=None)
+        return _embedded(path, "modelspan")
     if url.startswith(("http://", "https://")):
         return _http(url)
     raise NoStore(f"{url} is not the URL of a store: expected http://host:8123, https://host:8443 or chdb:///path.")
@@ -113,7 +131,7 @@ def _http(url: str, **login: Any) -> Any:
     return client
 
 
-def _embedded(path: Path, database: str, tried: str | None) -> Any:
+def _embedded(path: Path, database: str) -> Any:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -123,9 +141,9 @@ def _embedded(path: Path, database: str, tried: str | None) -> Any:
             client.command("SET readonly = 1")
         except (ClickHouseError, ImportError) as error:
             if "Cannot lock file" in f"{error} {said()}":
-                where = f"it does not answer at {tried}" if tried else "it can only be asked over HTTP"
                 raise NoStore(
-                    f"The store in {path} is open in another process, and {where}: name its URL with --url."
+                    f"The store in {path} is open in another process, which does not say where it answers: name its URL"
+                    " with --url, such as http://127.0.0.1:8123, or stop it."
                 ) from None
             raise NoStore(f"The store in {path} cannot be opened: {sentence(error)}") from None
     return client

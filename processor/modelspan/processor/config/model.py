@@ -83,7 +83,8 @@ class ClickHouseHttpConfig(Section):
 
     enabled: bool = Field(default=True, description="Whether to listen at all.")
     address: Address = Field(
-        default="127.0.0.1:8123", description="Where it listens. Anyone who reaches it can read everything."
+        default="127.0.0.1:8123",
+        description="Where ClickHouse's HTTP protocol listens. Anyone who reaches it can read everything.",
     )
     allowed_hosts: str = Field(
         default="",
