@@ -3,7 +3,7 @@
     python -m bench.ingest [--seconds 60]
 
 The sender runs beside the service on the same cores. A rate counts as sustained when every row is in the store soon after the last
-request was acknowledged.
+request was acknowledged. Windows of ten seconds are judged meanwhile.
 """
 
 from __future__ import annotations
@@ -34,41 +34,49 @@ class Result:
     form: str
     offered: int
     rows: int
-    rate: float
+    acknowledged: float
+    stored: float
     behind: float
-    windows: int
+    judged: int
     service_cpu: float
     sender_cpu: float
-    memory: tuple[float, float]
+    own: tuple[float, float]
+    total: float
 
     def line(self) -> str:
-        early, late = self.memory
+        early, late = self.own
         return (
-            f"| {self.form} | {self.offered:,} | {self.rate:,.0f} | {self.rows:,} | {self.behind:.1f} s | {self.windows} "
-            f"| {self.service_cpu:.1f} | {self.sender_cpu:.1f} | {early:.0f} / {late:.0f} |"
+            f"| {self.form} | {self.offered:,} | {self.acknowledged:,.0f} | {self.stored:,.0f} | {self.behind:.1f} s "
+            f"| {self.judged / self.rows:.0%} | {self.service_cpu:.1f} | {self.sender_cpu:.1f} "
+            f"| {early:.0f} / {late:.0f} | {self.total:.0f} |"
         )
 
 
 HEAD = (
-    "| form | offered/s | acknowledged/s | rows | stored after | rows in windows | CPU us/row, service | CPU us/row, sender "
-    "| MB resident, highest in first / last third |\n|---|---|---|---|---|---|---|---|---|"
+    "| form | offered/s | acknowledged/s | stored/s | stored after | rows judged | CPU us/row, service | CPU us/row, sender "
+    "| MB of its own, highest in first / last third | MB with mapped files, highest |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
 class Memory(threading.Thread):
-    """Samples the resident memory of the service four times a second."""
+    """Samples the resident memory of the service four times a second.
+
+    Pages of mapped files, the engine's code and the journal among them, are shared with the system's cache.
+    """
 
     def __init__(self, process: psutil.Process) -> None:
         super().__init__(daemon=True)
-        self.process, self.samples, self.done = process, list[float](), threading.Event()
+        self.process, self.own, self.total, self.done = process, list[float](), list[float](), threading.Event()
 
     def run(self) -> None:
         while not self.done.wait(0.25):
-            self.samples.append(self.process.memory_info().rss / 1e6)
+            memory = self.process.memory_info()
+            self.total.append(memory.rss / 1e6)
+            self.own.append((memory.rss - memory.shared) / 1e6)
 
     def thirds(self) -> tuple[float, float]:
-        third = max(1, len(self.samples) // 3)
-        return max(self.samples[:third]), max(self.samples[-third:])
+        third = max(1, len(self.own) // 3)
+        return max(self.own[:third]), max(self.own[-third:])
 
 
 def send(method: str, port: int, templates: list[Template], rate: int, seconds: float) -> tuple[int, float]:
@@ -106,19 +114,21 @@ def measure(form: str, method: str, templates: list[Template], rate: int, second
         before = _cpu(process), time.process_time()
         rows, took = send(method, service.grpc, templates, rate, seconds)
         behind = _wait(service, rows)
+        judged = _wait_for_windows(service, rows)
         after = _cpu(process), time.process_time()
         memory.done.set()
-        windows = service.query("SELECT sum(rows) FROM ml_windows FINAL")[0][0]
         return Result(
             form,
             rate,
             rows,
             rows / took,
+            rows / (took + behind),
             behind,
-            windows,
+            judged,
             (after[0] - before[0]) / rows * 1e6,
             (after[1] - before[1]) / rows * 1e6,
             memory.thirds(),
+            max(memory.total),
         )
 
 
@@ -134,6 +144,15 @@ def _wait(service: Service, rows: int) -> float:
             raise RuntimeError(f"only {stored} of {rows} rows were stored five minutes after the last one was sent")
         time.sleep(0.2)
     return time.perf_counter() - start
+
+
+def _wait_for_windows(service: Service, rows: int) -> int:
+    """Rows in windows that have a verdict, when it is all of them or half a minute has passed."""
+    start, judged = time.perf_counter(), 0
+    while judged < rows and time.perf_counter() - start < 30:
+        time.sleep(0.5)
+        judged = int(service.query("SELECT sum(rows) FROM ml_windows FINAL WHERE segment = ''")[0][0])
+    return judged
 
 
 def table(seconds: float) -> str:

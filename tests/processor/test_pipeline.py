@@ -29,7 +29,7 @@ class Completed:
     def __init__(self) -> None:
         self.tokens: list[str] = []
 
-    def next_block(self, *, max_bytes: int, max_records: int, wait: float) -> Block | None:
+    def next_block(self, *, max_bytes: int, max_records: int, wait: float, linger: float) -> Block | None:
         return None
 
     def complete(self, block: Block) -> None:

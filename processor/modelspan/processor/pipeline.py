@@ -19,6 +19,7 @@ import pyarrow as pa
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
+from modelspan.processor import memory
 from modelspan.processor.decode import Decoded, Model, decode
 from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, arrow_table
 from modelspan.processor.journal import Block, JournalError, Record
@@ -33,8 +34,10 @@ QUARANTINED: Final = "quarantined"
 """Reason in the count of rejected payloads: requests that the store would not take."""
 
 MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""Some 17,000 predictions of 20 features. Larger blocks cost no less for each row, and more memory."""
+"""Some 17,000 predictions of 20 features. Twice as many cost a sixth less for each row, and 100 MB more."""
 MAX_BLOCK_RECORDS: Final = 5_000
+_LINGER: Final = 0.5
+"""Seconds for which a block waits for more rows: every table costs some ten milliseconds for each block, and a part."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 
@@ -42,7 +45,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 class Queue(Protocol):
     """What the pipeline needs of the journal."""
 
-    def next_block(self, *, max_bytes: int, max_records: int, wait: float) -> Block | None: ...
+    def next_block(self, *, max_bytes: int, max_records: int, wait: float, linger: float) -> Block | None: ...
 
     def complete(self, block: Block) -> None: ...
 
@@ -75,6 +78,8 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the thread."""
+        memory.share()
+        memory.forget_startup()
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
@@ -88,6 +93,7 @@ class Pipeline:
         return not self._thread.is_alive() and self._drained
 
     def _run(self) -> None:
+        release = memory.Release()
         while time.monotonic() < self._deadline:
             try:
                 block = self._next_block()
@@ -99,13 +105,16 @@ class Pipeline:
             if block is not None:
                 if not self._until_stored(block):
                     return
+                release()
             elif self._stopping.is_set():
                 self._drained = True
                 return
 
     def _next_block(self) -> Block | None:
-        wait = 0.0 if self._stopping.is_set() else 0.2
-        return self._journal.next_block(max_bytes=MAX_BLOCK_BYTES, max_records=MAX_BLOCK_RECORDS, wait=wait)
+        wait, linger = (0.0, 0.0) if self._stopping.is_set() else (0.2, _LINGER)
+        return self._journal.next_block(
+            max_bytes=MAX_BLOCK_BYTES, max_records=MAX_BLOCK_RECORDS, wait=wait, linger=linger
+        )
 
     def _until_stored(self, block: Block) -> bool:
         """Repeat until the block is stored; False when stopped before."""

@@ -12,7 +12,9 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 # The engine's defaults are for a server with many cores: its caches alone may take gigabytes. The background pool has two
-# threads, which keep up with the inserts of two cores; the three settings of merge_tree must stay below its size.
+# threads, which keep up with the inserts of two cores; the last three settings of merge_tree must stay below its size. Small
+# parts are one file for all columns: making and deleting sixty costs more than writing them. Write buffers grow as needed;
+# otherwise two merges take 200 MB for them.
 _CONFIG = """<clickhouse>
     <max_server_memory_usage>{memory}</max_server_memory_usage>
     <mark_cache_size>33554432</mark_cache_size>
@@ -27,6 +29,8 @@ _CONFIG = """<clickhouse>
     <background_fetches_pool_size>1</background_fetches_pool_size>
     <background_move_pool_size>1</background_move_pool_size>
     <merge_tree>
+        <min_bytes_for_wide_part>67108864</min_bytes_for_wide_part>
+        <min_columns_to_activate_adaptive_write_buffer>1</min_columns_to_activate_adaptive_write_buffer>
         <number_of_free_entries_in_pool_to_execute_mutation>1</number_of_free_entries_in_pool_to_execute_mutation>
         <number_of_free_entries_in_pool_to_lower_max_size_of_merge>1</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
         <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>

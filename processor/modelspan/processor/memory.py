@@ -1,0 +1,51 @@
+"""Memory that nobody needs goes back to the system: each allocator keeps what was freed, and so does the loader."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import time
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+_ARENAS: Final = 2
+"""Of the C library. It makes up to eight for each core, and every one keeps the peak of the threads that used it."""
+_M_ARENA_MAX: Final = -8
+_MADV_DONTNEED: Final = 4
+_PAUSE: Final = 1.0
+
+_GLIBC: Final = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+
+def share() -> None:
+    """Let Arrow and the threads of this process use the same few arenas. Before the threads have work."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    if _GLIBC is not None:
+        _GLIBC.mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def forget_startup() -> None:
+    """Let go of the code that ran once, when everything was loaded: 140 MB. What is still needed is mapped again."""
+    if _GLIBC is not None:
+        _GLIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            addresses, permissions, *_ = line.split(None, 5)
+            # Pages that cannot be written are as they are in the file. (Those of read-only data may have been relocated.)
+            if permissions == "r-xp" and ".so" in line:
+                first, end = (int(address, 16) for address in addresses.split("-"))
+                _GLIBC.madvise(first, end - first, _MADV_DONTNEED)
+
+
+class Release:
+    """Gives free memory back, at most once a second: a call takes a few milliseconds."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if _GLIBC is not None and now >= self._at:
+            self._at = now + _PAUSE
+            _GLIBC.malloc_trim(0)
