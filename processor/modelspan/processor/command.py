@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -49,7 +50,7 @@ def _run(config: Config) -> int:
 def _stop_on_signals(stop: threading.Event) -> None:
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set():  # asked twice: do not wait for the store; the journal keeps what was acknowledged
-            sys.exit(128 + number)
+            os._exit(128 + number)
         stop.set()
 
     signal.signal(signal.SIGTERM, handle)

@@ -71,7 +71,7 @@ class Service:
         config = self._config
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._journal = Journal.open(config.journal_dir, max_bytes=config.journal.max_bytes)
-        _export_backlog(self._journal)
+        _export(self, self._journal)
         self._receiver = Receiver(
             self._journal,
             grpc_address=config.receiver.grpc_address,
@@ -110,6 +110,17 @@ class Service:
             self._store.close()
         if self._journal:
             self._journal.close()
+
+    @property
+    def store_state(self) -> str:
+        """`ok`, or why the store does not take rows."""
+        return self._pipeline.state if self._pipeline else self._store_state
+
+    @property
+    def windows(self) -> dict[str, int]:
+        """How many windows wait for a verdict, got one since the start, and were skipped."""
+        counts = ("waiting", "evaluated", "skipped")
+        return {name: getattr(self._evaluator, name) if self._evaluator else 0 for name in counts}
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -164,13 +175,9 @@ class Service:
     def _status(self) -> Page:
         requests, size = self._journal.backlog if self._journal else (0, 0)
         state = {
-            "store": self._pipeline.state if self._pipeline else self._store_state,
+            "store": self.store_state,
             "journal": {"requests": requests, "bytes": size},
-            "windows": {
-                "waiting": self._evaluator.waiting if self._evaluator else 0,
-                "evaluated": self._evaluator.evaluated if self._evaluator else 0,
-                "skipped": self._evaluator.skipped if self._evaluator else 0,
-            },
+            "windows": self.windows,
         }
         return Page(json.dumps(state).encode(), media_type="application/json")
 
@@ -184,11 +191,19 @@ def _touch(evaluator: Evaluator, decoded: Decoded) -> None:
         evaluator.reference_changed(model.model_name, model.model_version)
 
 
-def _export_backlog(journal: Journal) -> None:
-    requests = Gauge(metrics.MODELSPAN_JOURNAL_REQUESTS.replace(".", "_"), "Requests that are not in the store yet.")
-    requests.set_function(lambda: journal.backlog[0])
-    size = Gauge(metrics.MODELSPAN_JOURNAL_BYTES.replace(".", "_"), "Bytes of requests that are not in the store yet.")
-    size.set_function(lambda: journal.backlog[1])
+def _export(service: Service, journal: Journal) -> None:
+    """What `/metrics` says beside the counters of the parts."""
+    _gauge(metrics.MODELSPAN_JOURNAL_REQUESTS, "Requests that are not in the store yet.", lambda: journal.backlog[0])
+    _gauge(
+        metrics.MODELSPAN_JOURNAL_BYTES, "Bytes of requests that are not in the store yet.", lambda: journal.backlog[1]
+    )
+    _gauge(metrics.MODELSPAN_STORE_UP, "1 when the store takes rows, else 0.", lambda: service.store_state == OK)
+    _gauge(metrics.MODELSPAN_WINDOWS_WAITING, "Windows that wait for a verdict.", lambda: service.windows["waiting"])
+    _gauge(metrics.MODELSPAN_WINDOWS_SKIPPED, "Windows without a verdict.", lambda: service.windows["skipped"])
+
+
+def _gauge(name: str, description: str, value: Callable[[], float]) -> None:
+    Gauge(name.replace(".", "_"), description).set_function(value)
 
 
 def _with_credentials(config: Config) -> str:

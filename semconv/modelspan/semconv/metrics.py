@@ -96,6 +96,27 @@ Instrument: gauge
 Unit: {request}
 """
 
+MODELSPAN_STORE_UP: Final = "modelspan.store.up"
+"""1 when the store takes rows, 0 when the journal holds them.
+
+Instrument: gauge
+Unit: 1
+"""
+
+MODELSPAN_WINDOWS_WAITING: Final = "modelspan.windows.waiting"
+"""Windows that wait for a verdict, the open ones included.
+
+Instrument: gauge
+Unit: {window}
+"""
+
+MODELSPAN_WINDOWS_SKIPPED: Final = "modelspan.windows.skipped"
+"""Windows that got no verdict although the store answers, since the start; see the log.
+
+Instrument: gauge
+Unit: {window}
+"""
+
 MODELSPAN_STORE_ROWS: Final = "modelspan.store.rows"
 """Rows written to the store.
 
