@@ -146,6 +146,37 @@ def test_a_batch_delivered_again_in_another_block_is_stored_once(
     assert counts(store) == {**dict.fromkeys(TABLES, 0), "ml_predictions": 2, "otel_logs": 2, "ml_ingested": 2}
 
 
+def test_a_batch_delivered_again_in_the_block_decoded_while_the_first_is_stored_is_stored_once(
+    store: Store, troubled: Troubled, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    payload = arrow({"feature.a": [1.0]})
+    coming = [Block(f"j:{i}-{i}", (batch(payload, sequence=i),)) for i in (1, 2)]
+    lookups = threading.Semaphore(0)
+    query = troubled.query
+
+    def lookup(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        rows = query(sql, parameters)
+        if "ml_ingested" in sql and parameters["kind"] == "batch":
+            lookups.release()
+        return rows
+
+    def wait_for_two_lookups(table: str, rows: pa.Table) -> None:
+        if table == "ml_predictions":
+            assert lookups.acquire(timeout=20)
+            assert lookups.acquire(timeout=20)
+
+    class Two(Completed):
+        def next_block(self, **limits: float) -> Block | None:
+            return coming.pop(0) if coming else None
+
+    troubled.query, troubled.fault = lookup, wait_for_two_lookups  # type: ignore[method-assign]  # of this one store
+    pipeline = pipeline_of(troubled, queue := Two())
+    pipeline.start()
+    assert pipeline.stop(timeout=20)
+    assert queue.tokens == ["j:1-1", "j:2-2"]
+    assert counts(store)["ml_predictions"] == 1
+
+
 def test_a_span_delivered_again_is_one_prediction(store: Store, pipeline_of: Callable[..., Pipeline]) -> None:
     pipeline = pipeline_of(store)
     for block in range(3):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +51,20 @@ class Queue(Protocol):
     def complete(self, block: Block) -> None: ...
 
 
+class _Work(NamedTuple):
+    """A block and what it holds."""
+
+    block: Block
+    decoded: Decoded
+    unreadable: list[Record]
+    now: int
+
+
+_Fetched: TypeAlias = tuple[Block, "_Work | None"]
+
+
 class Pipeline:
-    """One thread between a journal and a store."""
+    """Between a journal and a store: one thread stores a block while another decodes the next one."""
 
     def __init__(
         self,
@@ -94,34 +107,50 @@ class Pipeline:
 
     def _run(self) -> None:
         release = memory.Release()
-        while time.monotonic() < self._deadline:
-            try:
-                block = self._next_block()
-            except JournalError as error:
-                _log.error("cannot read the journal; trying again", reason=str(error))
-                self.state = f"cannot read the journal: {error}"
-                self._pause(_LONGEST_PAUSE / 3)
-                continue
-            if block is not None:
-                if not self._until_stored(block):
+        with ThreadPoolExecutor(1, "decode") as decoder:
+            coming = decoder.submit(self._fetch, frozenset())
+            while time.monotonic() < self._deadline:
+                fetched = self._fetched(coming)
+                if fetched is None:
+                    if self._stopping.is_set() and coming.exception() is None:
+                        self._drained = True
+                        return
+                    coming = decoder.submit(self._fetch, frozenset())
+                    continue
+                block, work = fetched
+                coming = decoder.submit(self._fetch, frozenset(work.decoded.batch_keys) if work else None)
+                if not self._until_stored(block, work):
                     return
                 release()
-            elif self._stopping.is_set():
-                self._drained = True
-                return
 
-    def _next_block(self) -> Block | None:
+    def _fetched(self, coming: Future[_Fetched | None]) -> _Fetched | None:
+        try:
+            return coming.result()
+        except JournalError as error:
+            _log.error("cannot read the journal; trying again", reason=str(error))
+            self.state = f"cannot read the journal: {error}"
+            self._pause(_LONGEST_PAUSE / 3)
+            return None
+
+    def _fetch(self, before: frozenset[int] | None) -> _Fetched | None:
+        """The next block, decoded if that is possible now. `before`: keys of the block that is being stored; None: unknown."""
         wait, linger = (0.0, 0.0) if self._stopping.is_set() else (0.2, _LINGER)
-        return self._journal.next_block(
+        block = self._journal.next_block(
             max_bytes=MAX_BLOCK_BYTES, max_records=MAX_BLOCK_RECORDS, wait=wait, linger=linger
         )
+        if block is None:
+            return None
+        try:
+            return block, None if before is None else self._work(block, before)
+        except StoreUnavailable:
+            return block, None
 
-    def _until_stored(self, block: Block) -> bool:
+    def _until_stored(self, block: Block, work: _Work | None) -> bool:
         """Repeat until the block is stored; False when stopped before."""
         pause = _FIRST_PAUSE
         while True:
             try:
-                self.process(block)
+                self._finish(work or self._work(block))
             except StoreUnavailable as error:
                 self._unreachable(error)
             except Exception:
@@ -130,6 +159,7 @@ class Pipeline:
             else:
                 self._reachable()
                 return True
+            work = None
             if self._pause(pause):
                 return False
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -154,31 +184,39 @@ class Pipeline:
 
     def process(self, block: Block) -> None:
         """Store one block and complete it. Raises `StoreUnavailable`; the block can then be processed again."""
-        now = time.time_ns() // 1_000_000
-        decoded, unreadable = self._decode(block, now)
-        self._hold_back(unreadable)
-        self._insert(decoded, block, now)
-        self._journal.complete(block)
-        for reason, count in decoded.rejected.items():
-            self._rejected.labels(reason).inc(count)
-        self._on_block(decoded)
+        self._finish(self._work(block))
 
-    def _decode(self, block: Block, now: int) -> tuple[Decoded, list[Record]]:
+    def _work(self, block: Block, before: frozenset[int] = frozenset()) -> _Work:
+        now = time.time_ns() // 1_000_000
+        return _Work(block, *self._decode(block, now, before), now)
+
+    def _finish(self, work: _Work) -> None:
+        self._hold_back(work.unreadable)
+        self._insert(work.decoded, work.block, work.now)
+        self._journal.complete(work.block)
+        for reason, count in work.decoded.rejected.items():
+            self._rejected.labels(reason).inc(count)
+        self._on_block(work.decoded)
+
+    def _decode(self, block: Block, now: int, before: frozenset[int] = frozenset()) -> tuple[Decoded, list[Record]]:
         """A block, and its requests that cannot be decoded."""
         try:
-            decoded = self._decode_records(block.records, block.token, now)
+            decoded = self._decode_records(block.records, block.token, now, before)
         except StoreUnavailable:
             raise
         except Exception:
             _log.exception("could not decode a block; looking for the request", token=block.token)
             bad = [record for record in block.records if not self._decodes(record, block.token, now)]
             good = [record for record in block.records if record not in bad]
-            decoded = self._decode_records(good, block.token, now)
+            decoded = self._decode_records(good, block.token, now, before)
             return decoded, [*bad, *decoded.unreadable]
         return decoded, decoded.unreadable
 
-    def _decode_records(self, records: Sequence[Record], token: str, now: int) -> Decoded:
-        return decode(records, token=token, now=now, stored=lambda keys: self._repeats.batches(keys, token))
+    def _decode_records(self, records: Sequence[Record], token: str, now: int, before: frozenset[int]) -> Decoded:
+        def stored(keys: Collection[int]) -> set[int]:
+            return self._repeats.batches(keys, token) | before.intersection(keys)
+
+        return decode(records, token=token, now=now, stored=stored)
 
     def _decodes(self, record: Record, token: str, now: int) -> bool:
         try:

@@ -7,7 +7,7 @@ telemetry and counted by reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,6 +53,8 @@ class Decoded:
     """int32 [rows of ml_predictions]: the model of each row."""
     row_form: int
     """How many of the last rows of ml_predictions came in row form."""
+    batch_keys: Set[int]
+    """Keys of the batches in this block."""
 
 
 _REQUESTS: Final[dict[Signal, Callable[[bytes], Any]]] = {
@@ -105,6 +107,7 @@ def decode(
         predictions.models,
         predictions.model_codes(),
         len(row_form),
+        logs.batch_keys.keys(),
     )
 
 
