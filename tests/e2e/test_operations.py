@@ -54,6 +54,7 @@ def test_a_copy_of_the_data_directory_is_a_backup(make_service: Callable[..., Se
     shutil.rmtree(service.data_dir)
     restored.start()
     loaded(restored, 1)
+    restored.wait_rows(3 * ROWS)
     assert restored.rows("SELECT count() FROM ml_predictions") == [(3 * ROWS,)]
 
 
@@ -61,14 +62,14 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(make_service: Callabl
     service = make_service().start()
     sender = Sender(service.grpc, batch_template(model="m", rows=ROWS, features=3), 0)
     sender.start()
-    time.sleep(1)
+    time.sleep(0.3)
     assert service.process is not None
     service.process.send_signal(signal.SIGTERM)
     time.sleep(0.05)
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(10) == 128 + signal.SIGTERM
-    service.start()
     sender.done.set()
+    service.start()
     sender.join(30)
     service.wait_rows(len(sender.acknowledged) * ROWS)
     assert service.rows("SELECT count(), uniqExact(prediction_id) FROM ml_predictions") == [

@@ -127,3 +127,11 @@ def test_csv_is_rfc_4180_and_can_be_read_again() -> None:
         ['say "hi"', "two\nlines", ""],
         ["x", '["y", 1]', "0.1"],
     ]
+
+
+def test_a_sentence_is_kept_readable_and_the_columns_behind_it_are_left_out() -> None:
+    sentence = "the share of values below 12 went from 20 % to 80 %, which chance alone does not do"
+    rows = [(f"feature {i}", sentence + "!" * i, f"method {i}", "none" * i) for i in range(2)]
+    lines = table(("series", "reason", "method", "tolerance"), *rows, width=80)
+    assert sentence[:60] in lines[2]
+    assert lines[-1].endswith("(see --format): method, tolerance)")

@@ -1,8 +1,8 @@
 """Writes a result for people, as wide as the terminal.
 
 Numbers stand right. Columns that are empty in every row are named below. Where the terminal is too narrow, so are columns that
-are the same in every row; then cells are cut, marked with an ellipsis, and the last columns are left out. One wide row is
-written as a list.
+are the same in every row; then cells are cut, marked with an ellipsis, and the last columns are left out, before a sentence is
+cut too short to be read. One wide row is written as a list.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from modelspan.queries.result import Result, moment
 
 _GAP = "  "
 _NARROWEST = 16
+_READABLE = 64
 _TIME_OR_WORD = re.compile(r"\S{0,40}|[\d-]{10} [\d:.]{8,}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 
@@ -66,10 +67,9 @@ class _Column:
         self.width = max(_wide(text) for text in [*head, *self.cells])
         self.room = self.width
 
-    @property
-    def floor(self) -> int:
+    def floor(self, least: int) -> int:
         """How narrow it can get: its name stays whole."""
-        return min(self.width, max(_NARROWEST, *map(_wide, self.head)))
+        return min(self.width, max(least, *map(_wide, self.head)))
 
     def cell(self, text: str) -> str:
         text = _cut(text, self.room)
@@ -101,20 +101,28 @@ def _fit(columns: list[_Column], width: int) -> tuple[list[_Column], list[str]]:
     if _excess(columns, width) > 0:
         for column in columns:
             column.set_head(_broken(column.name))
-    kept = list(columns)
-    while not _shrink(kept, width) and len(kept) > 1:
-        kept.pop()
+    longest = max(columns, key=lambda column: 0 if column.is_fixed else column.width, default=None)
+    kept = _kept(columns, width, _READABLE)
+    if longest not in kept:
+        kept = _kept(columns, width, _NARROWEST)
     return kept, [column.name for column in columns[len(kept) :]]
 
 
-def _shrink(columns: list[_Column], width: int) -> bool:
+def _kept(columns: list[_Column], width: int, least: int) -> list[_Column]:
+    kept = list(columns)
+    while not _shrink(kept, width, least) and len(kept) > 1:
+        kept.pop()
+    return kept
+
+
+def _shrink(columns: list[_Column], width: int, least: int) -> bool:
     for column in columns:
         column.room = column.width
     while (excess := _excess(columns, width)) > 0:
-        longest = max(columns, key=lambda column: 0 if column.is_fixed else column.room - column.floor)
-        if longest.is_fixed or longest.room <= longest.floor:
+        longest = max(columns, key=lambda column: 0 if column.is_fixed else column.room - column.floor(least))
+        if longest.is_fixed or longest.room <= longest.floor(least):
             return False
-        longest.room = max(longest.floor, longest.room - max(1, excess // 2))
+        longest.room = max(longest.floor(least), longest.room - max(1, excess // 2))
     return True
 
 

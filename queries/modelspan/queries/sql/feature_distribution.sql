@@ -44,9 +44,9 @@ WITH
             if(reference.series_type = 'numeric',
                 arrayMap(i -> multiIf(
                     empty(reference.cuts), 'any',
-                    i = 1, concat('< ', toString(reference.cuts[1])),
-                    i > length(reference.cuts), concat('>= ', toString(reference.cuts[-1])),
-                    concat(toString(reference.cuts[i - 1]), ' to ', toString(reference.cuts[i]))),
+                    i = 1, printf('< %.6g', reference.cuts[1]),
+                    i > length(reference.cuts), printf('>= %.6g', reference.cuts[-1]),
+                    printf('%.6g to %.6g', reference.cuts[i - 1], reference.cuts[i])),
                     arrayEnumerate(reference.counts)),
                 arrayPushBack(reference.categories, '(unseen)')) AS names,
             arrayPushBack(names, '(missing)') AS labels,

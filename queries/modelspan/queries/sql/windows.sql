@@ -14,15 +14,15 @@ SELECT
     model_name,
     model_version,
     status,
-    rows,
     drifted,
     reason,
+    rows,
     tests,
     alpha,
-    reference_id,
     service_name,
     environment,
-    segment
+    segment,
+    reference_id
 FROM ml_windows FINAL
 WHERE window_start > period_start AND window_start <= period_end
     AND ({model:String} = '' OR model_name = {model:String})
