@@ -35,6 +35,8 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> An
         try:
             if value := condition():
                 return value
+        except AssertionError:
+            raise
         except Exception as failure:
             error = failure
         time.sleep(0.1)

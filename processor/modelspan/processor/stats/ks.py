@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.signal import fftconvolve
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import gammaln
 
 from modelspan.processor.stats.effective import Floats, Integers, pooled_rows, shares, whole_counts
@@ -95,7 +95,10 @@ def exact_p_value(pooled: Integers, n: int, distance: float) -> float:
 def _convolve(a: Floats, b: Floats) -> Floats:
     if len(a) * len(b) <= _DIRECT:
         return np.convolve(a, b)
-    return np.asarray(np.maximum(fftconvolve(a, b), 0.0), dtype=np.float64)
+    length = len(a) + len(b) - 1
+    padded = next_fast_len(length, real=True)  # scipy.signal would do the same, and takes 0.7 s and 50 MB to import
+    product = irfft(rfft(a, padded) * rfft(b, padded), padded)[:length]
+    return np.asarray(np.maximum(product, 0.0), dtype=np.float64)
 
 
 def _binomial_masses(size: int, share: float) -> tuple[Floats, int]:
