@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow as pa
 from opentelemetry.semconv.attributes import error_attributes
 
 from modelspan.processor.decode import rejection
-from modelspan.processor.decode.maps import Entries
+from modelspan.processor.decode.maps import Entries, Names
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import MAX_TIME, Model
@@ -43,7 +45,7 @@ class RowForm:
         self._predictions = predictions
         self._models: list[int] = []
         self._columns: list[tuple[Any, ...]] = []
-        self._maps = tuple(_Maps(predictions) for _ in _MAP_TYPES)
+        self._maps: list[tuple[dict[str, Any], ...]] = []
 
     def __len__(self) -> int:
         return len(self._models)
@@ -59,14 +61,13 @@ class RowForm:
             _several(features, _mapping(outputs, names.ML_OUTPUT_PREDICTIONS)) if several else [_row(features, values)]
         )
         shared = _shared(values, occasion)
-        segment = {key[len(_SEGMENT) :]: text(value) for key, value in values.items() if key.startswith(_SEGMENT)}
-        prediction_id = text(values.get(names.ML_PREDICTION_ID)) or occasion.default_id
+        segment = {name: text(values[key]) for key, name in _segments(tuple(values))}
+        prediction_id = _text(values, names.ML_PREDICTION_ID) or occasion.default_id
         code = self._predictions.code(model)
         for i, (outcome, maps) in enumerate(rows):
             self._models.append(code)
             self._columns.append((*shared, f"{prediction_id}-{i}" if several else prediction_id, *outcome))
-            for column, entries in zip(self._maps, (segment, *maps), strict=True):
-                column.add(entries)
+            self._maps.append((segment, *maps))
 
     def finish(self) -> None:
         """Hand all rows on."""
@@ -74,7 +75,11 @@ class RowForm:
             return
         lists = zip(*self._columns, strict=True)
         columns = {name: pa.array(column, kind) for (name, kind), column in zip(_TYPES.items(), lists, strict=True)}
-        maps = {name: column.entries(kind) for (name, kind), column in zip(_MAP_TYPES.items(), self._maps, strict=True)}
+        names = self._predictions.names
+        maps = {
+            name: _entries(rows, kind, names)
+            for (name, kind), rows in zip(_MAP_TYPES.items(), zip(*self._maps, strict=True), strict=True)
+        }
         models = np.array(self._models, np.int32)
         times = columns["time"].cast(pa.int64()).to_numpy()
         for code, model in enumerate(self._predictions.models):
@@ -106,32 +111,28 @@ _MAP_TYPES: Final[dict[str, pa.DataType]] = {
 }
 
 
-class _Maps:
+def _entries(rows: Sequence[dict[str, Any]], kind: pa.DataType, names: Names) -> Entries:
     """One map column."""
+    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+    codes: list[int] = []
+    values: list[Any] = []
+    # Keys of a row as they came, to the sorted ones and their codes: most rows have the same.
+    orders: dict[tuple[str, ...], tuple[list[str], list[int]]] = {}
+    for row in filter(None, rows):
+        came = tuple(row)
+        order = orders.get(came)
+        if order is None:
+            keys = sorted(came)
+            order = orders[came] = keys, [names.code(key) for key in keys]
+        codes += order[1]
+        values += map(row.__getitem__, order[0])
+    return Entries(lengths, np.array(codes, np.int32), pa.array(values, kind))
 
-    def __init__(self, predictions: Predictions) -> None:
-        self._names = predictions.names
-        self._lengths: list[int] = []
-        self._codes: list[int] = []
-        self._values: list[Any] = []
-        self._orders: dict[tuple[str, ...], tuple[list[str], list[int]]] = {}
-        """Keys of a row as they came, to the sorted ones and their codes: most rows have the same."""
 
-    def add(self, row: dict[str, Any]) -> None:
-        self._lengths.append(len(row))
-        if row:
-            came = tuple(row)
-            keys, codes = self._orders.get(came) or self._order(came)
-            self._codes += codes
-            self._values += map(row.__getitem__, keys)
-
-    def _order(self, came: tuple[str, ...]) -> tuple[list[str], list[int]]:
-        keys = sorted(came)
-        self._orders[came] = keys, [self._names.code(key) for key in keys]
-        return self._orders[came]
-
-    def entries(self, kind: pa.DataType) -> Entries:
-        return Entries(np.array(self._lengths, np.int32), np.array(self._codes, np.int32), pa.array(self._values, kind))
+@lru_cache(maxsize=1024)
+def _segments(keys: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Attributes that are segments, and their names."""
+    return [(key, key[len(_SEGMENT) :]) for key in keys if key.startswith(_SEGMENT)]
 
 
 _Row: TypeAlias = tuple[
@@ -166,20 +167,24 @@ def number(value: Raw, name: str) -> float | None:
     raise Rejected(rejection.ATTRIBUTE_TYPE, name)
 
 
+def _text(values: dict[str, Raw], name: str) -> str:
+    return text(values[name]) if name in values else ""
+
+
 def _shared(values: dict[str, Raw], occasion: Occasion) -> tuple[Any, ...]:
     weight = number(values.get(names.ML_SAMPLING_ADJUSTED_COUNT), names.ML_SAMPLING_ADJUSTED_COUNT)
     if weight is not None and not 0 < weight < float("inf"):
         raise Rejected(rejection.VALUE_RANGE, names.ML_SAMPLING_ADJUSTED_COUNT)
     return (
         occasion.time,
-        text(values.get(names.ML_OPERATION_NAME)),
+        _text(values, names.ML_OPERATION_NAME),
         occasion.trace_id,
         occasion.span_id,
         occasion.duration,
-        text(values.get(names.ML_PREDICTION_VARIANT)),
+        _text(values, names.ML_PREDICTION_VARIANT),
         1.0 if weight is None else weight,
-        text(values.get(names.ML_SAMPLING_REASON)),
-        text(values.get(error_attributes.ERROR_TYPE)),
+        _text(values, names.ML_SAMPLING_REASON),
+        _text(values, error_attributes.ERROR_TYPE),
     )
 
 
@@ -196,15 +201,21 @@ def _mapping(value: Raw, name: str) -> dict[str, Raw]:
     return value
 
 
+_SEVERAL_OUTPUTS: Final = frozenset({names.ML_OUTPUT_SCORES, names.ML_OUTPUT_VALUES, names.ML_OUTPUT_LABELS})
+_NONE: Final[dict[str, Any]] = {}
+
+
 def _row(features: dict[str, Raw], values: dict[str, Raw]) -> _Row:
     numeric, texts = _split(features)
-    outputs = {**_scores(values), **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
-    labels = _mapping(values.get(names.ML_OUTPUT_LABELS), names.ML_OUTPUT_LABELS)
     outcome = (
         label_text(values.get(names.ML_OUTPUT_LABEL)),
         number(values.get(names.ML_OUTPUT_SCORE), names.ML_OUTPUT_SCORE),
         number(values.get(names.ML_OUTPUT_VALUE), names.ML_OUTPUT_VALUE),
     )
+    if _SEVERAL_OUTPUTS.isdisjoint(values):
+        return outcome, (numeric, texts, _NONE, _NONE)
+    outputs = {**_scores(values), **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
+    labels = _mapping(values.get(names.ML_OUTPUT_LABELS), names.ML_OUTPUT_LABELS)
     return outcome, (
         numeric,
         texts,

@@ -59,7 +59,7 @@ def _row(span: Span, values: dict[str, Raw], origin: Source) -> tuple[Any, ...]:
         min(start, MAX_TIME),
         hex_id(span.trace_id),
         hex_id(span.span_id),
-        hex_id(span.parent_span_id),
+        hex_id(span.parent_span_id) if span.parent_span_id else "",
         span.trace_state,
         span.name,
         _KINDS[span.kind] if 0 <= span.kind < len(_KINDS) else "",

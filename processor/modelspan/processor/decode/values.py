@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
@@ -43,7 +43,7 @@ def raws(attributes: Iterable[KeyValue]) -> dict[str, Raw]:
 
 def _map(entries: KeyValueList) -> dict[str, Raw]:
     quick = numbers(entries)
-    return raws(entries.values) if quick is None else {**quick}
+    return raws(entries.values) if quick is None else cast("dict[str, Raw]", quick)
 
 
 _READERS: dict[str, Callable[[AnyValue], Raw]] = {
@@ -64,11 +64,7 @@ def text(value: Raw) -> str:
 
 def texts(values: dict[str, Raw]) -> dict[str, str]:
     """All values as text, keys sorted: maps that differ in order only are different values to ClickHouse."""
-    return {key: _TEXTS[type(value)](value) for key, value in sorted(values.items(), key=_key)}
-
-
-def _key(item: tuple[str, Any]) -> str:
-    return item[0]
+    return {key: value if type(value := values[key]) is str else _TEXTS[type(value)](value) for key in sorted(values)}
 
 
 def float_text(number: float) -> str:
