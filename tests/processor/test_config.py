@@ -75,7 +75,11 @@ def test_a_server_as_store_is_not_embedded() -> None:
     ("variable", "value", "says"),
     [
         ("MODELSPAN_WINDOWS__LENGTH", "soon", ["windows.length", "'soon'", "a duration such as"]),
-        ("MODELSPAN_WINDOWS__LENGTH", "0s", ["windows.length", "greater than zero"]),
+        ("MODELSPAN_WINDOWS__LENGTH", "0s", ["windows.length", "whole seconds"]),
+        ("MODELSPAN_WINDOWS__LENGTH", "1500ms", ["windows.length", "whole seconds"]),
+        ("MODELSPAN_WINDOWS__IDLE", "0s", ["windows.idle", "greater than zero"]),
+        ("MODELSPAN_STORE__DATABASE", "bad name", ["store.database", "letters, digits"]),
+        ("MODELSPAN_RECEIVER__MAX_REQUEST_BYTES", "4GiB", ["max_request_bytes", "less than"]),
         ("MODELSPAN_WINDOWS__LENGHT", "5m", ["windows.lenght", "did you mean windows.length?"]),
         ("MODELSPAN_WINDOWS", "5", ["windows", "section"]),
         ("MODELSPAN_DRIFT__ALPHA", "2", ["drift.alpha", "'2'", "less than 1"]),

@@ -28,6 +28,18 @@ def _positive(duration: timedelta) -> timedelta:
     return duration
 
 
+def _whole_seconds(duration: timedelta) -> timedelta:
+    if duration.microseconds or not timedelta(seconds=1) <= duration <= timedelta(days=366):
+        raise ValueError("expected whole seconds, from 1s to 366d")
+    return duration
+
+
+def _database(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("expected letters, digits and underscores")
+    return name
+
+
 def _store_url(url: str) -> str:
     if url and not re.match(r"(chdb:///|https?://[^/])", url):
         raise ValueError("expected chdb:///path, http://host:8123 or https://host:8443")
@@ -53,8 +65,8 @@ class StoreConfig(Section):
         default="",
         description="ClickHouse to write to: http://host:8123 or https://host:8443. Empty: embedded, in data_dir.",
     )
-    database: str = Field(
-        default="modelspan", min_length=1, description="Database of all tables; it is created if need be."
+    database: Annotated[str, AfterValidator(_database)] = Field(
+        default="modelspan", description="Database of all tables; it is created if need be."
     )
     username: str = Field(default="default", description="User of a ClickHouse server.")
     password: SecretStr = Field(default=SecretStr(""), description="Its password; better set in the environment.")
@@ -67,7 +79,9 @@ class ReceiverConfig(Section):
         default="127.0.0.1:4317", description="Where OTLP/gRPC listens; 0.0.0.0:4317 for everyone."
     )
     http_address: Address = Field(default="127.0.0.1:4318", description="Where OTLP/HTTP, /readyz and /metrics listen.")
-    max_request_bytes: Size = Field(default=64 * 1024**2, description="Largest request, after decompression.")
+    max_request_bytes: Size = Field(
+        default=64 * 1024**2, le=1024**3, description="Largest request, after decompression; at most 1GiB."
+    )
 
 
 class JournalConfig(Section):
@@ -95,7 +109,9 @@ class ClickHouseHttpConfig(Section):
 class WindowsConfig(Section):
     """Event-time windows over which drift is judged."""
 
-    length: PositiveDuration = Field(default=timedelta(minutes=5), description="Length of a window.")
+    length: Annotated[Duration, AfterValidator(_whole_seconds)] = Field(
+        default=timedelta(minutes=5), description="Length of a window, in whole seconds."
+    )
     lateness: Duration = Field(
         default=timedelta(seconds=30), description="How long after its end a window waits for late predictions."
     )
