@@ -55,9 +55,12 @@ class Telemetry:
         assert flush()
         return list(self._spans.get_finished_spans())
 
-    def events(self, name: str) -> list[Any]:
+    def logs(self) -> list[Any]:
         assert flush()
-        return [one.log_record for one in self._logs.get_finished_logs() if one.log_record.event_name == name]
+        return list(self._logs.get_finished_logs())
+
+    def events(self, name: str) -> list[Any]:
+        return [one.log_record for one in self.logs() if one.log_record.event_name == name]
 
     def batches(self) -> list[tuple[dict[str, Any], pa.Table]]:
         """Attributes and rows of every batch."""

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -84,10 +87,30 @@ def test_what_does_not_fit_the_rows_is_left_out_with_a_warning(
     assert sum("prediction_context got 1 ids for 2 rows" in record.message for record in caplog.records) == 1
 
 
-def test_a_context_that_cannot_be_read_is_ignored(telemetry: Any) -> None:
-    with prediction_context(time="not a time"):
+@pytest.mark.parametrize("time", ["not a time", pd.NaT, np.datetime64("NaT"), 1.5, datetime.date(9999, 1, 1)])
+def test_what_cannot_be_read_of_a_context_is_ignored_and_the_rest_is_taken(telemetry: Any, time: Any) -> None:
+    with prediction_context(ids="a", time=time, variant="blue"):
         MODEL.predict(X[:1])
-    assert telemetry.rows() == 1
+    table = telemetry.batch()
+    assert (table["prediction_id"].to_pylist(), table["variant"].to_pylist()) == (["a"], ["blue"])
+    assert table["time"].to_pandas()[0] > pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def test_a_context_within_another_adds_to_it(telemetry: Any) -> None:
+    with prediction_context(ids=["a"], segment={"country": "DE"}) as outer, prediction_context(variant="v") as inner:
+        MODEL.predict(X[:1])
+    assert telemetry.batch().select(["prediction_id", "segment.country", "variant"]).to_pylist() == [
+        {"prediction_id": "a", "segment.country": "DE", "variant": "v"}
+    ]
+    assert (inner.prediction_ids, outer.prediction_ids) == (["a"], ())
+
+
+def test_a_missing_segment_is_none(telemetry: Any) -> None:
+    with prediction_context(segment={"k": ["x", None], "gone": None, "nan": float("nan")}):
+        MODEL.predict(X[:2])
+    table = telemetry.batch()
+    assert [name for name in table.column_names if name.startswith("segment.")] == ["segment.k"]
+    assert table["segment.k"].to_pylist() == ["x", None]
 
 
 def test_a_context_within_a_fit_records_nothing(telemetry: Any) -> None:
@@ -164,6 +187,28 @@ def test_outcomes(telemetry: Any) -> None:
 def test_lengths_that_do_not_fit_are_refused_without_an_error(telemetry: Any) -> None:
     assert not record_actual("m", ["a", "b", "c"], label=["x", "y"])
     assert telemetry.events(events.ML_PREDICTION_ACTUAL) == []
+
+
+@pytest.mark.parametrize("time", ["1969-12-31", pd.NaT, "soon"])
+def test_a_time_that_otlp_cannot_carry_is_refused(telemetry: Any, time: Any) -> None:
+    assert not record_actual("m", "a", label="x", time=time)
+    assert not record_outcome("m", "a", "revenue", 1.0, time=time)
+
+
+def test_an_actual_without_label_and_value_is_refused(telemetry: Any) -> None:
+    assert not record_actual("m", "a")
+
+
+def test_names_that_utf8_cannot_write_do_not_cost_an_export(telemetry: Any) -> None:
+    identify(MODEL, name="m\ud800", version="v\ud800", run_id="r\ud800")
+    with prediction_context(ids=["i\ud800"], segment={"s\ud800": "t\ud800"}):
+        MODEL.predict(X[:1])
+    DummyRegressor().fit([[1.0]], [1.0]).predict([{"f\ud800": 1.0, "g": "v\ud800"}])
+    record_actual(MODEL, "i\ud800", label="l\ud800", source="s\ud800")
+    record_outcome("n\ud800", "i", "o\ud800", 1.0, unit="u\ud800")
+    assert encode_logs(telemetry.logs()).SerializeToString()
+    assert encode_spans(telemetry.spans()).SerializeToString()
+    assert telemetry.rows() == 2
 
 
 def profile_of(telemetry: Any) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:

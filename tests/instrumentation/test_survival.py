@@ -160,6 +160,35 @@ def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(progr
     assert found == "True True True"
 
 
+def test_the_exit_waits_for_providers_that_export_and_gives_up_those_that_do_not(program: Callable[..., str]) -> None:
+    source = """
+    import threading
+
+    from opentelemetry.sdk.trace import TracerProvider
+
+    class Prompt(TracerProvider):
+        def force_flush(self, timeout_millis=0):
+            print("prompt exports")
+
+        def shutdown(self):
+            print("prompt shuts down")
+
+    class Stuck(LoggerProvider):
+        def force_flush(self, timeout_millis=0):
+            threading.Event().wait()
+
+        def shutdown(self):
+            print("stuck shuts down")
+
+    SklearnInstrumentor().uninstrument()
+    prompt, stuck = Prompt(), Stuck()
+    SklearnInstrumentor().instrument(tracer_provider=prompt, logger_provider=stuck, exit_timeout=0.5)
+    model.predict(np.eye(3))
+    """
+    address = "http://127.0.0.1:9"
+    assert program(source, prelude=OTLP, OTEL_EXPORTER_OTLP_ENDPOINT=address) == "prompt exports\nprompt shuts down"
+
+
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(again: Callable[..., Any]) -> None:
     telemetry = again(queue_calls=10)
     blocked = current.get()

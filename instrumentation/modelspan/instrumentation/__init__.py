@@ -54,7 +54,7 @@ variable                                         default  meaning
 ``OTEL_INSTRUMENTATION_ML_CALL_BYTES``           8 MiB    bytes copied of one call; more: a weighted sample of its rows
 ``OTEL_INSTRUMENTATION_ML_BATCH_ROWS``           4096     most rows in one event
 ``OTEL_INSTRUMENTATION_ML_MAX_FEATURES``         1000     features captured of each row
-``OTEL_INSTRUMENTATION_ML_EXIT_TIMEOUT``         5        seconds that the exit may wait for the last batches
+``OTEL_INSTRUMENTATION_ML_EXIT_TIMEOUT``         5        seconds that the exit may wait for the last exports
 ================================================ ======== ==========================================================
 
 ``OTEL_SDK_DISABLED`` and ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=modelspan-sklearn`` turn it off.

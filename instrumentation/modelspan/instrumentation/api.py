@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -71,39 +72,63 @@ def prediction_context(
 
     `ids` identify the rows, `time` is when what they describe happened (without a zone: UTC), `segment` maps names of
     segments to values, `variant` is that of an experiment. Each is one value for all rows or one for each row; what does
-    not fit the rows of a prediction is left out, with one warning. Gives an object whose `prediction_ids` are those of the
+    not fit the rows of a prediction is left out, with one warning. What is not given holds as in the
+    context around this one. Gives an object whose `prediction_ids` are those of the
     last prediction's rows, given or generated: keep them to record the actual labels later.
     """
-    said = PredictionScope()
-    try:
-        said = _scope(ids, segment, variant, time)
-    except Exception as error:
-        failed("read what prediction_context was given", error)
-    token = around.set(INSIDE if around.get() is INSIDE else said)
+    said = PredictionScope(
+        ids=_read("ids", _ids, ids),
+        segment=_read("segment", _segments, segment),
+        variant=_read("variant", _texts, variant),
+        times=_read("time", _times, time),
+    )
+    outer = around.get()
+    if outer is not None and outer is not INSIDE:
+        said = _within(outer, said)
+    token = around.set(INSIDE if outer is INSIDE else said)
     try:
         yield said
     finally:
         around.reset(token)
 
 
-def _scope(ids: Any, segment: Mapping[str, PerRow] | None, variant: PerRow | None, time: Any) -> PredictionScope:
-    times = None
-    if time is not None:
-        from modelspan.instrumentation.recorder.times import each_in_nanoseconds
-
-        times = each_in_nanoseconds(time)
-    return PredictionScope(
-        ids=None if ids is None else [ids] if isinstance(ids, str) else [str(one) for one in ids],
-        segment=None if segment is None else {str(key): _texts(value) for key, value in segment.items()},
-        variant=None if variant is None else _texts(variant),
-        times=times,
-    )
+def _within(outer: PredictionScope, inner: PredictionScope) -> PredictionScope:
+    """What holds in a context within another one: what it says itself comes first."""
+    known = {key: value for key, value in vars(inner).items() if value is not None}
+    return replace(outer, **known)
 
 
-def _texts(value: Any) -> PerRow:
+def _read(what: str, read: Callable[[Any], Any], given: Any) -> Any:
+    """What was given, as `read` reads it; None where it cannot."""
+    try:
+        return None if given is None else read(given)
+    except Exception as error:
+        failed(f"read the {what} of prediction_context", error)
+        return None
+
+
+def _ids(given: Any) -> list[str]:
+    return [str(given)] if isinstance(given, str) or not hasattr(given, "__iter__") else [str(one) for one in given]
+
+
+def _segments(given: Mapping[str, Any]) -> dict[str, PerRow]:
+    return {str(key): texts for key, value in given.items() if (texts := _texts(value)) is not None}
+
+
+def _texts(value: Any) -> PerRow | None:
     if isinstance(value, str) or not hasattr(value, "__len__"):
-        return str(value)
-    return [str(one) for one in value]
+        return _text(value)
+    return [_text(one) for one in value]
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)
+
+
+def _times(given: Any) -> Any:
+    from modelspan.instrumentation.recorder.times import each_in_nanoseconds
+
+    return each_in_nanoseconds(given)
 
 
 def record_actual(

@@ -77,7 +77,7 @@ class Config:
     max_features: int = _option("MAX_FEATURES", 1000, _positive(int))
     """Features captured of each row; of more the first."""
     exit_timeout: float = _option("EXIT_TIMEOUT", 5.0, _not_negative)
-    """Seconds that the exit of the interpreter may wait for the last batches."""
+    """Seconds that the exit of the interpreter may wait for the last exports; then they, and what the SDK still holds, are lost."""
 
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 _logger = logging.getLogger("modelspan.instrumentation")
 _said: set[str] = set()
@@ -10,14 +11,18 @@ _said: set[str] = set()
 
 def warn_once(cause: str, message: str) -> None:
     """Log `message`, the first time that this process meets `cause`."""
-    if cause not in _said:
-        _said.add(cause)
-        _logger.warning(message)
+    _say(cause, message)
 
 
 def failed(part: str, error: BaseException) -> None:
     """Log that `part` failed, once for each type of error. The user's program continues without that telemetry."""
-    cause = f"{part}:{type(error).__name__}"
-    if cause not in _said:
-        _said.add(cause)
-        _logger.warning("Modelspan could not %s; predictions continue without it. Said once.", part, exc_info=error)
+    message = f"Modelspan could not {part}; predictions continue without it. Said once."
+    _say(f"{part}:{type(error).__name__}", message, error)
+
+
+def _say(cause: str, message: str, error: BaseException | None = None) -> None:
+    if cause in _said:
+        return
+    _said.add(cause)
+    with suppress(Exception):  # of a filter or handler of the program's own
+        _logger.warning("%s", message, exc_info=error)

@@ -14,6 +14,7 @@ from nanoarrow.ipc import StreamWriter
 
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.texts import readable
 
 _TYPES = {
     columns.FLOAT64: nanoarrow.c_schema(nanoarrow.float64()),
@@ -39,7 +40,7 @@ def stream(table: Mapping[str, Column], rows: int) -> bytes:
 
 @lru_cache(maxsize=64)
 def _schema(fields: tuple[tuple[str, str], ...]) -> Any:
-    return nanoarrow.c_schema(nanoarrow.struct({name: _TYPES[kind] for name, kind in fields}, nullable=False))
+    return nanoarrow.c_schema(nanoarrow.struct({readable(name): _TYPES[kind] for name, kind in fields}, nullable=False))
 
 
 def _array(column: Column) -> Any:

@@ -11,7 +11,7 @@ from opentelemetry._logs import Logger, SeverityNumber
 from modelspan.instrumentation.recorder.columns import Column, label_text
 from modelspan.instrumentation.recorder.identity import MAX_CLASSES, Identity, classes
 from modelspan.instrumentation.recorder.signals import Signals
-from modelspan.instrumentation.recorder.texts import Texts
+from modelspan.instrumentation.recorder.texts import Texts, readable
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events as names
 
@@ -101,7 +101,7 @@ def emit(
         timestamp=time.time_ns() if timestamp is None else timestamp,
         severity_number=severity,
         event_name=event,
-        attributes=attributes,
+        attributes={key: readable(value) if isinstance(value, str) else value for key, value in attributes.items()},
     )
 
 
@@ -128,5 +128,5 @@ def announce(logger: Logger, identity: Identity, model: Any) -> None:
     }
     labels = classes(model)
     if labels is not None and len(labels) <= MAX_CLASSES and not any(isinstance(label, list) for label in labels):
-        attributes[ml.ML_MODEL_CLASSES] = [label_text(label) or "" for label in labels]
+        attributes[ml.ML_MODEL_CLASSES] = [readable(label_text(label) or "") for label in labels]
     emit(logger, names.ML_MODEL_LOADED, attributes)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
+from modelspan.instrumentation.recorder.texts import readable
 from modelspan.semconv import attributes as ml
 
 MAX_CLASSES = 100
@@ -34,8 +34,8 @@ class Identity:
     __slots__ = ("_facts", "announced", "lineage", "model", "name", "spans", "version")
 
     def __init__(self, name: str | None, version: str | None, lineage: Mapping[str, Any]) -> None:
-        self.name = name
-        self.version = version
+        self.name = None if name is None else readable(str(name))
+        self.version = None if version is None else readable(str(version))
         self.lineage = dict(lineage)
         self.announced = False
         """Whether `ml.model.loaded` was emitted."""
@@ -46,7 +46,7 @@ class Identity:
     def resolve(self, model: Any, config: Config) -> None:
         """Fill in the name and version that nobody gave. Takes milliseconds for large models, once."""
         if self.name is None:
-            self.name = config.model_name or type(final_estimator(model)).__name__
+            self.name = readable(config.model_name or type(final_estimator(model)).__name__)
         if self.version is None:
             self.version = config.model_version or _fit_version(model)
 
@@ -90,9 +90,8 @@ class Identities:
         try:
             old.facts(model)
             old.resolve(model, config)
-        except Exception as error:
-            failed("identify a model before its refit", error)
-        self.put(model, Identity(name, given, old.lineage))
+        finally:
+            self.put(model, Identity(name, given, old.lineage))
 
     def _reference(self, model: Any) -> Any:
         key = id(model)

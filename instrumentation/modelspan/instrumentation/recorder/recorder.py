@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,6 +23,7 @@ from modelspan.instrumentation.recorder.events import BatchEmitter, announce, ba
 from modelspan.instrumentation.recorder.features import FeaturePolicy
 from modelspan.instrumentation.recorder.group import Group, split
 from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.leaving import export_within
 from modelspan.instrumentation.recorder.metrics import PredictionMetrics
 from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
@@ -137,6 +139,7 @@ class Recorder:
     # What the background thread does.
 
     def _start(self) -> None:
+        self._signals.find()
         try:
             threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self.queue,)).start()
         except RuntimeError as error:  # the interpreter is shutting down
@@ -154,13 +157,7 @@ class Recorder:
         if process is not None and process.parent_process() is not None:
             from multiprocessing.util import Finalize
 
-            Finalize(None, self._exit_worker, exitpriority=100)
-
-    def _exit_worker(self) -> None:
-        self._exit()
-        flushing = threading.Thread(target=self._signals.flush, daemon=True)
-        flushing.start()
-        flushing.join(self.config.exit_timeout)
+            Finalize(None, self._exit, exitpriority=100)
 
     def _run(self, queue: CallQueue) -> None:
         while not self._closed and queue is self.queue:
@@ -192,22 +189,34 @@ class Recorder:
 
     def flush(self, timeout: float) -> bool:
         """Hand everything to the SDK and have it exported."""
-        done = self.drain(timeout)
-        if done:
-            self._signals.flush()
-        return done
+        deadline = time.monotonic() + timeout
+        if not self.drain(timeout):
+            return False
+        flushing = threading.Thread(target=self._signals.flush, name="modelspan-flush", daemon=True)
+        flushing.start()
+        flushing.join(max(0.0, deadline - time.monotonic()))
+        return not flushing.is_alive()
 
     def close(self) -> None:
         """Hand over what waits and record no more."""
         self._closed = True
         self.active = False
         atexit.unregister(self._exit)
-        self._exit()
+        self._hand_over()
+        self._signals.close()
         self._wake.set()
 
-    def _exit(self) -> None:
-        if not self.drain(self.config.exit_timeout):
+    def _hand_over(self) -> bool:
+        done = self.drain(self.config.exit_timeout)
+        if not done:
             warn_once("exit", f"{len(self.queue)} predictions could not be handed over before the exit.")
+        return done
+
+    def _exit(self) -> None:
+        deadline = time.monotonic() + self.config.exit_timeout
+        # What keeps the background thread that long is a collector that cannot be reached.
+        left = max(1.0, deadline - time.monotonic()) if self._hand_over() else 0.0
+        export_within(left, self._signals.last_exports)
 
     def _process(self, items: list[Call | Task]) -> None:
         calls: list[Call] = []

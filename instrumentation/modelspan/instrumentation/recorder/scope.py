@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-PerRow = str | Sequence[str]
-"""One value for all rows of a prediction, or one for each."""
+PerRow = str | Sequence[str | None]
+"""One value for all rows of a prediction, or one for each, None where there is none."""
 
 
 @dataclass

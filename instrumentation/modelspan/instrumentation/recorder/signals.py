@@ -11,6 +11,7 @@ from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
 from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
+from modelspan.instrumentation.recorder.leaving import LastExport
 from modelspan.semconv.schema import SCHEMA_URL
 
 SCOPE = "modelspan.instrumentation.sklearn"
@@ -45,6 +46,7 @@ class Signals:
         self.logger: Logger | None = None
         self.logger_provider: Any = None
         self.meter: Meter | None = None
+        self.last_exports: list[LastExport] = []
 
     def find(self) -> None:
         """Look for what was not there the last time."""
@@ -52,14 +54,29 @@ class Signals:
             tracer_provider = self._providers.tracer or trace.get_tracer_provider()
             if _is_live(tracer_provider):
                 self.tracer = _live(tracer_provider.get_tracer(SCOPE, self._version, schema_url=SCHEMA_URL))
+                self._prepare_exit(tracer_provider)
         if self.logger is None:
             self.logger_provider = self._providers.logger or get_logger_provider()
             if _is_live(self.logger_provider):
                 self.logger = _live(self.logger_provider.get_logger(SCOPE, self._version, schema_url=SCHEMA_URL))
+                self._prepare_exit(self.logger_provider)
         if self.meter is None:
             meter_provider = self._providers.meter or metrics.get_meter_provider()
             if _is_live(meter_provider):
                 self.meter = _live(meter_provider.get_meter(SCOPE, self._version, schema_url=SCHEMA_URL))
+                self._prepare_exit(meter_provider)
+
+    def _prepare_exit(self, provider: Any) -> None:
+        if hasattr(provider, "force_flush") and hasattr(provider, "shutdown"):
+            try:
+                self.last_exports.append(LastExport(provider))
+            except RuntimeError:  # found at the exit, when no thread can start: the SDK exports as it does by itself
+                return
+
+    def close(self) -> None:
+        """Have nothing exported at the exit any more."""
+        for export in self.last_exports:
+            export.cancel()
 
     def flush(self) -> None:
         """Ask the SDK to export events. Blocks while the collector cannot be reached, as long as the exporter tries."""

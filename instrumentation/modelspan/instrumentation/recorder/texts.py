@@ -39,6 +39,11 @@ class Texts:
         return (self.offsets, self.data[:last]) if first == 0 else (self.offsets - first, self.data[first:last])
 
 
+def readable(value: str) -> str:
+    """The string, with `?` for what UTF-8 cannot write (surrogates). One such name would cost the SDK a whole export."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
 def from_strings(values: Sequence[str]) -> Texts:
     """The strings in their order."""
     joined = "".join(values)

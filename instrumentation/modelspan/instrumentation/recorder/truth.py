@@ -29,6 +29,8 @@ def submit_actuals(
             ml.ML_ACTUAL_SOURCE: source,
         }
 
+    if label is None and value is None:
+        raise ValueError("an actual has a label or a value: give one")
     ids = [str(one) for one in _listed(prediction_id)]
     labels, values = _per_id(label, ids, "label"), _per_id(value, ids, "value")
     times = _per_id(time, ids, "time")
@@ -54,7 +56,7 @@ def submit_outcomes(
 
 
 def _submit(recorder: Recorder, model: Any, event: str, rows: Sequence[Attributes], times: Sequence[Any]) -> bool:
-    stamps = [None if time is None else nanoseconds(time) for time in times]
+    stamps = [None if time is None else _stamp(time) for time in times]
     identify = _identifier(recorder, model)
 
     def task() -> None:
@@ -67,6 +69,13 @@ def _submit(recorder: Recorder, model: Any, event: str, rows: Sequence[Attribute
             emit(logger, event, {**who, **present}, timestamp=stamp)
 
     return recorder.submit(task, 500 * len(rows) + 500)
+
+
+def _stamp(time: Any) -> int:
+    found = nanoseconds(time)
+    if found < 0:  # OTLP has no such time, and the SDK would lose the whole export
+        raise ValueError(f"{time} is before 1970")
+    return found
 
 
 def _identifier(recorder: Recorder, model: Any) -> Callable[[], Attributes]:

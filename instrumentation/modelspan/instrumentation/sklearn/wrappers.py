@@ -107,9 +107,12 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
 
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = around.set(INSIDE)
         try:
             identities.refit(self, recorder.config)
+        except Exception as problem:
+            failed("see that a model is fitted", problem)
+        token = around.set(INSIDE)
+        try:
             return original(self, *args, **kwargs)
         finally:
             around.reset(token)

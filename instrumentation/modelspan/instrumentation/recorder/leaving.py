@@ -1,0 +1,51 @@
+"""Exporting what is left at the exit of the process, in no more than the time given."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from modelspan.instrumentation.failure import failed, warn_once
+
+
+class LastExport:
+    """A thread that waits to have one provider export. It is there from the start: at the exit, Python starts none."""
+
+    def __init__(self, provider: Any) -> None:
+        self.provider = provider
+        self.now = threading.Event()
+        self.done = threading.Event()
+        self._cancelled = False
+        threading.Thread(target=self._run, name="modelspan-exit", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Let the thread end; nobody waits for the exit any more."""
+        self._cancelled = True
+        self.now.set()
+
+    def _run(self) -> None:
+        self.now.wait()
+        try:
+            if not self._cancelled:
+                self.provider.force_flush()
+        except Exception as error:
+            failed("export at the exit", error)
+        self.done.set()
+
+
+def export_within(seconds: float, exports: Sequence[LastExport]) -> None:
+    """Have all providers export, at the same time.
+
+    While a collector cannot be reached, an exporter of the SDK tries for 10 seconds for each signal, and once more when
+    the SDK shuts down. What was not exported in time is given up here, and that shutdown with it.
+    """
+    deadline = time.monotonic() + seconds
+    for export in exports:
+        export.now.set()
+    for export in exports:
+        if not export.done.wait(max(0.0, deadline - time.monotonic())):
+            atexit.unregister(export.provider.shutdown)
+            warn_once("exit-export", "The collector did not take the last telemetry before the exit; it is lost.")
