@@ -276,6 +276,60 @@ def test_stopping_drains_the_journal(store: Store, pipeline_of: Callable[..., Pi
     assert journal.backlog == (0, 0)
 
 
+def test_what_arrives_while_the_last_block_is_stored_is_drained_too(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    first, second = (Block(f"j:{i}", (spans([{"attributes": MODEL}], sequence=i),)) for i in (1, 2))
+    coming, found_nothing = [first], threading.Event()
+
+    class Late(Completed):
+        def next_block(self, **limits: float) -> Block | None:
+            if coming:
+                return coming.pop()
+            found_nothing.set()
+            return None
+
+    pipeline = pipeline_of(troubled, queue := Late())
+    drained: list[bool] = []
+    stop = threading.Thread(target=lambda: drained.append(pipeline.stop(timeout=20)))
+
+    def late(table: str, rows: pa.Table) -> None:
+        if not stop.ident:
+            assert found_nothing.wait(20)
+            stop.start()
+            time.sleep(0.2)
+            coming.append(second)
+
+    troubled.fault = late
+    pipeline.start()
+    wait_for(lambda: stop.ident is not None)
+    stop.join()
+    assert (drained, queue.tokens) == ([True], ["j:1", "j:2"])
+
+
+def test_a_block_that_could_not_be_decoded_ahead_is_decoded_when_it_is_its_turn(
+    store: Store, troubled: Troubled, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    coming = [Block(f"j:{i}", (batch(arrow({"feature.a": [float(i)]}), sequence=i),)) for i in (1, 2)]
+    query, troubles = troubled.query, [RuntimeError("ahead"), StoreUnavailable("ahead")]
+
+    def fail_first(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        if troubles:
+            raise troubles.pop()
+        return query(sql, parameters)
+
+    class Two(Completed):
+        def next_block(self, **limits: float) -> Block | None:
+            return coming.pop(0) if coming else None
+
+    troubled.query = fail_first  # type: ignore[method-assign]  # of this one store
+    pipeline = pipeline_of(troubled, queue := Two())
+    pipeline.start()
+    wait_for(lambda: len(queue.tokens) == 2)
+    assert pipeline.stop(timeout=20)
+    assert counts(store)["ml_predictions"] == 2
+
+
 def test_an_unreachable_store_is_said_and_caught_up_with(
     troubled: Troubled, pipeline_of: Callable[..., Pipeline], journal: Journal
 ) -> None:

@@ -108,13 +108,15 @@ class Pipeline:
     def _run(self) -> None:
         release = memory.Release()
         with ThreadPoolExecutor(1, "decode") as decoder:
-            coming = decoder.submit(self._fetch, frozenset())
+            last, coming = False, decoder.submit(self._fetch, frozenset())
             while time.monotonic() < self._deadline:
                 fetched = self._fetched(coming)
+                if fetched is None and last and coming.exception() is None:
+                    self._drained = True
+                    return
+                # Only a look that began after the last append finds nothing for good.
+                last = self._stopping.is_set()
                 if fetched is None:
-                    if self._stopping.is_set() and coming.exception() is None:
-                        self._drained = True
-                        return
                     coming = decoder.submit(self._fetch, frozenset())
                     continue
                 block, work = fetched
@@ -142,7 +144,7 @@ class Pipeline:
             return None
         try:
             return block, None if before is None else self._work(block, before)
-        except StoreUnavailable:
+        except Exception:  # whoever stores the block tries again, and says why
             return block, None
 
     def _until_stored(self, block: Block, work: _Work | None) -> bool:
