@@ -34,23 +34,43 @@ def forget_startup() -> None:
     """
     gc.freeze()
     if _GLIBC is not None:
-        _GLIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            addresses, permissions, *_ = line.split(None, 5)
-            # Pages that cannot be written are as they are in the file. (Those of read-only data may have been relocated.)
-            if permissions == "r-xp" and ".so" in line:
-                first, end = (int(address, 16) for address in addresses.split("-"))
-                _GLIBC.madvise(first, end - first, _MADV_DONTNEED)
+        # Pages that cannot be written are as they are in the file. (Those of read-only data may have been relocated.)
+        _unmap(_mappings("r-xp", ".so"))
 
 
 class Release:
-    """Gives free memory back, at most once a second: a call takes a few milliseconds."""
+    """Gives free memory back, at most once a second: a call takes a few milliseconds.
+
+    So do pages of the journal's file, which LMDB maps shared and read-only; the system keeps them as its cache.
+    """
 
     def __init__(self) -> None:
         self._at = 0.0
+        self._journal: list[tuple[int, int]] = []
 
     def __call__(self) -> None:
         now = time.monotonic()
         if _GLIBC is not None and now >= self._at:
             self._at = now + _PAUSE
             _GLIBC.malloc_trim(0)
+            self._journal = self._journal or _mappings("r--s", "data.mdb")
+            _unmap(self._journal)
+
+
+def _mappings(permissions: str, name: str) -> list[tuple[int, int]]:
+    """First and end address of this process' mappings of files with `name` in their path."""
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, has, *rest = line.split(None, 5)
+        if has == permissions and name in rest[-1]:
+            first, end = addresses.split("-")
+            found.append((int(first, 16), int(end, 16)))
+    return found
+
+
+def _unmap(mappings: list[tuple[int, int]]) -> None:
+    """Their pages are read from the file again when they are needed."""
+    assert _GLIBC is not None
+    _GLIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for first, end in mappings:
+        _GLIBC.madvise(first, end - first, _MADV_DONTNEED)
