@@ -69,7 +69,12 @@ def test_acknowledged_predictions_survive_kill_9_exactly_once(make_service: Call
 
 
 def test_the_windows_after_a_crash_count_every_row_once(make_service: Callable[..., Service]) -> None:
-    service = make_service(MODELSPAN_WINDOWS__LENGTH="2s", MODELSPAN_DRIFT__FIRST_PREDICTIONS="1000").start()
+    service = make_service(
+        MODELSPAN_WINDOWS__LENGTH="2s",
+        MODELSPAN_WINDOWS__LATENESS="0s",
+        MODELSPAN_WINDOWS__IDLE="1s",
+        MODELSPAN_DRIFT__FIRST_PREDICTIONS="1000",
+    ).start()
     sender = Sender(service.grpc, batch_template(model="m", rows=ROWS, features=3), 0)
     sender.start()
     time.sleep(3)
