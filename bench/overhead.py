@@ -1,12 +1,16 @@
 """What recording costs the program: time of its own thread, and processor time of the whole process.
 
-Each program runs bare, instrumented, and with a span of 24 attributes per prediction, each in a process of its own, in short turns of
-the same run, so that whatever else the machine does falls on all of them. A turn is a tight loop: the worst case. The SDK is the real one with its batch processors; exporters encode OTLP and discard the bytes.
+Each prediction is made twice, in random order: by a model as scikit-learn has it and by an instrumented one, and a third time with a span
+of 24 attributes, so that whatever else the machine does falls on all of them. Processes of their own would differ by more than what is
+measured: their memory lies elsewhere. The SDK is the real one with its batch processors; exporters encode OTLP and discard the bytes.
+Processor time is what the caller takes longer, and what the background thread and the exporters take for each prediction.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import copy
+import inspect
+import random
 import time
 from collections.abc import Callable
 from statistics import median
@@ -32,16 +36,17 @@ from sklearn.preprocessing import StandardScaler
 from modelspan.instrumentation import flush
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 
-TURNS = 20
-TURN_SECONDS = 0.25
-WARM_UP = 300
-"""Calls before the first turn of a process."""
+ROUNDS = 8
+SECONDS = 1.5
+"""Of one round."""
+MOST_CALLS = 1500
+MOST_BYTES = 1_500_000
+"""Of each variant in one round, so that the recorder's thread has nothing to do before the round ends."""
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples")
 
 BARE, RECORDED, SPANNED = "bare", "recorded", "spanned"
 
 Predict = Callable[[Any], Any]
-Figures = tuple[float, float]
-"""Median time of a call, and processor time of the process per call, in µs."""
 
 
 class _Spans(SpanExporter):
@@ -76,25 +81,53 @@ class _Metrics(MetricExporter):
 
 def table() -> str:
     """Rows of Markdown: caller time and process time against the bare program."""
+    _set_up()
+    programs = {name: make() for name, make in _programs().items()}
+    raw = {kind: _methods(kind) for model, _ in programs.values() for kind in map(type, _estimators(model))}
+    SklearnInstrumentor().instrument(flush_interval=1000.0)
     lines = [
         "| program | bare, µs | time of a call | process CPU | with a span per prediction: time, CPU |",
         "|---|---|---|---|---|",
     ]
-    for name in _programs():
-        turns = _measure(name)
-        bare, recorded, spanned = turns[BARE], turns[RECORDED], turns[SPANNED]
-        time_bare = median(figures[0] for figures in bare)
-        lines.append(
-            f"| {name} | {time_bare:.0f} | {_more(recorded, bare, 0)} | {_more(recorded, bare, 1)} "
-            f"| {_more(spanned, bare, 0)}, {_more(spanned, bare, 1)} |"
+    for name, (model, rows) in programs.items():
+        times, recording, spanning = _measure(_bare(model, raw), model, rows)
+        bare = median(times[BARE])
+        more = {variant: median(values) - bare for variant, values in times.items()}
+        figures = (
+            more[RECORDED],
+            more[RECORDED] + recording,
+            more[SPANNED],
+            more[SPANNED] + spanning,
         )
+        caller, process, span, span_process = (f"{100 * figure / bare:+.1f} %" for figure in figures)
+        lines.append(f"| {name} | {bare:.0f} | {caller} | {process} | {span}, {span_process} |")
     return "\n".join(lines)
 
 
-def _more(turns: list[Figures], bare: list[Figures], figure: int) -> str:
-    """Median over the turns of what a variant took more than the bare program just before it."""
-    ratio = median(one[figure] / base[figure] for one, base in zip(turns, bare, strict=True))
-    return f"{100 * (ratio - 1):+.1f} %"
+def _estimators(model: Any) -> list[Any]:
+    """The model and the estimators within it that predict."""
+    within = [step for _, step in getattr(model, "steps", [])] + list(getattr(model, "estimators_", []))
+    return [model, *within]
+
+
+def _methods(kind: type) -> dict[str, Any]:
+    """Prediction methods of a class as they are before they are patched: a descriptor is changed in place, hence the copy."""
+    found = {name: inspect.getattr_static(kind, name, None) for name in METHODS}
+    return {name: copy.copy(method) for name, method in found.items() if method is not None}
+
+
+def _bare(model: Any, raw: dict[type, dict[str, Any]]) -> Any:
+    """A copy of the model whose methods, down to the last tree, are those of scikit-learn."""
+    twin = copy.deepcopy(model)
+    classes: dict[type, type] = {}
+    for estimator in _estimators(twin):
+        kind = type(estimator)
+        if kind not in classes:
+            classes[kind] = type(kind.__name__, (kind,), {})
+            for name, method in raw[kind].items():
+                setattr(classes[kind], name, method)
+        estimator.__class__ = classes[kind]
+    return twin
 
 
 def _programs() -> dict[str, Callable[[], tuple[Any, list[Any]]]]:
@@ -117,57 +150,52 @@ def _programs() -> dict[str, Callable[[], tuple[Any, list[Any]]]]:
     }
 
 
-def _measure(program: str) -> dict[str, list[Figures]]:
-    """Figures of each turn of each variant. A variant is a process of its own, so that none leaves a trace in another."""
-    spawn = multiprocessing.get_context("spawn")
-    workers: dict[str, tuple[Any, Any]] = {}
-    for variant in (BARE, RECORDED, SPANNED):
-        here, there = spawn.Pipe()
-        process = spawn.Process(target=_work, args=(program, variant, there), daemon=True)
-        process.start()
-        here.recv()
-        workers[variant] = (here, process)
-    turns: dict[str, list[Figures]] = {variant: [] for variant in workers}
-    for _ in range(TURNS):
-        for variant, (pipe, _process) in workers.items():
-            pipe.send(True)
-            turns[variant].append(pipe.recv())
-    for pipe, process in workers.values():
-        pipe.send(False)
-        process.join()
-    return turns
+def _measure(bare: Any, model: Any, rows: list[Any]) -> tuple[dict[str, list[float]], float, float]:
+    """Times of the calls of each variant, and processor time per call of what happens behind recording, and behind spans; µs."""
+    variants: dict[str, Predict] = {BARE: bare.predict, RECORDED: model.predict, SPANNED: _with_span(bare)}
+    times: dict[str, list[float]] = {variant: [] for variant in variants}
+    behind: dict[str, list[float]] = {RECORDED: [], SPANNED: []}
+    random.seed(0)
+    for round_ in range(ROUNDS + 1):
+        process, caller = time.process_time_ns(), time.thread_time_ns()
+        taken = _round(variants, rows)
+        meanwhile = (
+            time.process_time_ns() - process - (time.thread_time_ns() - caller)
+        ) / 1e3  # only spans are exported
+        recording, spanning = _processor_time(flush, _export_logs_and_metrics), _processor_time(_export_spans)
+        if round_:
+            calls = len(taken[BARE])
+            behind[RECORDED].append(recording / calls)
+            behind[SPANNED].append((meanwhile + spanning) / calls)
+            for variant, values in taken.items():
+                times[variant].extend(values)
+    return times, median(behind[RECORDED]), median(behind[SPANNED])
 
 
-def _work(program: str, variant: str, pipe: Any) -> None:
-    """What the process of a variant does: a turn whenever it is told to."""
-    _set_up()
-    model, rows = _programs()[program]()
-    if variant == RECORDED:
-        SklearnInstrumentor().instrument()
-    predict = _with_span(model) if variant == SPANNED else model.predict
-    for i in range(WARM_UP):
-        predict(rows[i % len(rows)])
-    _export()
-    pipe.send(True)
-    while pipe.recv():
-        pipe.send(_turn(predict, rows))
-
-
-def _turn(predict: Predict, rows: list[Any]) -> Figures:
-    times: list[int] = []
-    count = len(rows)
+def _round(variants: dict[str, Predict], rows: list[Any]) -> dict[str, list[float]]:
+    taken: dict[str, list[float]] = {variant: [] for variant in variants}
+    order = list(variants)
     clock = time.perf_counter_ns
-    until = clock() + int(TURN_SECONDS * 1e9)
-    cpu = time.process_time_ns()
-    end = clock()
-    while end < until:
-        row = rows[len(times) % count]
-        begin = clock()
-        predict(row)
-        end = clock()
-        times.append(end - begin)
-    _export()
-    return median(times) / 1e3, (time.process_time_ns() - cpu) / len(times) / 1e3
+    until = clock() + int(SECONDS * 1e9)
+    most = min(MOST_CALLS, MOST_BYTES // np.asarray(rows[0]).nbytes)
+    number = 0
+    while clock() < until and number < most:
+        row = rows[number % len(rows)]
+        random.shuffle(order)
+        for variant in order:
+            predict = variants[variant]
+            begin = clock()
+            predict(row)
+            taken[variant].append((clock() - begin) / 1e3)
+        number += 1
+    return taken
+
+
+def _processor_time(*work: Callable[[], Any]) -> float:
+    before = time.process_time_ns()
+    for part in work:
+        part()
+    return (time.process_time_ns() - before) / 1e3
 
 
 def _with_span(model: Any) -> Predict:
@@ -186,11 +214,13 @@ def _with_span(model: Any) -> Predict:
     return predict
 
 
-def _export() -> None:
-    """Everything that was recorded, exported: it belongs to the cost."""
-    flush()
-    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
+def _export_logs_and_metrics() -> None:
+    for provider in (metrics.get_meter_provider(), _logs.get_logger_provider()):
         provider.force_flush()  # type: ignore[attr-defined]  # of the SDK
+
+
+def _export_spans() -> None:
+    trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]  # of the SDK
 
 
 def _set_up() -> None:
