@@ -162,7 +162,8 @@ def _measure(bare: Any, model: Any, rows: list[Any]) -> tuple[dict[str, list[flo
         meanwhile = (
             time.process_time_ns() - process - (time.thread_time_ns() - caller)
         ) / 1e3  # only spans are exported
-        recording, spanning = _processor_time(flush, _export_logs_and_metrics), _processor_time(_export_spans)
+        spanning = _processor_time(_export_spans)
+        recording = _processor_time(flush, _export_logs_and_metrics, _export_spans)
         if round_:
             calls = len(taken[BARE])
             behind[RECORDED].append(recording / calls)
