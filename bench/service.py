@@ -24,6 +24,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def settings(data_dir: Path, *, grpc: int, http: int, clickhouse: int) -> dict[str, str]:
+    """Return the environment of a service that keeps its data there and listens on these ports of the loopback interface."""
+    return {
+        "MODELSPAN_DATA_DIR": str(data_dir),
+        "MODELSPAN_RECEIVER__GRPC_ADDRESS": f"127.0.0.1:{grpc}",
+        "MODELSPAN_RECEIVER__HTTP_ADDRESS": f"127.0.0.1:{http}",
+        "MODELSPAN_CLICKHOUSE_HTTP__ADDRESS": f"127.0.0.1:{clickhouse}",
+        "MODELSPAN_LOG__FORMAT": "json",
+    }
+
+
 class Service:
     """Starts on entry and stops on exit; `environment` holds further settings (MODELSPAN_...)."""
 
@@ -31,14 +42,8 @@ class Service:
         self.data_dir = data_dir
         self.grpc, self.http, self.clickhouse = free_port(), free_port(), free_port()
         self.log = data_dir / "service.log"
-        self.environment = {
-            "MODELSPAN_DATA_DIR": str(data_dir),
-            "MODELSPAN_RECEIVER__GRPC_ADDRESS": f"127.0.0.1:{self.grpc}",
-            "MODELSPAN_RECEIVER__HTTP_ADDRESS": f"127.0.0.1:{self.http}",
-            "MODELSPAN_CLICKHOUSE_HTTP__ADDRESS": f"127.0.0.1:{self.clickhouse}",
-            "MODELSPAN_LOG__FORMAT": "json",
-            **environment,
-        }
+        ports = {"grpc": self.grpc, "http": self.http, "clickhouse": self.clickhouse}
+        self.environment = {**settings(data_dir, **ports), **environment}
 
     def __enter__(self) -> Service:
         self.data_dir.mkdir(parents=True, exist_ok=True)

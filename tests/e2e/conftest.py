@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,14 +16,9 @@ import clickhouse_connect
 import httpx
 import pytest
 
+from bench.service import BIN, free_port, settings
+
 PROGRAMS = Path(__file__).parent / "programs"
-BIN = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -49,14 +43,8 @@ class Service:
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         self.grpc, self.http, self.clickhouse = free_port(), free_port(), free_port()
-        self.environment = {
-            "MODELSPAN_DATA_DIR": str(data_dir),
-            "MODELSPAN_RECEIVER__GRPC_ADDRESS": f"127.0.0.1:{self.grpc}",
-            "MODELSPAN_RECEIVER__HTTP_ADDRESS": f"127.0.0.1:{self.http}",
-            "MODELSPAN_CLICKHOUSE_HTTP__ADDRESS": f"127.0.0.1:{self.clickhouse}",
-            "MODELSPAN_LOG__FORMAT": "json",
-            **environment,
-        }
+        ports = {"grpc": self.grpc, "http": self.http, "clickhouse": self.clickhouse}
+        self.environment = {**settings(data_dir, **ports), **environment}
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 

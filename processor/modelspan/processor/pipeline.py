@@ -24,6 +24,7 @@ from modelspan.processor import memory
 from modelspan.processor.decode import Decoded, Model, decode
 from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, arrow_table
 from modelspan.processor.journal import Block, JournalError, Record
+from modelspan.processor.prometheus import prometheus_name
 from modelspan.processor.store import MAX_ROWS, Store, StoreRejected, StoreUnavailable
 from modelspan.processor.store.repeats import MARK, Repeats, mark_key
 from modelspan.semconv import attributes, metrics
@@ -307,19 +308,15 @@ def _counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:
     """Rows by table, and rejected payloads by reason."""
     return (
         Counter(
-            _prometheus(metrics.MODELSPAN_STORE_ROWS),
+            prometheus_name(metrics.MODELSPAN_STORE_ROWS),
             "Rows written to the store.",
-            [_prometheus(attributes.MODELSPAN_TABLE)],
+            [prometheus_name(attributes.MODELSPAN_TABLE)],
             registry=registry,
         ),
         Counter(
-            _prometheus(metrics.MODELSPAN_DECODE_REJECTED),
+            prometheus_name(metrics.MODELSPAN_DECODE_REJECTED),
             "Payloads or rows that were not taken as what they claim to be.",
-            [_prometheus(attributes.ML_DATA_QUALITY_REASON)],
+            [prometheus_name(attributes.ML_DATA_QUALITY_REASON)],
             registry=registry,
         ),
     )
-
-
-def _prometheus(name: str) -> str:
-    return name.replace(".", "_")

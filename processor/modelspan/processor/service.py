@@ -23,6 +23,7 @@ from modelspan.processor.decode import Decoded
 from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.ports import parse_address
+from modelspan.processor.prometheus import prometheus_name
 from modelspan.processor.receiver import Receiver
 from modelspan.processor.receiver.pages import Page
 from modelspan.processor.store import Store, StoreUnavailable
@@ -203,7 +204,7 @@ def _export(service: Service, journal: Journal) -> None:
 
 
 def _gauge(name: str, description: str, value: Callable[[], float]) -> None:
-    Gauge(name.replace(".", "_"), description).set_function(value)
+    Gauge(prometheus_name(name), description).set_function(value)
 
 
 def _with_credentials(config: Config) -> str:

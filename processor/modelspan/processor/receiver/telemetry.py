@@ -5,22 +5,20 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 from modelspan.processor.journal import Signal
+from modelspan.processor.prometheus import prometheus_name
 from modelspan.processor.receiver.refusal import Refusal
 from modelspan.semconv import attributes, metrics
 from modelspan.semconv.attributes import ModelspanOutcomeValues as Outcome
 
-
-def _prometheus(name: str) -> str:
-    return name.replace(".", "_")
-
-
-_SIGNAL = _prometheus(attributes.MODELSPAN_SIGNAL)
-_OUTCOME = _prometheus(attributes.MODELSPAN_OUTCOME)
+_SIGNAL = prometheus_name(attributes.MODELSPAN_SIGNAL)
+_OUTCOME = prometheus_name(attributes.MODELSPAN_OUTCOME)
 _REQUESTS = Counter(
-    _prometheus(metrics.MODELSPAN_RECEIVER_REQUESTS), "OTLP requests by what became of them.", [_SIGNAL, _OUTCOME]
+    prometheus_name(metrics.MODELSPAN_RECEIVER_REQUESTS), "OTLP requests by what became of them.", [_SIGNAL, _OUTCOME]
 )
 _BYTES = Counter(
-    _prometheus(metrics.MODELSPAN_RECEIVER_BYTES), "Bytes of accepted OTLP requests, after decompression.", [_SIGNAL]
+    prometheus_name(metrics.MODELSPAN_RECEIVER_BYTES),
+    "Bytes of accepted OTLP requests, after decompression.",
+    [_SIGNAL],
 )
 # Made at once, so that every series is there, at zero, before the first request.
 _requests = {
