@@ -18,7 +18,7 @@ from modelspan.processor.journal import Block, Journal, Record, Signal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.store import Store, StoreRejected, StoreUnavailable
 from modelspan.semconv import attributes, events
-from tests.processor.otlp import MODEL, TIME, arrow, batch, log, spans, stream
+from tests.processor.otlp import MODEL, TIME, arrow, batch, log, logs, spans, stream
 
 TABLES = ("ml_predictions", "otel_logs", "otel_traces", "ml_actuals", "ml_ingested")
 
@@ -63,7 +63,8 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def pipeline_of(tmp_path: Path, registry: CollectorRegistry) -> Callable[..., Pipeline]:
     def make(store: Store, journal: Any = None, **options: Any) -> Pipeline:
-        return Pipeline(journal or Completed(), store, quarantine=tmp_path / "quarantine", registry=registry, **options)
+        given = {"quarantine": tmp_path / "quarantine", "registry": registry, **options}
+        return Pipeline(journal or Completed(), store, **given)
 
     return make
 
@@ -182,6 +183,55 @@ def test_a_span_delivered_again_is_one_prediction(store: Store, pipeline_of: Cal
     for block in range(3):
         pipeline.process(Block(f"j:{block}", (spans([{"attributes": MODEL}, {"attributes": MODEL}], sequence=block),)))
     assert counts(store)["ml_predictions"] == 2
+
+
+def test_many_models_that_are_new_cost_a_few_questions(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    asked: list[str] = []
+    query = troubled.query
+
+    def note(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        asked.append(sql)
+        return query(sql, parameters)
+
+    troubled.query = note  # type: ignore[method-assign]  # of this one store
+    models = [{**MODEL, attributes.ML_MODEL_NAME: f"m{i}"} for i in range(1200)]
+    batches = [
+        (events.ML_PREDICTION_BATCH, {**model, attributes.ML_PREDICTION_BATCH_DATA: arrow({"feature.a": [float(i)]})})
+        for i, model in enumerate(models[:600])
+    ]
+    pipeline = pipeline_of(troubled)
+    for sequence in (1, 2):
+        of_spans = spans([{"attributes": model} for model in models[600:]], sequence=sequence)
+        pipeline.process(Block(f"j:{sequence}", (logs(batches), of_spans)))
+    assert counts(troubled)["ml_predictions"] == 1200
+    assert len(asked) < 20
+
+
+@pytest.mark.parametrize(
+    "name", ["o'hare", "back\\slash\\", "two\nlines", "ends with \0", "n\0l", "Größe", "{x:String} %s"]
+)
+def test_a_span_delivered_again_is_one_prediction_whatever_its_model_is_called(
+    store: Store, pipeline_of: Callable[..., Pipeline], name: str
+) -> None:
+    for block in range(2):
+        span = {"attributes": {**MODEL, attributes.ML_MODEL_NAME: name}}
+        pipeline_of(store, registry=CollectorRegistry()).process(Block(f"j:{block}", (spans([span]),)))
+    assert counts(store)["ml_predictions"] == 1
+
+
+def test_models_of_one_block_that_share_ids_do_not_hide_each_other(
+    store: Store, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    def span(version: str, seconds: int) -> dict[str, Any]:
+        named = {**MODEL, attributes.ML_MODEL_VERSION: version, attributes.ML_PREDICTION_ID: "order-7"}
+        return {"attributes": named, "start_time_unix_nano": TIME + seconds * 10**9}
+
+    pipeline = pipeline_of(store)
+    pipeline.process(Block("j:1", (spans([span("3", 0), span("4", 25)]),)))
+    pipeline.process(Block("j:2", (spans([span("3", 25), span("4", 0), span("5", 12)], sequence=2),)))
+    assert counts(store)["ml_predictions"] == 5
 
 
 def one_id(prediction: str, offset: int = 0) -> bytes:
