@@ -19,6 +19,7 @@ from modelspan.processor.decode.row_form import Occasion, RowForm
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
 from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
 from modelspan.processor.decode.values import Raw, raw, raws, text, texts
+from modelspan.processor.terse import REASON
 from modelspan.semconv import attributes as names
 from modelspan.semconv import events
 
@@ -75,7 +76,8 @@ class Logs:
             handler(origin, values, row, place)
         except Rejected as error:
             self._rejected[error.reason] += 1
-            _log.warning("%s of %r stored as an ordinary log record: %s", name, origin.service_name, error)
+            said = (name, origin.service_name, error)
+            _log.warning("%s of %r stored as an ordinary log record: %s", *said, extra={REASON: error.reason})
 
     def _is_repeated(self, record: LogRecord, values: dict[str, Raw], repeated: set[int]) -> bool:
         if record.event_name != events.ML_PREDICTION_BATCH:
