@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -395,6 +396,24 @@ def test_an_unreachable_store_is_said_and_caught_up_with(
     wait_for(lambda: pipeline.state == OK)
     assert pipeline.stop(timeout=20)
     assert counts(troubled)["otel_logs"] == 1
+
+
+def test_a_store_that_refuses_is_not_called_unreachable(
+    store: Store, troubled: Troubled, pipeline_of: Callable[..., Pipeline], journal: Journal
+) -> None:
+    troubled.fault = lambda table, rows: StoreUnavailable("connection refused")
+    store.client().command("RENAME TABLE otel_logs TO away")
+    pipeline = pipeline_of(troubled, journal)
+    pipeline.start()
+    journal.append(Signal.LOGS, log("ordinary", {}).payload).result()
+    wait_for(lambda: pipeline.state.startswith("store unreachable since "))
+    troubled.fault = lambda table, rows: None
+    wait_for(lambda: pipeline.state.startswith("store refuses since "))
+    assert re.search(r"insert into otel_logs: Code: 60\. .*otel_logs.*; .*restore them", pipeline.state)
+    store.client().command("RENAME TABLE away TO otel_logs")
+    wait_for(lambda: pipeline.state == OK)
+    assert pipeline.stop(timeout=20)
+    assert counts(store)["otel_logs"] == 1
 
 
 def test_a_stop_without_a_store_leaves_the_rows_in_the_journal(

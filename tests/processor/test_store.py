@@ -14,7 +14,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from modelspan.processor.decode import decode
-from modelspan.processor.store import MAX_ROWS, Store, StoreRejected, StoreTooNew, StoreUnavailable
+from modelspan.processor.store import MAX_ROWS, Store, StoreRefused, StoreRejected, StoreTooNew, StoreUnavailable
 from modelspan.processor.store.migrate import migrations
 from tests.processor.otlp import arrow, batch
 
@@ -113,7 +113,7 @@ def test_a_large_insert_is_one_part(store: Store) -> None:
 def test_rows_that_never_fit_are_rejected_and_other_faults_are_temporary(store: Store) -> None:
     with pytest.raises(StoreRejected, match="insert into ml_recorders"):
         store.insert("ml_recorders", pa.table({"sequence": ["not a number"]}), "t")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreRefused, match=r"insert into no_such_table: Code: 60\. .*; someone has changed"):
         store.insert("no_such_table", pa.table({"a": [1]}), "t")
     store.insert("ml_recorders", recorders("still works"), "t")
 
@@ -122,8 +122,9 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    with pytest.raises(StoreUnavailable, match="could not connect"):
+    with pytest.raises(StoreUnavailable, match="could not connect") as error:
         Store.open(f"http://user:password@127.0.0.1:{port}")
+    assert not isinstance(error.value, StoreRefused)
 
 
 @pytest.mark.parametrize("url", ["", "chdb://", "chdb://relative", "ftp://host", "http://"])
@@ -157,7 +158,7 @@ def test_rows_of_a_failed_query_do_not_come_out_of_the_next(store: Store) -> Non
 
 
 def test_a_failed_query_of_the_store_leaves_nothing_either(store: Store) -> None:
-    with pytest.raises(StoreUnavailable, match="throwIf"):
+    with pytest.raises(StoreRefused, match="throwIf"):
         store.query("SELECT throwIf(number = 900000) AS x FROM numbers(1000000) SETTINGS max_threads = 1", {})
     assert store.query("SELECT 'mine' AS y", {}) == [("mine",)]
     store.insert("ml_recorders", recorders("a"), "it's a token with \\ in it")

@@ -175,14 +175,14 @@ class Pipeline:
         return time.monotonic() >= self._deadline
 
     def _unreachable(self, error: StoreUnavailable) -> None:
-        if self.state == OK:
+        if not self.state.startswith(error.problem):
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self.state = f"store unreachable since {since}: {error}"
-            _log.warning("store unreachable; the journal holds what arrives", reason=str(error))
+            self.state = f"{error.problem} since {since}: {error}"
+            _log.warning(f"{error.problem}; the journal holds what arrives", reason=str(error))
 
     def _reachable(self) -> None:
         if self.state != OK:
-            _log.info("store reachable again")
+            _log.info("store takes rows again")
             self.state = OK
 
     def process(self, block: Block) -> None:

@@ -137,7 +137,7 @@ class Service:
                 self._open_store(self._journal)
                 return
             except Exception as error:
-                problem = "store unreachable" if isinstance(error, StoreUnavailable) else "store cannot be used"
+                problem = error.problem if isinstance(error, StoreUnavailable) else "store cannot be used"
                 state = f"{problem}: {error}"
             if state != self._store_state:
                 self._store_state = state

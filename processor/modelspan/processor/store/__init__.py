@@ -11,11 +11,19 @@ from typing import Any, Final
 import pyarrow as pa
 
 from modelspan.processor.store.embedded import EmbeddedEngine
-from modelspan.processor.store.errors import StoreError, StoreRejected, StoreTooNew, StoreUnavailable, classed
+from modelspan.processor.store.errors import (
+    StoreError,
+    StoreRefused,
+    StoreRejected,
+    StoreTooNew,
+    StoreUnavailable,
+    of_insert,
+    of_query,
+)
 from modelspan.processor.store.fresh import FreshClient
 from modelspan.processor.store.migrate import apply
 
-__all__ = ["MAX_ROWS", "Store", "StoreError", "StoreRejected", "StoreTooNew", "StoreUnavailable"]
+__all__ = ["MAX_ROWS", "Store", "StoreError", "StoreRefused", "StoreRejected", "StoreTooNew", "StoreUnavailable"]
 
 MAX_ROWS: Final = 1_000_000
 """Rows of one insert. Above, the engine would cut it into several parts, and a crash could leave some of them."""
@@ -58,7 +66,7 @@ class Store:
     def open(cls, url: str, *, database: str = "modelspan", memory: int = 450_000_000) -> Store:
         """Connect, create the database if needed and migrate it.
 
-        Raises `StoreUnavailable` when there is no answer, `StoreTooNew` when a newer version has used it.
+        Raises `StoreUnavailable` when there is no answer, `StoreRefused` when it is an error, `StoreTooNew` when a newer version has used it.
         """
         store = cls(url, database=database, memory=memory)
         store.migrate()
@@ -91,7 +99,7 @@ class Store:
         except StoreError:
             raise
         except Exception as error:
-            raise classed(error, "could not migrate the store") from error
+            raise of_query(error, "could not migrate the store") from error
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert `rows`, at most `MAX_ROWS`, unless the same token has been inserted into this table before.
@@ -111,17 +119,15 @@ class Store:
                 client.insert_arrow(table, rows, settings=settings)
         except Exception as error:
             self._forget_client()
-            raise classed(error, f"insert into {table}") from error
+            raise of_insert(error, f"insert into {table}") from error
 
     def query(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of a SELECT. Raises `StoreUnavailable`."""
         try:
             return list(self.client().query(query, parameters=parameters).result_rows)
-        except StoreError:
-            raise
         except Exception as error:
             self._forget_client()
-            raise StoreUnavailable(str(classed(error, "query of the store"))) from error
+            raise of_query(error, "query of the store") from error
 
     def close(self) -> None:
         """Close the clients of all threads, for good. An embedded engine shuts down with the last of them."""
@@ -143,7 +149,7 @@ class Store:
             )
         except Exception as error:
             shown = re.sub(r"//.*@", "//", self._url)
-            raise classed(error, f"could not connect to {shown}") from error
+            raise of_query(error, f"could not connect to {shown}") from error
         with self._lock:
             if not self._closed:
                 self._clients.add(client)

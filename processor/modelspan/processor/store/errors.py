@@ -1,4 +1,4 @@
-"""Two classes of error, decided here once: try again, or never with these rows."""
+"""Classes of error, decided here once: try again (because nobody answers, or because the answer is no), or never with these rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,25 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 # TOO_LARGE_STRING_SIZE, CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, UNKNOWN_EXCEPTION.
 _REJECTED = frozenset({53, 6, 33, 69, 70, 117, 128, 131, 349, 321, 1002})
 
+_ACCOUNT = "check store.username and store.password"
+_RIGHTS = "grant store.username the rights to create, alter, select from and insert into tables of store.database"
+_SCHEMA = "someone has changed or dropped tables of store.database: restore them, or configure another database"
+_BUSY = "it is tried again; if that goes on, give ClickHouse more memory, cores or faster disks"
+_ELSE = "it is tried again; the log of ClickHouse may say more"
+_TO_DO = {
+    **dict.fromkeys(
+        (192, 193, 194, 516), _ACCOUNT
+    ),  # UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
+    **dict.fromkeys((164, 497), _RIGHTS),  # READONLY, ACCESS_DENIED
+    # NO_SUCH_COLUMN_IN_TABLE, THERE_IS_NO_COLUMN, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE
+    **dict.fromkeys((16, 8, 47, 60), _SCHEMA),
+    81: "restart modelspan, which creates the database",  # UNKNOWN_DATABASE
+    # TIMEOUT_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES, SOCKET_TIMEOUT, MEMORY_LIMIT_EXCEEDED, TOO_MANY_PARTS
+    **dict.fromkeys((159, 202, 209, 241, 252), _BUSY),
+    243: "free space on its disk",  # NOT_ENOUGH_SPACE
+    115: "modelspan needs a newer ClickHouse, or a user who may change this setting",  # UNKNOWN_SETTING
+}
+
 _OF_SERVER = re.compile(r"(Code: \d+\. DB::Exception: .*?)(?: \(for url [^)]*\))?$")
 
 
@@ -19,7 +38,16 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """It may work later: no connection, a timeout, no memory or disk, too many parts, a missing right."""
+    """It may work later: no connection, or a timeout."""
+
+    problem = "store unreachable"
+    """Two words for whoever looks after it."""
+
+
+class StoreRefused(StoreUnavailable):
+    """It may work later, mostly after someone has acted: ClickHouse answers, with an error. The message says what to do."""
+
+    problem = "store refuses"
 
 
 class StoreRejected(StoreError):
@@ -30,11 +58,26 @@ class StoreTooNew(StoreError):
     """The store was made by a newer version."""
 
 
-def classed(error: Exception, action: str) -> StoreError:
-    """The error as one of the two classes. What is not known to be the fault of the rows counts as temporary: they are kept."""
-    code = getattr(error, "code", None) if isinstance(error, DatabaseError) else None
-    kind = StoreRejected if code in _REJECTED else StoreUnavailable
-    return kind(f"{action}: {_reason(error)}")
+def of_insert(error: Exception, action: str) -> StoreError:
+    """The error as one of the classes. What is not known to be the fault of the rows counts as temporary: they are kept."""
+    if _code(error) in _REJECTED:
+        return StoreRejected(f"{action}: {_reason(error)}")
+    return of_query(error, action)
+
+
+def of_query(error: Exception, action: str) -> StoreUnavailable:
+    """The error as one of those that may pass: no rows were given that could be at fault."""
+    if isinstance(error, StoreUnavailable):
+        return error
+    code = _code(error)
+    if code is None:
+        return StoreUnavailable(f"{action}: {_reason(error)}")
+    return StoreRefused(f"{action}: {_reason(error)}; {_TO_DO.get(code, _ELSE)}")
+
+
+def _code(error: Exception) -> int | None:
+    """Number of an error with which ClickHouse answered."""
+    return getattr(error, "code", None) if isinstance(error, DatabaseError) else None
 
 
 def _reason(error: Exception) -> str:

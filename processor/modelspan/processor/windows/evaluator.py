@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from modelspan.processor.store import StoreUnavailable
+from modelspan.processor.store.errors import of_query
 
 from .evaluate import evaluate
 from .keys import ModelKey, runs, window_starts
@@ -174,8 +175,8 @@ class Evaluator:
     def _check_store(self, error: Exception) -> None:
         try:
             self._store.client().command("SELECT 1")
-        except Exception:
-            raise StoreUnavailable(f"the store does not answer: {error}") from error
+        except Exception as failure:
+            raise of_query(failure, "no question to the store is answered") from error
 
     def _put_off(self, key: ModelKey, start: int, now: float, error: Exception) -> None:
         attempts = self._attempts.pop((key, start), 0) + 1
