@@ -65,6 +65,13 @@ def test_a_bad_configuration_is_one_sentence_and_exit_code_2(tmp_path: Path) -> 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_journal_smaller_than_a_request_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    done = run_serve(tmp_path, MODELSPAN_JOURNAL__MAX_BYTES="1MiB")
+    assert done.returncode == 2
+    assert "journal.max_bytes, 1MiB, is less than receiver.max_request_bytes, 64MiB" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("taken", ["RECEIVER__GRPC", "RECEIVER__HTTP", "CLICKHOUSE_HTTP_"])
 def test_a_taken_port_is_one_sentence_and_exit_code_2(taken: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

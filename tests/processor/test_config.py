@@ -124,6 +124,13 @@ def test_a_flag_that_is_wrong_is_named() -> None:
     assert "--grpc-address" in refused("--grpc-address", "x:y")
 
 
+def test_a_journal_that_is_smaller_than_a_request_is_refused() -> None:
+    sentence = "journal.max_bytes, 1MiB, is less than receiver.max_request_bytes, 64MiB: the journal must have room"
+    assert refused("--set", "journal.max_bytes=1MiB").startswith(sentence)
+    both = ["--set", "journal.max_bytes=1MiB", "--set", "receiver.max_request_bytes=1MiB"]
+    assert load(flags(*both)).journal.max_bytes == 1024**2
+
+
 def test_a_password_is_neither_printed_nor_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELSPAN_STORE__PASSWORD", "hunter2")
     assert "hunter2" not in as_yaml(load())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelspan.processor.journal import Journal, JournalFull, JournalInUse, JournalUnavailable, Signal
+from modelspan.processor.journal import Journal, JournalFull, JournalInUse, JournalTooSmall, JournalUnavailable, Signal
 
 
 def put(journal: Journal, *payloads: bytes) -> list[int]:
@@ -93,6 +93,12 @@ def test_a_full_journal_refuses_and_takes_again_once_it_is_drained(journal: Jour
     assert journal.backlog == (1, 10 << 20)
     journal.complete(take(journal))
     assert put(journal, bytes(7 << 20)) == [2]
+
+
+def test_a_request_that_no_draining_helps_is_refused_as_such(journal: Journal):
+    with pytest.raises(JournalTooSmall, match=r"journal\.max_bytes is 16777216"):
+        journal.append(Signal.LOGS, bytes(17 << 20))
+    assert journal.backlog == (0, 0)
 
 
 def fill(journal: Journal, size: int) -> list[int]:

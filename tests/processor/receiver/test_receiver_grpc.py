@@ -99,6 +99,16 @@ def test_a_full_journal_asks_to_come_again_in_both_trailers_and_takes_again_once
     assert [record.payload for record in service.stored()] == [spans("x")]
 
 
+def test_a_request_larger_than_the_journal_is_refused_for_good_and_the_setting_named(run):
+    service = run(max_bytes=1000)
+    error = refusal(service, "traces", spans("x" * 1000))
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "journal.max_bytes is 1000" in error.details()
+    assert "google.rpc.retryinfo-bin" not in dict(error.trailing_metadata())
+    assert not details(error).details
+    service.export("traces", spans("x"))
+
+
 def test_another_method_is_unimplemented(service):
     with pytest.raises(grpc.RpcError) as caught:
         service.channel.unary_unary("/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export")(b"")

@@ -182,6 +182,15 @@ def test_a_full_journal_asks_to_come_again_and_takes_again_once_drained(run):
     assert service.post("traces", spans("x")).status_code == 200
 
 
+def test_a_request_larger_than_the_journal_is_refused_for_good_and_the_setting_named(run):
+    service = run(max_bytes=1000)
+    response = service.post("traces", spans("x" * 1000))
+    assert response.status_code == 413
+    assert "journal.max_bytes is 1000" in reason(response)
+    assert "retry-after" not in response.headers
+    assert service.post("traces", spans("x")).status_code == 200
+
+
 def test_more_than_the_memory_for_requests_is_asked_to_come_again(run):
     service = run(max_request_bytes=100_000, max_held_bytes=200_000)
     slow = [open_request(service, b"POST", length=100_000, body=bytes(90_000)) for _ in range(2)]

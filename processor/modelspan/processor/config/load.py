@@ -122,6 +122,9 @@ def _explain(
     error: ValidationError, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None
 ) -> str:
     first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if not first["loc"]:  # of several keys, which the reason names
+        return f"{reason}."
     key = ".".join(str(part) for part in first["loc"])
     origin = _origin(key, flags, environment, file)
     if first["type"] == "extra_forbidden":
@@ -131,7 +134,6 @@ def _explain(
         )
     if first["type"] == "model_type":
         return f"{key} is {first['input']!r}, from {origin}, but it is a section: expected keys under it."
-    reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     value = "a secret" if "password" in key else repr(first["input"])
     return f"{key} is {value}, from {origin}, but {reason}."
 

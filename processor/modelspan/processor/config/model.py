@@ -7,7 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from modelspan.processor.config.units import format_duration, format_size, parse_duration, parse_size
@@ -88,7 +97,8 @@ class JournalConfig(Section):
     """The durable queue between receiver and store."""
 
     max_bytes: Size = Field(
-        default=4 * 1024**3, description="Disk space that may wait for the store; senders are told to retry beyond it."
+        default=4 * 1024**3,
+        description="Requests that may wait for the store, in bytes; senders are told to retry beyond it. At least receiver.max_request_bytes.",
     )
 
 
@@ -165,6 +175,16 @@ class Config(BaseSettings):
     windows: WindowsConfig = WindowsConfig()
     drift: DriftConfig = DriftConfig()
     log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _journal_takes_the_largest_request(self) -> Config:
+        largest, room = self.receiver.max_request_bytes, self.journal.max_bytes
+        if room < largest:
+            raise ValueError(
+                f"journal.max_bytes, {format_size(room)}, is less than receiver.max_request_bytes, {format_size(largest)}: "
+                "the journal must have room for the largest request"
+            )
+        return self
 
     @property
     def store_url(self) -> str:

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from modelspan.processor.journal.errors import JournalError, JournalFull, JournalInUse, JournalUnavailable
+from modelspan.processor.journal.errors import (
+    JournalError,
+    JournalFull,
+    JournalInUse,
+    JournalTooSmall,
+    JournalUnavailable,
+)
 from modelspan.processor.journal.journal import Journal
 from modelspan.processor.journal.records import Block, Record, Signal
 
-__all__ = ["Block", "Journal", "JournalError", "JournalFull", "JournalInUse", "JournalUnavailable", "Record", "Signal"]
+__all__ = [
+    "Block",
+    "Journal",
+    "JournalError",
+    "JournalFull",
+    "JournalInUse",
+    "JournalTooSmall",
+    "JournalUnavailable",
+    "Record",
+    "Signal",
+]

@@ -1,4 +1,4 @@
-"""What can keep a journal from taking or handing out a request. None of them means that the request was bad."""
+"""What can keep a journal from taking or handing out a request. None of them means that the request is malformed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ class JournalInUse(JournalError):
 
 class JournalFull(JournalError):
     """There is no room now. Nothing was stored; the same request can succeed once the store has caught up."""
+
+
+class JournalTooSmall(JournalError):
+    """The request alone is larger than the journal may be: it will never be taken."""
 
 
 class JournalUnavailable(JournalError):

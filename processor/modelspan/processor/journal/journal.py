@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lmdb
 
-from modelspan.processor.journal.errors import JournalFull, JournalUnavailable
+from modelspan.processor.journal.errors import JournalFull, JournalTooSmall, JournalUnavailable
 from modelspan.processor.journal.lock import DirectoryLock
 from modelspan.processor.journal.operations import Append, Claim, Complete, Counters
 from modelspan.processor.journal.records import Block, Record, Signal
@@ -86,10 +86,16 @@ class Journal:
         Cancelling the future before its commit has begun takes the request back.
 
         Raises:
-            JournalFull: the payload would exceed `max_bytes`.
+            JournalFull: the payload would exceed `max_bytes` together with what waits.
+            JournalTooSmall: it exceeds them alone.
             JournalUnavailable: the journal is closed.
         """
         operation = Append(signal, payload)
+        if operation.size > self._max_bytes:
+            raise JournalTooSmall(
+                f"the request has {operation.size} bytes and journal.max_bytes is {self._max_bytes}: send smaller batches, or "
+                "configure a larger journal"
+            )
         counters = self._counters
         with counters.changed:
             if counters.size + operation.size > self._max_bytes:

@@ -12,9 +12,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from modelspan.processor.journal import JournalError, Signal
+from modelspan.processor.journal import JournalError, JournalTooSmall, Signal
 from modelspan.processor.receiver import telemetry
-from modelspan.processor.receiver.refusal import Refusal, malformed, too_large, unavailable
+from modelspan.processor.receiver.refusal import Refusal, malformed, never_fits, too_large, unavailable
 from modelspan.processor.receiver.sink import Sink
 
 _logger = logging.getLogger(__name__)
@@ -84,6 +84,8 @@ class Intake:
     async def _append(self, signal: Signal, payload: bytes) -> None:
         try:
             await asyncio.wrap_future(self._sink.append(signal, payload))
+        except JournalTooSmall as error:
+            raise never_fits(str(error)) from error
         except JournalError as error:
             raise unavailable(str(error)) from error
         except Exception as error:

@@ -68,9 +68,11 @@ def malformed(reason: str) -> Refusal:
 
 
 def too_large(limit: int) -> Refusal:
-    return Refusal(
-        RESOURCE_EXHAUSTED, 413, f"the request exceeds {limit} bytes after decompression; send smaller batches"
-    )
+    return never_fits(f"the request exceeds {limit} bytes after decompression; send smaller batches")
+
+
+def never_fits(reason: str) -> Refusal:
+    return Refusal(RESOURCE_EXHAUSTED, 413, reason)
 
 
 def unavailable(reason: str) -> Refusal:

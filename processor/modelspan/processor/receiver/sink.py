@@ -13,5 +13,5 @@ class Sink(Protocol):
 
     def append(self, signal: Signal, payload: bytes) -> Future[int]:
         """The future resolves when the request is durable. Any exception, of the call or of the future, means that it
-        was not stored and may be sent again.
+        was not stored and may be sent again; `JournalTooSmall` that it was not and must not.
         """
