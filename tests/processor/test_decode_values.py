@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValueList
 
-from modelspan.processor.decode.number_maps import numbers
 from modelspan.processor.decode.values import raw, raws, text, texts
 from tests.processor.otlp import any_value, pairs
 
@@ -53,38 +50,3 @@ def test_text_of_a_value(value: Any, expected: str) -> None:
 def test_maps_of_the_store_have_sorted_keys_and_the_last_of_two_values() -> None:
     attributes = [*pairs({"b": 1, "a": 2.5}), *pairs({"b": "again"})]
     assert list(texts(raws(attributes)).items()) == [("a", "2.5"), ("b", "again")]
-
-
-def kvlist(values: dict[str, Any]) -> KeyValueList:
-    return KeyValueList(values=pairs(values))
-
-
-def test_maps_of_numbers_read_in_one_piece_are_those_read_one_by_one() -> None:
-    rng = np.random.default_rng(0)
-    names = ["", "ü" * 70, "k" * 200, *(f"f{i}" for i in range(20))]
-    for _ in range(200):
-        chosen = [str(name) for name in rng.permutation(names)[: rng.integers(1, len(names))]]
-        for _ in range(3):
-            values = {name: float(v) for name, v in zip(chosen, rng.normal(size=len(chosen)), strict=True)}
-            entries = kvlist(values)
-            assert raw(any_value(values)) == raws(entries.values) == values
-            assert list(numbers(entries) or values) == list(values)
-
-
-def test_a_map_that_only_has_the_length_of_the_last_one_is_walked() -> None:
-    floats = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
-    assert numbers(kvlist(floats)) is None
-    assert numbers(kvlist(floats)) == floats
-    for other in ({"x": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}, {"a": "8 bytes!", "b": 2.0, "c": 3.0, "d": 4.0}):
-        assert raw(any_value(other)) == other
-        assert raw(any_value(floats)) == floats
-
-
-def test_nan_and_signed_zero_survive_the_quick_way() -> None:
-    values = {"a": math.nan, "b": -0.0, "c": math.inf, "d": 5e-324}
-    raw(any_value(values))
-    quick = numbers(kvlist(values))
-    assert quick is not None
-    assert math.isnan(quick.pop("a"))
-    assert math.copysign(1, quick["b"]) == -1
-    assert quick == {"b": 0.0, "c": math.inf, "d": 5e-324}

@@ -24,8 +24,8 @@ from modelspan.processor.decode.maps import Codes
 from modelspan.processor.decode.metrics import decode_metrics
 from modelspan.processor.decode.predictions import Predictions, Touched
 from modelspan.processor.decode.row_form import RowForm
-from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, Model, Rows, arrow_table
-from modelspan.processor.decode.traces import decode_traces
+from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, TRACES, Model, Rows, arrow_table
+from modelspan.processor.decode.traces import Traces
 from modelspan.processor.journal import Record, Signal
 
 __all__ = ["Decoded", "Model", "Touched", "decode"]
@@ -81,18 +81,22 @@ def decode(
     rejected[rejection.CORRUPT_REQUEST] += len(unreadable)
     rows, predictions = Rows(), Predictions()
     batches, row_form = Batches(predictions), RowForm(predictions)
+    traces = Traces(predictions, row_form, rejected)
     logs = Logs(rows, batches, row_form, rejected, now)
     repeated = set(stored([batch_key(payload) for payload in _payloads(requests)]))
     for record, request in requests:
         if record.signal == Signal.TRACES:
-            decode_traces(request, rows, row_form, rejected)
+            traces.add(request, record.payload)
         elif record.signal == Signal.METRICS:
             decode_metrics(request, rows)
         else:
             logs.decode(request, f"{token}/{record.sequence}", repeated)
     batches.finish()
+    spans = traces.finish()
     row_form.finish()
     tables = rows.arrow()
+    if spans is not None:
+        tables[TRACES] = spans
     if predictions.touched:
         tables[PREDICTIONS] = predictions.arrow(now)
     if logs.batch_keys:

@@ -89,6 +89,24 @@ def text_entries(columns: Sequence[pa.ChunkedArray], keys: Codes, rows: int) -> 
     return Entries(lengths, all_keys[present], stacked.take(pa.array(order[present])))
 
 
+def row_entries(rows: Sequence[dict[str, Any]], kind: pa.DataType, names: Names) -> Entries:
+    """Maps that are given as dicts, in any order of their keys."""
+    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+    codes: list[int] = []
+    values: list[Any] = []
+    # Keys of a row as they came, to the sorted ones and their codes: most rows have the same.
+    orders: dict[tuple[str, ...], tuple[list[str], list[int]]] = {}
+    for row in filter(None, rows):
+        came = tuple(row)
+        order = orders.get(came)
+        if order is None:
+            keys = sorted(came)
+            order = orders[came] = keys, [names.code(key) for key in keys]
+        codes += order[1]
+        values += map(row.__getitem__, order[0])
+    return Entries(lengths, np.array(codes, np.int32), pa.array(values, kind))
+
+
 def map_array(parts: Sequence[Entries], names: pa.Array, value_type: pa.DataType) -> pa.Array:
     """One map column of all parts, its keys a dictionary over `names`."""
     lengths = joined([part.lengths for part in parts])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 from opentelemetry.semconv.attributes import error_attributes
 
 from modelspan.processor.decode import rejection
-from modelspan.processor.decode.maps import Entries, Names
+from modelspan.processor.decode.maps import row_entries
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import MAX_TIME, Model
@@ -22,7 +21,7 @@ from modelspan.semconv import attributes as names
 MAX_ROWS: Final = 100_000
 """Rows of one span or event."""
 
-_SEGMENT: Final = names.ML_SEGMENT + "."
+SEGMENT: Final = names.ML_SEGMENT + "."
 _LABEL, _SCORE, _VALUE = "label", "score", "value"
 """Keys of `ml.output.predictions`."""
 
@@ -46,9 +45,14 @@ class RowForm:
         self._models: list[int] = []
         self._columns: list[tuple[Any, ...]] = []
         self._maps: list[tuple[dict[str, Any], ...]] = []
+        self._parts: list[Part] = []
 
     def __len__(self) -> int:
-        return len(self._models)
+        return len(self._models) + sum(len(part.models) for part in self._parts)
+
+    def add_part(self, part: Part) -> None:
+        """Take many rows at once, whose models are known and touched already."""
+        self._parts.append(part)
 
     def add(self, model: Model, values: dict[str, Raw], occasion: Occasion) -> None:
         """Take the rows of one span or event. Raises `Rejected`, and takes nothing then."""
@@ -71,13 +75,15 @@ class RowForm:
 
     def finish(self) -> None:
         """Hand all rows on."""
+        for part in self._parts:
+            self._predictions.add(part)
         if not self._models:
             return
         lists = zip(*self._columns, strict=True)
         columns = {name: pa.array(column, kind) for (name, kind), column in zip(_TYPES.items(), lists, strict=True)}
         names = self._predictions.names
         maps = {
-            name: _entries(rows, kind, names)
+            name: row_entries(rows, kind, names)
             for (name, kind), rows in zip(_MAP_TYPES.items(), zip(*self._maps, strict=True), strict=True)
         }
         models = np.array(self._models, np.int32)
@@ -111,28 +117,10 @@ _MAP_TYPES: Final[dict[str, pa.DataType]] = {
 }
 
 
-def _entries(rows: Sequence[dict[str, Any]], kind: pa.DataType, names: Names) -> Entries:
-    """One map column."""
-    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
-    codes: list[int] = []
-    values: list[Any] = []
-    # Keys of a row as they came, to the sorted ones and their codes: most rows have the same.
-    orders: dict[tuple[str, ...], tuple[list[str], list[int]]] = {}
-    for row in filter(None, rows):
-        came = tuple(row)
-        order = orders.get(came)
-        if order is None:
-            keys = sorted(came)
-            order = orders[came] = keys, [names.code(key) for key in keys]
-        codes += order[1]
-        values += map(row.__getitem__, order[0])
-    return Entries(lengths, np.array(codes, np.int32), pa.array(values, kind))
-
-
 @lru_cache(maxsize=1024)
 def _segments(keys: tuple[str, ...]) -> list[tuple[str, str]]:
     """Attributes that are segments, and their names."""
-    return [(key, key[len(_SEGMENT) :]) for key in keys if key.startswith(_SEGMENT)]
+    return [(key, key[len(SEGMENT) :]) for key in keys if key.startswith(SEGMENT)]
 
 
 _Row: TypeAlias = tuple[
@@ -201,18 +189,18 @@ def _mapping(value: Raw, name: str) -> dict[str, Raw]:
     return value
 
 
-_SEVERAL_OUTPUTS: Final = frozenset({names.ML_OUTPUT_SCORES, names.ML_OUTPUT_VALUES, names.ML_OUTPUT_LABELS})
+SEVERAL_OUTPUTS: Final = frozenset({names.ML_OUTPUT_SCORES, names.ML_OUTPUT_VALUES, names.ML_OUTPUT_LABELS})
 _NONE: Final[dict[str, Any]] = {}
 
 
 def _row(features: dict[str, Raw], values: dict[str, Raw]) -> _Row:
-    numeric, texts = _split(features)
+    numeric, texts = split(features)
     outcome = (
         label_text(values.get(names.ML_OUTPUT_LABEL)),
         number(values.get(names.ML_OUTPUT_SCORE), names.ML_OUTPUT_SCORE),
         number(values.get(names.ML_OUTPUT_VALUE), names.ML_OUTPUT_VALUE),
     )
-    if _SEVERAL_OUTPUTS.isdisjoint(values):
+    if SEVERAL_OUTPUTS.isdisjoint(values):
         return outcome, (numeric, texts, _NONE, _NONE)
     outputs = {**_scores(values), **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
     labels = _mapping(values.get(names.ML_OUTPUT_LABELS), names.ML_OUTPUT_LABELS)
@@ -245,7 +233,7 @@ def _several(features: dict[str, Raw], outputs: dict[str, Raw]) -> list[_Row]:
 
 
 def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int) -> _Row:
-    numeric, texts = _split({name: column[i] for name, column in features.items()})
+    numeric, texts = split({name: column[i] for name, column in features.items()})
     label, score, value = (outputs[name][i] if name in outputs else None for name in (_LABEL, _SCORE, _VALUE))
     return (label_text(label), number(score, _SCORE), number(value, _VALUE)), (numeric, texts, {}, {})
 
@@ -253,7 +241,7 @@ def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int) -> _Row:
 _FLOATS: Final = {float}
 
 
-def _split(features: dict[str, Raw]) -> tuple[dict[str, float], dict[str, str]]:
+def split(features: dict[str, Raw]) -> tuple[dict[str, float], dict[str, str]]:
     if set(map(type, features.values())) == _FLOATS and (total := sum(features.values())) == total:  # type: ignore[arg-type]  # floats
         return features, {}  # type: ignore[return-value]  # floats
     numeric: dict[str, float] = {}

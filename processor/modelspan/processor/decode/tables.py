@@ -52,11 +52,12 @@ _EXEMPLARS: Final = [
 _DISTRIBUTION: Final = [("Count", _u64), ("Sum", _f64)]
 _RANGE: Final = [("Min", _f64), ("Max", _f64), ("AggregationTemporality", _i32)]
 
+TRACES: Final = "otel_traces"
 PREDICTIONS: Final = "ml_predictions"
 INGESTED: Final = "ml_ingested"
 
 _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
-    "otel_traces": [
+    TRACES: [
         ("Timestamp", _ns),
         *_strings("TraceId SpanId ParentSpanId TraceState SpanName SpanKind ServiceName"),
         ("ResourceAttributes", _map),
@@ -216,12 +217,13 @@ class Rows:
 def arrow_table(table: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     """Rows of one table as columns. Maps are given as dicts with sorted keys."""
     columns = [
-        _column(values, field.type) for values, field in zip(zip(*rows, strict=True), SCHEMAS[table], strict=True)
+        column(values, field.type) for values, field in zip(zip(*rows, strict=True), SCHEMAS[table], strict=True)
     ]
     return pa.table(columns, names=SCHEMAS[table].names)
 
 
-def _column(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """One column."""
     if pa.types.is_map(kind):
         return _shared_maps(values)
     if pa.types.is_list(kind) and pa.types.is_map(kind.value_type):

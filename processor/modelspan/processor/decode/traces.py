@@ -3,39 +3,193 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from modelspan.processor.decode.alike import Alike, column_texts, groups
+from modelspan.processor.decode.alike_predictions import Circumstances, are_predictions, prediction_part
+from modelspan.processor.decode.maps import (
+    Codes,
+    Entries,
+    Names,
+    concatenated,
+    joined,
+    map_array,
+    row_entries,
+    text_entries,
+)
+from modelspan.processor.decode.predictions import Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import Occasion, RowForm
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
-from modelspan.processor.decode.tables import MAX_TIME, Rows
+from modelspan.processor.decode.tables import MAX_TIME, SCHEMAS, TRACES, column
 from modelspan.processor.decode.values import Raw, raws, texts
+from modelspan.processor.decode.wire import PADDING, Unusual, submessages
 from modelspan.semconv import attributes as names
 
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUSES: Final = ("Unset", "Ok", "Error")
+_OF_SOURCE: Final = {
+    "ServiceName": "service_name",
+    "ResourceAttributes": "attributes",
+    "ScopeName": "scope_name",
+    "ScopeVersion": "scope_version",
+}
+_ATTRIBUTES: Final = "SpanAttributes"
 
 
-def decode_traces(request: ExportTraceServiceRequest, rows: Rows, row_form: RowForm, rejected: Counter[str]) -> None:
-    """Append the spans of one request."""
-    append = rows["otel_traces"].append
-    for resource_spans in request.resource_spans:
-        resource = resource_texts(resource_spans)
-        for scope_spans in resource_spans.scope_spans:
-            origin = source(resource_spans, scope_spans, resource)
-            for span in scope_spans.spans:
-                values = raws(span.attributes)
-                row = _row(span, values, origin)
-                append(row)
-                if is_prediction(values):
-                    try:
-                        row_form.add(model_of(origin, values), values, _occasion(row))
-                    except Rejected as error:
-                        rejected[error.reason] += 1
+class _Part(NamedTuple):
+    """Some spans."""
+
+    origins: Codes
+    columns: dict[str, pa.Array]
+    lists: Mapping[str, Sequence[Any]]
+    """For each span its events and links."""
+    attributes: Entries
+
+
+class Traces:
+    """The spans of a block."""
+
+    def __init__(self, predictions: Predictions, row_form: RowForm, rejected: Counter[str]) -> None:
+        self._predictions = predictions
+        self._row_form = row_form
+        self._rejected = rejected
+        self._sources: list[Source] = []
+        self._spans: list[Span] = []
+        self._origins: list[int] = []
+        """For each span the place of its source."""
+        self._payloads: list[bytes] = []
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._parts: list[_Part] = []
+        self._names = Names()
+
+    def add(self, request: ExportTraceServiceRequest, payload: bytes) -> None:
+        """Take the spans of one request; `payload` is the same as bytes."""
+        before = len(self._spans)
+        for resource_spans in request.resource_spans:
+            resource = resource_texts(resource_spans)
+            for scope_spans in resource_spans.scope_spans:
+                self._origins += [len(self._sources)] * len(scope_spans.spans)
+                self._sources.append(source(resource_spans, scope_spans, resource))
+                self._spans += scope_spans.spans
+        self._locate(payload, len(self._spans) - before)
+
+    def _locate(self, payload: bytes, count: int) -> None:
+        base = sum(map(len, self._payloads))
+        try:
+            places = [
+                (base + start, base + end)
+                for resource in submessages(payload, _RESOURCE_SPANS, 0, len(payload))
+                for scope in submessages(payload, _SCOPE_SPANS, *resource)
+                for start, end in submessages(payload, _SPANS, *scope)
+            ]
+        except Unusual:
+            places = []
+        if len(places) != count:
+            places = [(base, base)] * count  # no span is there: they are read one by one
+        else:
+            self._payloads.append(payload)
+        for start, end in places:
+            self._starts.append(start)
+            self._ends.append(end)
+
+    def finish(self) -> pa.Table | None:
+        """Hand the predictions on; return the rows of `otel_traces`, if there are any."""
+        if not self._spans:
+            return None
+        rest = self._many_at_once()
+        self._one_by_one(rest.tolist())
+        origins = pa.array(joined([part.origins for part in self._parts]))
+        columns = [self._column(field, origins) for field in SCHEMAS[TRACES]]
+        return pa.table(columns, names=SCHEMAS[TRACES].names)
+
+    def _column(self, field: pa.Field, origins: pa.Array) -> pa.Array:
+        name, kind, parts = field.name, field.type, self._parts
+        if name in _OF_SOURCE:
+            place = Source._fields.index(_OF_SOURCE[name])
+            return column([source[place] for source in self._sources], kind).take(origins)
+        if name == _ATTRIBUTES:
+            return map_array([part.attributes for part in parts], self._names.array(), kind.item_type)
+        if name in _LISTS:
+            return column([value for part in parts for value in part.lists[name]], kind)
+        return concatenated([part.columns[name] for part in parts], kind)
+
+    def _many_at_once(self) -> npt.NDArray[np.int64]:
+        """Take the spans that are alike; return the places of the others."""
+        left = np.ones(len(self._spans), np.bool_)
+        buffer = np.frombuffer(b"".join([*self._payloads, bytes(PADDING)]), np.uint8)
+        for spans in groups(buffer, np.array(self._starts), np.array(self._ends)):
+            try:
+                self._take(spans, np.array(self._origins, np.int32)[spans.places])
+            except Unusual:
+                continue
+            left[spans.places] = False
+        return np.flatnonzero(left)
+
+    def _take(self, spans: Alike, origins: Codes) -> None:
+        start = spans.numbers("start_time_unix_nano").astype(np.uint64)
+        end = spans.numbers("end_time_unix_nano").astype(np.uint64)
+        times = np.minimum(start, np.uint64(MAX_TIME)).astype(np.int64)
+        durations = np.where(end > start, end - start, np.uint64(0))
+        trace_ids, span_ids = spans.hex("trace_id"), spans.hex("span_id")
+        if are_predictions(spans):
+            about = Circumstances(times, durations, trace_ids, span_ids, self._sources, origins)
+            self._row_form.add_part(prediction_part(self._predictions, spans, about))
+        columns = {
+            "Timestamp": pa.array(times, pa.timestamp("ns", "UTC")),
+            "TraceId": trace_ids,
+            "SpanId": span_ids,
+            "ParentSpanId": spans.hex("parent_span_id"),
+            "TraceState": spans.strings("trace_state"),
+            "SpanName": spans.strings("name"),
+            "SpanKind": _named(_KINDS, spans.numbers("kind")),
+            "Duration": pa.array(durations),
+            "StatusCode": _named(_STATUSES, spans.numbers("status.code")),
+            "StatusMessage": spans.strings("status.message"),
+        }
+        keys = sorted(spans.attributes)
+        values = [pa.chunked_array([column_texts(spans.attributes[key], len(spans))]) for key in keys]
+        attributes = text_entries(values, self._names.codes(keys), len(spans))
+        lists = dict.fromkeys(_LISTS, [()] * len(spans))
+        self._parts.append(_Part(origins, columns, lists, attributes))
+
+    def _one_by_one(self, places: Sequence[int]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        attributes: list[dict[str, str]] = []
+        for place in places:
+            span, origin = self._spans[place], self._sources[self._origins[place]]
+            values = raws(span.attributes)
+            row = _row(span)
+            rows.append(row)
+            attributes.append(texts(values))
+            if is_prediction(values):
+                try:
+                    self._row_form.add(model_of(origin, values), values, _occasion(row))
+                except Rejected as error:
+                    self._rejected[error.reason] += 1
+        if rows:
+            contents = dict(zip(_ROW, zip(*rows, strict=True), strict=True))
+            lists = {name: contents.pop(name) for name in _LISTS}
+            columns = {name: column(content, SCHEMAS[TRACES].field(name).type) for name, content in contents.items()}
+            origins = np.array(self._origins, np.int32)[places]
+            self._parts.append(_Part(origins, columns, lists, row_entries(attributes, pa.string(), self._names)))
+
+
+def _number(message: Any, name: str) -> int:
+    return int(message.DESCRIPTOR.fields_by_name[name].number)
+
+
+_RESOURCE_SPANS: Final = _number(ExportTraceServiceRequest, "resource_spans")
+_SCOPE_SPANS: Final = _number(ResourceSpans, "scope_spans")
+_SPANS: Final = _number(ScopeSpans, "spans")
 
 
 def is_prediction(values: dict[str, Raw]) -> bool:
@@ -47,12 +201,38 @@ def is_prediction(values: dict[str, Raw]) -> bool:
     )
 
 
-def _occasion(row: tuple[Any, ...]) -> Occasion:
-    time, trace_id, span_id, duration = row[0], row[1], row[2], row[12]
-    return Occasion(time, duration, trace_id, span_id, f"{trace_id}-{span_id}")
+def _named(texts: Sequence[str], numbers: npt.NDArray[Any]) -> pa.Array:
+    """Names of the numbers; empty for those that have none."""
+    known = (numbers >= 0) & (numbers < len(texts))
+    return pa.array([*texts, ""]).take(pa.array(np.where(known, numbers, len(texts)).astype(np.int32)))
 
 
-def _row(span: Span, values: dict[str, Raw], origin: Source) -> tuple[Any, ...]:
+_LISTS: Final = (
+    "Events.Timestamp",
+    "Events.Name",
+    "Events.Attributes",
+    "Links.TraceId",
+    "Links.SpanId",
+    "Links.TraceState",
+    "Links.Attributes",
+)
+_ROW: Final = (
+    "Timestamp",
+    "TraceId",
+    "SpanId",
+    "ParentSpanId",
+    "TraceState",
+    "SpanName",
+    "SpanKind",
+    "Duration",
+    "StatusCode",
+    "StatusMessage",
+    *_LISTS,
+)
+"""Columns in the order of `_row`."""
+
+
+def _row(span: Span) -> tuple[Any, ...]:
     start = span.start_time_unix_nano
     status, events, links = span.status, span.events, span.links
     return (
@@ -63,17 +243,17 @@ def _row(span: Span, values: dict[str, Raw], origin: Source) -> tuple[Any, ...]:
         span.trace_state,
         span.name,
         _KINDS[span.kind] if 0 <= span.kind < len(_KINDS) else "",
-        origin.service_name,
-        origin.attributes,
-        origin.scope_name,
-        origin.scope_version,
-        texts(values),
         max(span.end_time_unix_nano - start, 0),
         _STATUSES[status.code] if 0 <= status.code < len(_STATUSES) else "",
         status.message,
         *(_events(events) if events else _NO_EVENTS),
         *(_links(links) if links else _NO_LINKS),
     )
+
+
+def _occasion(row: tuple[Any, ...]) -> Occasion:
+    time, trace_id, span_id, *_ = row
+    return Occasion(time, row[_ROW.index("Duration")], trace_id, span_id, f"{trace_id}-{span_id}")
 
 
 _NO_EVENTS: Final[tuple[list[Any], ...]] = ([], [], [])

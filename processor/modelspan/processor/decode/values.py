@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import orjson
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
-
-from modelspan.processor.decode.number_maps import numbers
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 Raw: TypeAlias = "str | bool | int | float | bytes | list[Raw] | dict[str, Raw] | None"
 
@@ -41,11 +39,6 @@ def raws(attributes: Iterable[KeyValue]) -> dict[str, Raw]:
     return result
 
 
-def _map(entries: KeyValueList) -> dict[str, Raw]:
-    quick = numbers(entries)
-    return raws(entries.values) if quick is None else cast("dict[str, Raw]", quick)
-
-
 _READERS: dict[str, Callable[[AnyValue], Raw]] = {
     "string_value": lambda value: value.string_value,
     "bool_value": lambda value: value.bool_value,
@@ -53,7 +46,7 @@ _READERS: dict[str, Callable[[AnyValue], Raw]] = {
     "double_value": lambda value: value.double_value,
     "bytes_value": lambda value: value.bytes_value,
     "array_value": lambda value: [raw(v) for v in value.array_value.values],
-    "kvlist_value": lambda value: _map(value.kvlist_value),
+    "kvlist_value": lambda value: raws(value.kvlist_value.values),
 }
 
 
@@ -103,6 +96,19 @@ def _json_text(value: Raw) -> str:
     except (TypeError, ValueError):
         return _slow_json_text(value)
     return quick.decode() if _is_as_go(quick) else _slow_json_text(value)
+
+
+def map_texts(keys: Sequence[str], columns: Sequence[Sequence[Raw]]) -> list[str]:
+    """`text` of maps with the same keys, given by column; for many it costs half as much."""
+
+    def rows() -> Iterator[dict[str, Raw]]:
+        return (dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True))
+
+    try:
+        quick = [orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows()]
+    except (TypeError, ValueError):
+        return [_slow_json_text(row) for row in rows()]
+    return [json.decode() for json in quick] if _is_as_go(b"".join(quick)) else [_json_text(row) for row in rows()]
 
 
 def _slow_json_text(value: Raw) -> str:
