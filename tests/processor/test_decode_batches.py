@@ -265,6 +265,7 @@ MALFORMED = {
     "time as a number": (lambda: with_time(pa.array([1.0])), "column_type"),
     "year 2299": (lambda: with_time(pa.array([10_400_000_000], pa.timestamp("s"))), "time_range"),
     "before 1970": (lambda: with_time(pa.array([-1], pa.timestamp("ns"))), "time_range"),
+    "an unknown time": (lambda: with_time(pa.array([0], pa.timestamp("ns"))), "time_range"),
     "nested feature": (lambda: with_column(FEATURE + "n", pa.array([[1.0]])), "column_type"),
     "number as label": (lambda: with_column(columns.LABEL, pa.array([1])), "column_type"),
     "text as score": (lambda: with_column(columns.SCORE, pa.array(["a"])), "column_type"),

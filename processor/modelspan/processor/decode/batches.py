@@ -82,8 +82,8 @@ def _checked(batch: pa.RecordBatch, layout: Layout) -> npt.NDArray[np.int64]:
         time = batch.column(layout.single[names.TIME]).cast(_NANOSECONDS).cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid as error:
         raise Rejected(rejection.TIME_RANGE, str(error)) from error
-    if len(time) and time.min() < 0:
-        raise Rejected(rejection.TIME_RANGE, "before 1970")
+    if len(time) and time.min() <= 0:
+        raise Rejected(rejection.TIME_RANGE, "a time is 0, which says unknown, or before 1970")
     return np.asarray(time, np.int64)
 
 
