@@ -57,6 +57,18 @@ def test_an_unchanged_window_is_ok_and_says_what_it_would_have_found() -> None:
     assert verdict.series[0].reason.startswith("amount shows no drift; a change of ")
 
 
+def test_the_number_of_tests_is_that_of_the_reason_and_leaves_out_those_without_anything_to_find() -> None:
+    complete = numeric_profile(REFERENCE, kind="feature", name="complete")
+    values = np.random.default_rng(6).normal(size=2_000)
+    verdict = decide_window([numeric(complete, values), missing(complete, values)])
+    assert verdict.tests == 1
+    assert verdict.reason == "None of 1 tests found drift; 1 more could find none, as what they look at hardly varies."
+    constant = numeric_profile(np.full(5_000, 3.0), kind="feature", name="unit")
+    verdict = decide_window([numeric(constant, np.full(500, 3.0))])
+    assert verdict.tests == 0
+    assert verdict.reason.startswith("None of 0 tests")
+
+
 def test_a_moved_number_drifts_and_the_reason_names_the_place() -> None:
     verdict = decide_window([numeric(AMOUNT, unchanged(2_000) + 0.5), categorical(COUNTRY, [1600, 300, 100, 0])])
     assert (verdict.status, verdict.drifted) == ("drifted", ("amount",))

@@ -37,7 +37,7 @@ class SeriesVerdict:
 
 @dataclass(frozen=True)
 class WindowVerdict:
-    """Status of a window. `tests` share `alpha`; `drifted` names the series that drifted, by falling severity."""
+    """Status of a window. `tests` could find drift and share `alpha`; `drifted` names the series that drifted, by falling severity."""
 
     status: str
     tests: int
@@ -65,7 +65,9 @@ def decide_window(
     status = _window_status(series)
     drifted = sorted((v.result for v in series if v.status == DRIFTED), key=lambda r: -(r.psi or 0.0))
     names = tuple(series_label(result) for result in drifted)
-    return WindowVerdict(status, decided.tests, alpha, names, _window_reason(status, series, names), series)
+    return WindowVerdict(
+        status, decided.tests, alpha, names, _window_reason(status, series, names, decided.tests), series
+    )
 
 
 def series_label(result: SeriesResult) -> str:
@@ -137,6 +139,13 @@ def _too_few(result: SeriesResult, min_rows: float) -> str:
     return f"{series_label(result)} has {rows:.0f} {what} in {side}; {min_rows:.0f} are needed."
 
 
+def _nothing_found(tests: int, unable: int) -> str:
+    """`unable`: tests that no data of these margins could make reject, such as that of values that are never missing."""
+    if unable == 0:
+        return f"None of {tests} tests found drift."
+    return f"None of {tests} tests found drift; {unable} more could find none, as what they look at hardly varies."
+
+
 def _window_status(series: Sequence[SeriesVerdict]) -> str:
     statuses = {verdict.status for verdict in series}
     for status in (DRIFTED, OK, INSUFFICIENT_DATA):
@@ -145,13 +154,12 @@ def _window_status(series: Sequence[SeriesVerdict]) -> str:
     return NO_REFERENCE
 
 
-def _window_reason(status: str, series: Sequence[SeriesVerdict], drifted: tuple[str, ...]) -> str:
+def _window_reason(status: str, series: Sequence[SeriesVerdict], drifted: tuple[str, ...], tests: int) -> str:
     if status == DRIFTED:
         worst = next(v.reason for v in series if v.status == DRIFTED and series_label(v.result) == drifted[0])
         return worst if len(drifted) == 1 else f"{len(drifted)} series drifted. The most: {worst}"
     if status == OK:
-        tested = sum(verdict.status == OK for verdict in series)
-        return f"None of {tested} tests found drift."
+        return _nothing_found(tests, sum(verdict.status == OK for verdict in series) - tests)
     if status == INSUFFICIENT_DATA:
         return next(verdict.reason for verdict in series if verdict.status == INSUFFICIENT_DATA)
     return "There is no reference to compare with."

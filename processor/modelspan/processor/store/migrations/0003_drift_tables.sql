@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS ml_windows
     rows UInt64 COMMENT 'rows that the verdict has seen; fewer than in ml_predictions means it is stale',
     reference_id String COMMENT 'references used, comma separated',
     status LowCardinality(String) COMMENT 'ok, drifted, insufficient_data or no_reference',
-    tests UInt32 COMMENT 'size of the family of tests',
+    tests UInt32 COMMENT 'tests that could find drift and share alpha; one of values that never vary is none',
     alpha Float64 COMMENT 'bound of the false-alarm rate of the whole family',
     drifted Array(String) COMMENT 'series that drifted, by falling severity',
     reason String,
