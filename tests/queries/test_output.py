@@ -34,12 +34,47 @@ def test_empty_columns_are_named_below_and_left_out() -> None:
     assert table(("a", "b"), (1, None), (2, "")) == ["a", "-", "1", "2", "(2 rows)", "(empty: b)"]
 
 
-def test_a_narrow_terminal_cuts_prose_and_marks_it_but_never_an_identifier() -> None:
+def test_a_narrow_terminal_wraps_prose_but_never_an_identifier() -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     lines = table(("trace", "why"), (trace, "a long reason that goes on"), (trace[::-1], "short"), width=52)
-    assert max(map(len, lines)) <= 52
-    assert trace in lines[2]
-    assert lines[2].endswith("…")
+    assert lines[2:] == [f"{trace}  a long reason that", f"{' ' * 32}  goes on", f"{trace[::-1]}  short", "(2 rows)"]
+
+
+def test_of_two_columns_of_prose_the_longer_is_wrapped_and_the_other_cut_and_marked() -> None:
+    rows = [(f"{i} some words beside", "a longer sentence that takes several lines" + " and more" * i) for i in (1, 5)]
+    lines = table(("note", "why"), *rows, width=36)
+    assert max(map(len, lines)) <= 36
+    assert "…" in lines[2]
+    shown = " ".join(line[len(lines[1].split()[0]) :].strip() for line in lines[2 : lines.index("(2 rows)")])
+    assert shown.split() == [word for _, why in rows for word in why.split()]
+
+
+def test_the_columns_behind_a_sentence_make_room_for_it() -> None:
+    sentence = "amount drifted: the share of values below 12 went from 20 % to 80 %; chance alone does not do that."
+    rows = [(f"a_feature_with_a_long_name_{i}", "insufficient_data", sentence + "!" * i, 1.5 + i) for i in range(2)]
+    lines = table(("series", "status", "reason", "rows"), *rows, width=80)
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "(left out, as the terminal is too narrow (see --format): rows)"
+    assert not any("…" in line for line in lines)
+    place = lines[0].index("reason")
+    assert " ".join(line[place:] for line in lines[2:-2]).split() == f"{sentence} {sentence}!".split()
+    assert len(lines) < 16
+
+
+def test_a_cell_of_very_many_lines_is_cut_and_marked_in_a_grid_and_whole_in_a_list() -> None:
+    words = " ".join(f"word{i}" for i in range(500))
+    lines = table(("a", "b"), ("1", words), ("2", "short"), width=40)
+    assert any(line.strip() == "…" for line in lines)
+    assert len(lines) < 20
+    alone = table(("a", "b"), ("1", words), width=40)
+    assert " ".join(line[1:].strip() for line in alone[1:-1]) == words
+
+
+def test_words_longer_than_the_column_are_broken_and_wide_letters_fit() -> None:
+    lines = table(("a", "b"), ("x" * 41 + " y", "日本語" * 9 + " tail"), width=30)
+    assert max(len(line) + sum(letter in "日本語" for letter in line) for line in lines[:-1]) <= 30
+    assert sum(line.count("x") for line in lines) == 41
+    assert sum(line.count("語") for line in lines) == 9
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -1,8 +1,8 @@
 """Writes a result for people, as wide as the terminal.
 
 Numbers stand right. Columns that are empty in every row are named below. Where the terminal is too narrow, so are columns that
-are the same in every row; then cells are cut, marked with an ellipsis, and the last columns are left out, before a sentence is
-cut too short to be read. One wide row is written as a list.
+are the same in every row; then the column with the longest sentences gets several lines, and other texts are cut, marked with an
+ellipsis. The last columns are left out, before sentences get too narrow to be read. One wide row is written as a list.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, TextIO
 
 from modelspan.queries.result import Result, moment
@@ -19,6 +19,7 @@ from modelspan.queries.result import Result, moment
 _GAP = "  "
 _NARROWEST = 16
 _READABLE = 64
+_MOST_LINES = 12
 _TIME_OR_WORD = re.compile(r"\S{0,40}|[\d-]{10} [\d:.]{8,}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 
@@ -62,6 +63,8 @@ class _Column:
         self.is_constant = len(values) > 1 and len(set(self.cells)) == 1
         self.set_head([name])
 
+        self.is_wrapped = False
+
     def set_head(self, head: list[str]) -> None:
         self.head = head
         self.width = max(_wide(text) for text in [*head, *self.cells])
@@ -71,7 +74,12 @@ class _Column:
         """How narrow it can get: its name stays whole."""
         return min(self.width, max(least, *map(_wide, self.head)))
 
-    def cell(self, text: str) -> str:
+    def lines(self, text: str) -> list[str]:
+        """A cell as wide as the column, in one line or several."""
+        lines = _wrapped(text, self.room) if self.is_wrapped else [text]
+        return [self._padded(line) for line in (lines if len(lines) <= _MOST_LINES else [*lines[:_MOST_LINES], "…"])]
+
+    def _padded(self, text: str) -> str:
         text = _cut(text, self.room)
         padding = " " * (self.room - _wide(text))
         return padding + text if self.is_number else text + padding
@@ -82,29 +90,41 @@ def _write_grid(columns: list[_Column], out: TextIO) -> None:
         return
     height = max(len(column.head) for column in columns)
     heads = [[""] * (height - len(column.head)) + column.head for column in columns]
-    lines = [*zip(*heads, strict=True), *zip(*(column.cells for column in columns), strict=True)]
-    rule = _GAP.join("-" * column.room for column in columns)
-    written = [
-        _GAP.join(column.cell(text) for column, text in zip(columns, line, strict=True)).rstrip() for line in lines
-    ]
-    out.write("".join(f"{line}\n" for line in [*written[:height], rule, *written[height:]]))
+    rows = [*zip(*heads, strict=True), *zip(*(column.cells for column in columns), strict=True)]
+    written = [_written(columns, row) for row in rows]
+    rule = _GAP.join("-" * column.room for column in columns) + "\n"
+    out.write("".join([*written[:height], rule, *written[height:]]))
+
+
+def _written(columns: list[_Column], row: Sequence[str]) -> str:
+    """One row of cells, each line of it with its line feed."""
+    cells = [column.lines(text) for column, text in zip(columns, row, strict=True)]
+    blank = [" " * column.room for column in columns]
+    lines = ([part or none for part, none in zip(line, blank, strict=True)] for line in zip_longest(*cells))
+    return "".join(f"{_GAP.join(line).rstrip()}\n" for line in lines)
 
 
 def _write_list(columns: list[_Column], out: TextIO, width: int) -> None:
     names = max(len(column.name) for column in columns)
     for column in columns:
-        out.write(f"{column.name:<{names}}{_GAP}{_cut(column.cells[0], max(width - names - len(_GAP), _NARROWEST))}\n")
+        name = column.name
+        for line in _wrapped(column.cells[0], max(width - names - len(_GAP), _NARROWEST)):
+            out.write(f"{name:<{names}}{_GAP}{line}\n")
+            name = ""
 
 
 def _fit(columns: list[_Column], width: int) -> tuple[list[_Column], list[str]]:
-    """Make columns fit: names over several lines, then long texts cut, then the last columns left out."""
+    """Make columns fit: names and the longest sentences over several lines, other texts cut, the last columns left out."""
     if _excess(columns, width) > 0:
         for column in columns:
             column.set_head(_broken(column.name))
-    longest = max(columns, key=lambda column: 0 if column.is_fixed else column.width, default=None)
+    sentences = [column for column in columns if not column.is_fixed]
+    longest = max(sentences, key=lambda column: column.width, default=None)
     kept = _kept(columns, width, _READABLE)
-    if longest not in kept:
-        kept = _kept(columns, width, _NARROWEST)
+    if longest is not None and longest not in kept:
+        kept = _kept(columns[: columns.index(longest) + 1], width, _NARROWEST)
+    if longest is not None:
+        longest.is_wrapped = True
     return kept, [column.name for column in columns[len(kept) :]]
 
 
@@ -189,8 +209,31 @@ def _wide(text: str) -> int:
 
 
 def _cut(text: str, room: int) -> str:
-    if _wide(text) <= room:
-        return text
-    while _wide(text) > room - 1:
-        text = text[:-1]
-    return text + "…"
+    return text if _fitting(text, room) == len(text) else text[: _fitting(text, room - 1)] + "…"
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many letters fit into `room` columns."""
+    used = 0
+    for count, letter in enumerate(text[: room + 1] if text.isascii() else text):
+        used += _wide(letter)
+        if used > room:
+            return count
+    return len(text)
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """The text in lines of at most `room` columns, broken between words where there are any."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if _fitting(joined, room) == len(joined):
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        while (count := max(1, _fitting(word, room))) < len(word):
+            lines[-1:] = [word[:count], ""]
+            word = word[count:]
+        lines[-1] = word
+    return lines
