@@ -6,10 +6,15 @@ PREDICTIONS = """
 INSERT INTO ml_predictions (time, service_name, environment, model_name, model_version, operation, prediction_id, trace_id,
     span_id, duration, features_numeric, features_text, label, score, weight, error_type)
 SELECT toDateTime64('2025-03-01 12:00:00', 9, 'UTC') + toIntervalMillisecond(number * 100), 'shop', 'prod', 'fraud', '2',
-    'predict', concat('p', toString(number)), lower(hex(number)), 's', (number + 1) * 1000000,
+    'predict', concat('p', toString(number)), if(number = 1198, '', lower(hex(number))), 's', (number + 1) * 1000000,
     map('amount', number / 10), map('country', ['DE', 'FR'][number % 2 + 1]),
     toString(number % 2), number / 1200, if(number < 600, 1, 2), if(number % 100 = 0, 'ValueError', '')
 FROM numbers(1200)
+"""
+
+TRACES = """
+INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, ServiceName)
+SELECT toDateTime64('2025-03-01 12:01:59', 9), '04af', 's', 'predict fraud', 'shop'
 """
 
 OTHER_MODEL = """
@@ -92,4 +97,16 @@ INSERT INTO ml_outcomes (time, service_name, model_name, prediction_id, name, va
 VALUES ('2025-03-02 12:00:00', 'shop', 'fraud', 'p7', 'loss', 12.5, 'EUR', 1)
 """
 
-ALL = (PREDICTIONS, OTHER_MODEL, MODELS, REFERENCES, WINDOWS, DRIFT, FEATURE_WINDOWS, RECORDERS, ACTUALS, OUTCOMES)
+ALL = (
+    PREDICTIONS,
+    TRACES,
+    OTHER_MODEL,
+    MODELS,
+    REFERENCES,
+    WINDOWS,
+    DRIFT,
+    FEATURE_WINDOWS,
+    RECORDERS,
+    ACTUALS,
+    OUTCOMES,
+)

@@ -134,8 +134,12 @@ def test_a_categorical_distribution_has_a_bin_for_unseen_categories(gateway: Gat
 
 
 def test_the_slowest_predictions_come_with_their_traces(gateway: Gateway) -> None:
-    rows = ask(gateway, "slowest_predictions", limit="2")
-    assert [(row["duration_ms"], row["trace_id"]) for row in rows] == [(1200, "04af"), (1199, "04ae")]
+    rows = ask(gateway, "slowest_predictions", limit="3")
+    assert [(row["duration_ms"], row["trace"], row["trace_id"]) for row in rows] == [
+        (1200, "stored", "04af"),
+        (1199, "unsampled", ""),
+        (1198, "not here", "04ad"),
+    ]
 
 
 def test_telemetry_loss_tells_what_each_recorder_lost_and_where(gateway: Gateway) -> None:
@@ -197,7 +201,8 @@ def _granules(plan: Any) -> list[tuple[int, int]]:
         return [found for part in plan for found in _granules(part)]
     if isinstance(plan, dict):
         own = []
-        if "Selected Granules" in plan and plan.get("Type") == "PrimaryKey":
-            own = [(int(plan["Selected Granules"]), int(plan["Initial Granules"]))]
+        if str(plan.get("Description", "")).endswith("ml_predictions"):
+            keys = [index for index in plan.get("Indexes", []) if index["Type"] == "PrimaryKey"]
+            own = [(int(key["Selected Granules"]), int(key["Initial Granules"])) for key in keys]
         return own + [found for part in plan.values() for found in _granules(part)]
     return []

@@ -1,5 +1,5 @@
 -- title: Slowest predictions
--- description: The predictions that took longest, each with its trace to look at.
+-- description: The predictions that took longest, and whether their trace is stored, unsampled (no span was made) or not here (sent elsewhere, or dropped by a sampler).
 -- param model String = '' : name of a model; empty means all
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
@@ -8,12 +8,24 @@
 -- param limit UInt = 20 : how many
 WITH
     least(toDateTime64({until:DateTime64(3, 'UTC')}, 9, 'UTC'), (SELECT max(time) FROM ml_predictions)) AS period_end,
-    period_end - toIntervalSecond({last:UInt64}) AS period_start
+    period_end - toIntervalSecond({last:UInt64}) AS period_start,
+    slowest AS
+    (
+        SELECT * FROM ml_predictions
+        WHERE time > period_start AND time <= period_end AND duration > 0
+            AND ({model:String} = '' OR model_name = {model:String})
+            AND ({version:String} = '' OR model_version = {version:String})
+            AND ({service:String} = '' OR service_name = {service:String})
+        ORDER BY duration DESC, time, prediction_id
+        LIMIT {limit:UInt64}
+    ),
+    stored AS (SELECT TraceId FROM otel_traces_trace_id_ts WHERE TraceId IN (SELECT trace_id FROM slowest))
 SELECT
     time,
     duration / 1e6 AS duration_ms,
     model_name,
     model_version,
+    multiIf(trace_id = '', 'unsampled', trace_id IN (SELECT TraceId FROM stored), 'stored', 'not here') AS trace,
     trace_id,
     prediction_id,
     span_id,
@@ -24,10 +36,5 @@ SELECT
     error_type,
     service_name,
     environment
-FROM ml_predictions
-WHERE time > period_start AND time <= period_end AND duration > 0
-    AND ({model:String} = '' OR model_name = {model:String})
-    AND ({version:String} = '' OR model_version = {version:String})
-    AND ({service:String} = '' OR service_name = {service:String})
+FROM slowest
 ORDER BY duration DESC, time, prediction_id
-LIMIT {limit:UInt64}
