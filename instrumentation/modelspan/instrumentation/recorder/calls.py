@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -36,6 +35,30 @@ class Call(NamedTuple):
     error: str | None
 
 
+Plain = tuple[
+    Identity,
+    str,
+    Any,
+    tuple[int, ...],
+    Any,
+    tuple[int, ...],
+    Any,
+    Any,
+    bytes,
+    bytes,
+    int,
+    int,
+    Context,
+    int,
+]
+"""The common call, as the caller leaves it: of one array or frame of one type, to one array, without error and outside of
+`prediction_context`. Identity, operation, dtype and shape of the input, dtype and shape of the output, column names or None,
+model, bytes of the input, bytes of the output, the processor's ticks at its start, duration, context, bytes in the queue.
+Flat, because each further object costs the caller, and the first ones in a row are what calls of one kind share."""
+
+PLAIN = 14
+"""Length of `Plain`, by which it is told from what else waits."""
+
 Left = tuple[
     Identity,
     Any,
@@ -49,7 +72,7 @@ Left = tuple[
     Sequence[str] | None,
     str | None,
 ]
-"""A call as the caller leaves it: the fields of Call without `rows` and `keep`, with the processor's ticks for its start."""
+"""Any other call as the caller leaves it: the fields of Call without `rows` and `keep`, with ticks for its start."""
 
 
 def shapes(x: Raw | Taken, y: Raw | Snapshot) -> tuple[Snapshot, Kept | None, Snapshot, int]:
@@ -61,13 +84,33 @@ def shapes(x: Raw | Taken, y: Raw | Snapshot) -> tuple[Snapshot, Kept | None, Sn
     return taken, None, result, result.rows if result.rows >= 0 else max(taken.rows, 1)
 
 
-def receive(left: Left, clock: int) -> Call:
+def item_of(left: Left) -> Item:
+    """A call as it waits in the queue."""
+    identity, model, operation, x, y, ticks, duration, context, said, _, error = left
+    if not isinstance(x, Taken) and not isinstance(y, Snapshot) and said is None and error is None:
+        (xd, xs, x_data, names), (yd, ys, y_data, _) = x, y
+        size = CALL_BYTES + len(x_data) + len(y_data)
+        return identity, operation, xd, xs, yd, ys, names, model, x_data, y_data, ticks, duration, context, size
+    a, _, b, _ = shapes(x, y)
+    return left, CALL_BYTES + a.size + b.size
+
+
+def receive(item: Item, clock: int) -> Call:
     """The call that was left. `clock` is what to add to ticks to make them nanoseconds since 1970."""
-    identity, model, operation, x, y, ticks, duration, context, said, ids, error = left
+    identity, model, operation, x, y, ticks, duration, context, said, ids, error = _left(item)
     a, keep, b, rows = shapes(x, y)
     return _new(
         Call, (identity, model, operation, a, b, rows, keep, ticks + clock, duration, context, said, ids, error)
     )
+
+
+def _left(item: Any) -> Left:
+    if len(item) != PLAIN:
+        left: Left = item[0]
+        return left
+    identity, operation, xd, xs, yd, ys, names, model, x_data, y_data, ticks, duration, context, _ = item
+    x, y = (xd, xs, x_data, names), (yd, ys, y_data, None)
+    return identity, model, operation, x, y, ticks, duration, context, None, None, None
 
 
 _new = tuple.__new__
@@ -75,39 +118,60 @@ _new = tuple.__new__
 Task = Callable[[], None]
 """Other work of the background thread, in the order in which it was asked for."""
 
+Item = Plain | tuple[Left | Task, int]
+"""What waits in the queue; the last of each is its size in bytes."""
+
 
 class CallQueue:
     """Calls in their order, bounded by number and bytes. What does not fit is dropped and its rows are counted.
 
     Appending takes no lock: the bytes are a sum that two threads may corrupt by a call, and that is set right each time the
-    queue runs empty. Below `wake_calls` and `wake_bytes` a caller may append to `items` and add to `bytes` by itself.
+    queue runs empty. Below `wake_bytes` a caller may append a `Plain` to `items` and add to `bytes` by itself. The object is one
+    and the same as long as the recorder, so that callers can hold it.
     """
 
-    def __init__(self, most_calls: int, most_bytes: int, wake: threading.Event) -> None:
+    __slots__ = (
+        "_dropped",
+        "_lock",
+        "_wake",
+        "bytes",
+        "items",
+        "most_bytes",
+        "most_calls",
+        "plain_bytes",
+        "wake_bytes",
+    )
+
+    def __init__(self, most_calls: int, most_bytes: int) -> None:
+        self.plain_bytes = -1
+        """Size of arrays up to which the caller copies them itself; -1 while nothing is recorded, or no features."""
         self.most_calls = most_calls
         self.most_bytes = most_bytes
+        # A call takes CALL_BYTES at least, so that this bounds their number, too.
+        self.wake_bytes = min(2 * 1024 * 1024, max(1, most_bytes // 4), max(1, most_calls // 4) * CALL_BYTES)
+        self.start_over(threading.Event())
+
+    def start_over(self, wake: threading.Event) -> None:
+        """Forget what waits, as a forked process does. `wake` tells the background thread that much waits."""
         self.bytes = 0
-        self.items: deque[tuple[Left | Task, int]] = deque()
+        self.items: deque[Item] = deque()
         self._wake = wake
-        self.wake_calls = min(2048, max(1, most_calls // 4))
-        self.wake_bytes = min(2 * 1024 * 1024, max(1, most_bytes // 4))
         self._lock = threading.Lock()
         self._dropped: Counter[tuple[Identity, str]] = Counter()
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def put(self, call: Left) -> None:
+    def put(self, item: Item) -> None:
         """Append a call, or drop it."""
-        x, y = call[3], call[4]
-        size = CALL_BYTES + (len(x[2]) if len(x) == 3 else x.snapshot.size) + (len(y[2]) if len(y) == 3 else y.size)
-        waiting = len(self.items)
-        if waiting >= self.most_calls or self.bytes + size > self.most_bytes:
-            self.drop(call[0], QUEUE_FULL, shapes(call[3], call[4])[3])
+        size = item[-1]
+        if len(self.items) >= self.most_calls or self.bytes + size > self.most_bytes:
+            call = receive(item, 0)
+            self.drop(call.identity, QUEUE_FULL, call.rows)
             return
-        self.items.append((call, size))
+        self.items.append(item)
         self.bytes += size
-        if (waiting >= self.wake_calls or self.bytes >= self.wake_bytes) and not self._wake.is_set():
+        if self.bytes >= self.wake_bytes and not self._wake.is_set():
             self._wake.set()
 
     def put_task(self, task: Task, size: int = 1000) -> bool:
@@ -118,15 +182,15 @@ class CallQueue:
         self.bytes += size
         return True
 
-    def take(self, most_calls: int = 4096, most_bytes: int = 4 * 1024 * 1024) -> list[Call | Task]:
+    def take(self, most_calls: int = 4096, most_bytes: int = 4 * 1024 * 1024) -> list[Item]:
         """Remove and return the oldest items, at least one if there is one."""
-        taken: list[Call | Task] = []
+        taken: list[Item] = []
         size = 0
-        clock = time.time_ns() - time.perf_counter_ns()
-        while self.items and len(taken) < most_calls and size < most_bytes:
-            item, item_size = self.items.popleft()
-            taken.append(receive(item, clock) if type(item) is tuple else item)  # type: ignore[arg-type]  # not a Task
-            size += item_size
+        items = self.items
+        while items and len(taken) < most_calls and size < most_bytes:
+            item = items.popleft()
+            taken.append(item)
+            size += item[-1]
         self.bytes = self.bytes - size if self.items else 0
         return taken
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns
@@ -62,19 +61,17 @@ def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
     if not row_shape:
         return _one(columns.from_array(flat), model, policy)
     width = int(np.prod(row_shape))
-    return _matrix(flat.reshape(-1, width) if width else flat.reshape(0, 0), names_of(model, width), policy)
+    names = names_of(model, width)
+    kept = policy.choose(names)
+    matrix = flat.reshape(-1, width) if width else flat.reshape(0, 0)
+    by_column = np.ascontiguousarray(matrix.T if len(kept) == len(names) else matrix[:, kept].T)
+    return {names[i]: columns.from_array(values) for i, values in zip(kept, by_column, strict=True)}
 
 
 def _from_frame_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     names = _distinct(parts[0].payload[1])
-    flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)
-    return _matrix(flat.reshape(-1, len(names)), names, policy) if names else {}
-
-
-def _matrix(matrix: npt.NDArray[Any], names: Sequence[str], policy: FeaturePolicy) -> Features:
-    kept = policy.choose(names)
-    by_column = np.ascontiguousarray(matrix.T if len(kept) == len(names) else matrix[:, kept].T)
-    return {names[i]: columns.from_array(values) for i, values in zip(kept, by_column, strict=True)}
+    by_column = snap.by_column(parts[0].layout, len(names), [part.payload[0] for part in parts])
+    return {names[i]: columns.from_array(by_column[i]) for i in policy.choose(names)}
 
 
 def _from_objects(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder import columns
-from modelspan.instrumentation.recorder.calls import Call
+from modelspan.instrumentation.recorder.alike import Alike
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.features import FeaturePolicy, Features, features, join_key
+from modelspan.instrumentation.recorder.features import FeaturePolicy, Features, features
 from modelspan.instrumentation.recorder.outputs import Outputs, outputs
-from modelspan.instrumentation.recorder.scope import PerRow
-from modelspan.instrumentation.recorder.snapshot import ARRAY, OPAQUE
+from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope
+from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept
 from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
@@ -24,50 +23,32 @@ Ids = tuple[str, str]
 """Trace id and span id as lower-case hex."""
 
 
-def split(calls: Sequence[Call]) -> list[list[Call]]:
-    """Calls by what they must share to become one table."""
-    groups: dict[Any, list[Call]] = {}
-    for call in calls:
-        x, y = call.x, call.y
-        layout = x.layout if x.kind == ARRAY else join_key(x)
-        aligned = x.rows == (call.rows if call.keep is None else len(call.keep.rows))
-        key = (call.identity, call.operation, call.error, layout, y.kind, y.layout, aligned)
-        found = groups.get(key)
-        if found is None:
-            groups[key] = [call]
-        else:
-            found.append(call)
-    return list(groups.values())
-
-
 class Group:
     """Calls of one model, operation and layout, and the columns of their rows."""
 
-    def __init__(self, calls: Sequence[Call], policy: FeaturePolicy) -> None:
-        self.calls = calls
-        self.first = calls[0]
-        (_, _, _, self._xs, self._ys, rows, keeps, self._started, durations, self.contexts, self._scopes, _, _) = zip(
-            *calls, strict=True
-        )
-        self.total = sum(rows)
-        """Rows of all calls, also those that were not kept."""
-        self.rows: npt.NDArray[np.int64] = np.array(rows, dtype=np.int64)
+    def __init__(self, alike: Alike, policy: FeaturePolicy) -> None:
+        self._alike = alike
+        self.first = alike.first
+        self.totals = alike.rows
+        """Rows of each call, also those that were not kept."""
+        self.rows = alike.rows
         """Captured rows of each call."""
-        self._sampled = any(keeps)
+        self._sampled = any(alike.keeps)
         if self._sampled:
-            self.rows = np.array([n if k is None else len(k.rows) for n, k in zip(rows, keeps, strict=True)], np.int64)
-        self.durations: npt.NDArray[np.int64] = np.array(durations, dtype=np.int64)
+            kept = [n if keep is None else len(keep.rows) for n, keep in zip(self.rows, alike.keeps, strict=True)]
+            self.rows = np.array(kept, dtype=np.int64)
         self.size = int(self.rows.sum())
+        self._scoped = any(alike.scopes)
+        self.started, self.durations, self.contexts = alike.started, alike.durations, alike.contexts
         self.features = self._read_features(policy)
         self.outputs = self._read_outputs()
 
     def _read_features(self, policy: FeaturePolicy) -> Features:
         """Feature columns; none of values that cannot be read, which is said once."""
-        first = self.first.x
-        if first.kind == OPAQUE or first.rows != self.rows[0]:
+        if self.first.x.kind == OPAQUE or not self._alike.aligned:
             return {}
         try:
-            return features(self._xs, self.first.model, policy)
+            return features(self._alike.x, self.first.model, policy)
         except Exception as error:
             failed("read the inputs of a model", error)
             return {}
@@ -78,7 +59,7 @@ class Group:
         first = self.first
         try:
             task = first.identity.facts(first.model).get(ml.ML_TASK_TYPE)
-            found = outputs(self._ys, first.operation, first.model, task)
+            found = outputs(self._alike.y, first.operation, first.model, task)
         except Exception as error:
             failed("read the outputs of a model", error)
             return {}
@@ -90,12 +71,12 @@ class Group:
 
     def ids(self, prefix: str, number: int) -> Texts:
         """Identifiers of all rows: those that the caller knows, else `prefix` and the number of the row from `number` on."""
-        if not any(self._scopes):
+        if not self._scoped:
             return numbered(prefix, np.arange(number, number + self.size, dtype=np.int64))
         parts = []
-        for call, rows in zip(self.calls, self.rows.tolist(), strict=True):
+        for given, rows in zip(self._alike.ids, self.rows.tolist(), strict=True):
             own = numbered(prefix, np.arange(number, number + rows, dtype=np.int64))
-            parts.append(own if call.ids is None else from_strings(call.ids))
+            parts.append(own if given is None else from_strings(given))
             number += rows
         return joined(parts)
 
@@ -118,30 +99,35 @@ class Group:
     def _traces(self, spans: Mapping[int, Ids]) -> dict[str, Column]:
         if not spans:
             return {}
-        with_span = np.zeros(len(self.calls), dtype=bool)
-        with_span[list(spans)] = True
+        calls = sorted(spans)
+        with_span = np.zeros(len(self.rows), dtype=bool)
+        with_span[calls] = True
         valid = np.repeat(with_span, self.rows)
-        per_row = [(ids, rows) for call, rows in enumerate(self.rows.tolist()) if (ids := spans.get(call))]
+        per_row = [(spans[call], rows) for call, rows in zip(calls, self.rows[calls].tolist(), strict=True)]
         return {
             names.TRACE_ID: _some([ids[0] for ids, rows in per_row for _ in range(rows)], valid),
             names.SPAN_ID: _some([ids[1] for ids, rows in per_row for _ in range(rows)], valid),
         }
 
     def _times(self) -> npt.NDArray[np.int64]:
-        times = np.repeat(np.array(self._started, dtype=np.int64), self.rows)
-        if not any(self._scopes):
+        times = np.repeat(self.started, self.rows)
+        if not self._scoped:
             return times
-        for i, call in enumerate(self.calls):
-            given = None if call.scope is None else call.scope.times
-            if isinstance(given, int) or (given is not None and len(given) == call.rows):
-                rows = slice(self.position(i), self.position(i) + int(self.rows[i]))
-                times[rows] = given if isinstance(given, int) or call.keep is None else given[call.keep.rows]
+        for i, (said, keep, rows) in enumerate(self._calls()):
+            given = None if said is None else said.times
+            if isinstance(given, int) or (given is not None and len(given) == rows):
+                place = slice(self.position(i), self.position(i) + int(self.rows[i]))
+                times[place] = given if isinstance(given, int) or keep is None else given[keep.rows]
         return times
+
+    def _calls(self) -> Iterator[tuple[PredictionScope | None, Kept | None, int]]:
+        """What was said about each call, the rows kept of it, and the number of all of them."""
+        return zip(self._alike.scopes, self._alike.keeps, self._alike.rows.tolist(), strict=True)
 
     def _said(self) -> dict[str, Column]:
         """Variant and segments, where the program said any."""
-        scopes = self._scopes
-        if not any(scopes):
+        scopes = self._alike.scopes
+        if not self._scoped:
             return {}
         keys = sorted({key for said in scopes if said for key in said.segment or ()})
         table = {
@@ -155,20 +141,20 @@ class Group:
     def _per_row(self, values: Sequence[PerRow | None]) -> Column:
         """One value of each call for all its rows, or one for each row; none where their number does not fit."""
         found: list[str | None] = []
-        for call, rows, value in zip(self.calls, self.rows.tolist(), values, strict=True):
+        for (_, keep, rows), captured, value in zip(self._calls(), self.rows.tolist(), values, strict=True):
             if value is None or isinstance(value, str):
-                found.extend([value] * rows)
-            elif len(value) == call.rows:
-                found.extend(value if call.keep is None else [value[i] for i in call.keep.rows.tolist()])
+                found.extend([value] * captured)
+            elif len(value) == rows:
+                found.extend(value if keep is None else [value[i] for i in keep.rows.tolist()])
             else:
-                found.extend([None] * rows)
+                found.extend([None] * captured)
         return columns.from_texts(found)
 
     def _weights(self) -> dict[str, Column]:
         """Predictions that each row stands for, where calls were too large to capture whole."""
         if not self._sampled:
             return {}
-        weights = np.array([call.rows for call in self.calls]) / self.rows
+        weights = self._alike.rows / self.rows
         return {names.WEIGHT: Column(columns.FLOAT64, np.repeat(weights, self.rows))}
 
 

@@ -31,7 +31,7 @@ REGRESSION = ml.MlTaskTypeValues.REGRESSION.value
 class Identity:
     """Name, version and lineage of one fitted state of one model; what is not given is worked out when first asked for."""
 
-    __slots__ = ("_facts", "announced", "lineage", "model", "name", "spans", "version")
+    __slots__ = ("_facts", "announced", "lineage", "model", "name", "reference", "spans", "version")
 
     def __init__(self, name: str | None, version: str | None, lineage: Mapping[str, Any]) -> None:
         self.name = None if name is None else readable(str(name))
@@ -41,6 +41,8 @@ class Identity:
         """Whether `ml.model.loaded` was emitted."""
         self.spans = (0.0, 0.0)
         """Spans that may still be made without a trace, and when that was worked out."""
+        self.reference: Any = None
+        """What tells that the model is gone."""
         self._facts: dict[str, Any] | None = None
 
     def resolve(self, model: Any, config: Config) -> None:
@@ -61,30 +63,31 @@ class Identities:
     """The identity of each model object that was seen, without keeping the object alive."""
 
     def __init__(self) -> None:
-        self.by_id: dict[int, tuple[Any, Identity]] = {}
+        self.by_id: dict[int, Identity] = {}
+        """By the address of the model. An entry goes before the model's memory can be another's."""
         self._pinned: OrderedDict[int, Any] = OrderedDict()
 
     def get(self, model: Any) -> Identity:
         """The identity of a model, a new one for a model not seen before."""
         known = self.by_id.get(id(model))
-        if known is not None and known[0]() is model:
-            return known[1]
         if known is not None:
-            return self.put(model, Identity(None, None, {}))
+            return known
+        new = Identity(None, None, {})
+        new.reference = self._reference(model)
         # Two threads may come here with the same model: both get what the first put.
-        return self.by_id.setdefault(id(model), (self._reference(model), Identity(None, None, {})))[1]
+        return self.by_id.setdefault(id(model), new)
 
     def put(self, model: Any, identity: Identity) -> Identity:
         """Make `identity` that of `model`."""
-        self.by_id[id(model)] = (self._reference(model), identity)
+        identity.reference = self._reference(model)
+        self.by_id[id(model)] = identity
         return identity
 
     def refit(self, model: Any, config: Config) -> None:
         """A fit begins: what was predicted so far keeps the old version, what follows gets a new one."""
-        known = self.by_id.get(id(model))
-        if known is None or known[0]() is not model:
+        old = self.by_id.get(id(model))
+        if old is None:
             return
-        old = known[1]
         given = old.version if old.version is not None and not old.version.startswith(_FIT) else None
         name = old.name
         try:
@@ -97,8 +100,8 @@ class Identities:
         key = id(model)
         by_id = self.by_id
         try:
-            # Removed only if it is still this model's: its address may have been given to another since.
-            return weakref.ref(model, lambda gone: by_id.pop(key) if by_id.get(key, (None,))[0] is gone else None)
+            # Removed only if it is still this one's: the model may have got another identity since.
+            return weakref.ref(model, lambda gone: by_id.pop(key) if _reference_of(by_id.get(key)) is gone else None)
         except TypeError:
             return self._pin(model)
 
@@ -107,7 +110,11 @@ class Identities:
         self._pinned[id(model)] = model
         if len(self._pinned) > _MAX_PINNED:
             self.by_id.pop(self._pinned.popitem(last=False)[0], None)
-        return lambda: model
+        return model
+
+
+def _reference_of(identity: Identity | None) -> Any:
+    return None if identity is None else identity.reference
 
 
 identities = Identities()

@@ -43,8 +43,8 @@ def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     if kind == snap.OBJECTS:
         return np.concatenate([part.payload for part in parts])
     if kind == snap.FRAME_ARRAY:
-        flat = np.frombuffer(b"".join([part.payload[0] for part in parts]), dtype=parts[0].layout)
-        return flat.reshape(-1, len(parts[0].payload[1]))
+        by_column = snap.by_column(parts[0].layout, len(parts[0].payload[1]), [part.payload[0] for part in parts])
+        return np.transpose(by_column)
     if kind in (snap.PANDAS, snap.POLARS):
         return _flat(np.concatenate([part.payload.to_numpy() for part in parts]))
     if kind == snap.SPARSE:

@@ -18,10 +18,11 @@ from opentelemetry._logs import Logger
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
-from modelspan.instrumentation.recorder.calls import Call, CallQueue, Task, shapes
+from modelspan.instrumentation.recorder.alike import gather, split
+from modelspan.instrumentation.recorder.calls import CallQueue, Item, Task, item_of, receive, shapes
 from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes
 from modelspan.instrumentation.recorder.features import FeaturePolicy
-from modelspan.instrumentation.recorder.group import Group, split
+from modelspan.instrumentation.recorder.group import Group
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.leaving import export_within
 from modelspan.instrumentation.recorder.metrics import PredictionMetrics
@@ -42,8 +43,8 @@ class Recorder:
         self.config = config
         self._providers = providers
         self.policy = FeaturePolicy(config.capture, config.max_features)
-        self.plain_bytes = config.call_bytes if config.capture is None or config.capture else -1
-        """Size of arrays up to which the caller copies them itself; -1 where no features are to be captured."""
+        self._copies = config.capture is None or bool(config.capture)
+        self.queue = CallQueue(config.queue_calls, config.queue_bytes)
         self.known = identities.by_id
         self._closed = False
         self._start_over()
@@ -55,7 +56,8 @@ class Recorder:
         self.active = False
         self.recorder_id = secrets.token_hex(8)
         self._wake = threading.Event()
-        self.queue = CallQueue(self.config.queue_calls, self.config.queue_bytes, self._wake)
+        self.queue.plain_bytes = -1
+        self.queue.start_over(self._wake)
         self._work = threading.RLock()
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version())
@@ -78,15 +80,15 @@ class Recorder:
             failed("start", error)
         return self.active
 
-    def copy_input(self, value: Any) -> Taken:
+    def copy_input(self, value: Any) -> Raw | Taken:
         """Before a call: copy an input other than a plain array."""
-        return snap.take(value, self.config.call_bytes) if self.plain_bytes > 0 else snap.count(value)
+        return snap.take(value, self.config.call_bytes) if self._copies else snap.count(value)
 
-    def copy_output(self, result: Any, x: Raw | Taken) -> Snapshot:
+    def copy_output(self, result: Any, x: Taken | None) -> Snapshot:
         """After a call: copy an output other than a plain array, the rows that were kept of the input."""
         if type(result) is tuple and result:  # predict(return_std=True) and the like
             result = result[0]
-        keep = x.keep if isinstance(x, Taken) else None
+        keep = None if x is None else x.keep
         if keep is None:
             return snap.copy(result)
         return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
@@ -105,10 +107,9 @@ class Recorder:
     ) -> None:
         """After a call: leave it to the background thread."""
         try:
-            found = self.known.get(id(model))
-            identity = found[1] if found is not None and found[0]() is model else identities.get(model)
             ids = None if said is None else self._scoped_ids(said, x, y)
-            self.queue.put((identity, model, operation, x, y, ticks, duration, context, said, ids, error))
+            left = identities.get(model), model, operation, x, y, ticks, duration, context, said, ids, error
+            self.queue.put(item_of(left))
         except Exception as problem:
             failed("record a prediction", problem)
 
@@ -141,7 +142,7 @@ class Recorder:
     def _start(self) -> None:
         self._signals.find()
         try:
-            threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self.queue,)).start()
+            threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self._wake,)).start()
         except RuntimeError as error:  # the interpreter is shutting down
             failed("start its thread", error)
             return
@@ -150,6 +151,7 @@ class Recorder:
         atexit.register(self._exit)
         self._leave_with_worker()
         self.active = True
+        self.queue.plain_bytes = self.config.call_bytes if self._copies else -1
 
     def _leave_with_worker(self) -> None:
         """A worker of `multiprocessing` may end without the exit handlers, ours and those of the SDK."""
@@ -159,10 +161,10 @@ class Recorder:
 
             Finalize(None, self._exit, exitpriority=100)
 
-    def _run(self, queue: CallQueue) -> None:
-        while not self._closed and queue is self.queue:
-            self._wake.wait(self.config.flush_interval)
-            self._wake.clear()
+    def _run(self, wake: threading.Event) -> None:
+        while not self._closed and wake is self._wake:
+            wake.wait(self.config.flush_interval)
+            wake.clear()
             self.drain()
 
     def drain(self, timeout: float = -1) -> bool:
@@ -201,6 +203,7 @@ class Recorder:
         """Hand over what waits and record no more."""
         self._closed = True
         self.active = False
+        self.queue.plain_bytes = -1
         atexit.unregister(self._exit)
         self._hand_over()
         self._signals.close()
@@ -218,16 +221,18 @@ class Recorder:
         left = max(1.0, deadline - time.monotonic()) if self._hand_over() else 0.0
         export_within(left, self._signals.last_exports)
 
-    def _process(self, items: list[Call | Task]) -> None:
-        calls: list[Call] = []
-        for item in items:
-            if isinstance(item, Call):
-                calls.append(item)
-            else:
-                self._process_calls(calls)
-                calls = []
-                self._do(item)
-        self._process_calls(calls)
+    def _process(self, items: list[Item]) -> None:
+        clock = time.time_ns() - time.perf_counter_ns()
+        for work in split(items):
+            if not isinstance(work, list):
+                self._do(work)
+                continue
+            try:
+                self._record(work, clock)
+            except Exception as error:
+                failed("turn predictions into telemetry", error)
+                calls = [receive(item, clock) for item in work]
+                self.queue.drop(calls[0].identity, CAPTURE_FAILED, sum(call.rows for call in calls))
 
     def _do(self, task: Task) -> None:
         try:
@@ -235,19 +240,10 @@ class Recorder:
         except Exception as error:
             failed("emit an event", error)
 
-    def _process_calls(self, calls: list[Call]) -> None:
-        for alike in split(calls):
-            try:
-                self._record(alike)
-            except Exception as error:
-                failed("turn predictions into telemetry", error)
-                rows = sum(call.rows for call in alike)
-                self.queue.drop(alike[0].identity, CAPTURE_FAILED, rows)
-
-    def _record(self, calls: list[Call]) -> None:
-        first = calls[0]
+    def _record(self, items: list[Item], clock: int) -> None:
+        first = receive(items[0], clock)
         first.identity.resolve(first.model, self.config)
-        group = Group(calls, self.policy)
+        group = Group(gather(first, items, clock), self.policy)
         ids = group.ids(self.recorder_id + "-", self._row_number)
         self._row_number += group.size
         spans = make_spans(group, ids, self._signals.tracer, self.config)
@@ -264,7 +260,9 @@ class Recorder:
             return
         first = group.first
         framework = first.identity.facts(first.model)[ML_FRAMEWORK_NAME]
-        self._metrics.calls(first.identity, framework, first.operation, first.error, group.total, group.durations)
+        self._metrics.calls(
+            first.identity, framework, first.operation, first.error, int(group.totals.sum()), group.durations
+        )
         if first.operation == _PREDICT_PROBA and names.SCORE in group.outputs:
             scores = group.outputs[names.SCORE]
             present = scores.values if scores.valid is None else scores.values[scores.valid]

@@ -7,7 +7,7 @@ conversion is the background thread's work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ ARRAY = "array"
 OBJECTS = "objects"
 """payload: object array; layout: shape of a row."""
 FRAME_ARRAY = "frame_array"
-"""payload: (bytes in C order, column names) of a pandas frame of one type; layout: dtype."""
+"""payload: (bytes column by column, as pandas holds them, column names) of a frame of one type; layout: dtype."""
 PANDAS = "pandas"
 """payload: pandas DataFrame; layout: UNNAMED or None."""
 POLARS = "polars"
@@ -85,20 +85,44 @@ class Taken(NamedTuple):
     keep: Kept | None
 
 
-Raw = tuple[Any, tuple[int, ...], bytes]
-"""An array as the caller leaves it in the common case: dtype, shape, and bytes in C order. `finish` makes it a snapshot."""
+Raw = tuple[Any, tuple[int, ...], Any, Any]
+"""An array, or frame of one type, as the caller leaves it in the common case: dtype, shape, bytes (of an array in C order, of
+a frame column by column), and None or the column names of the frame. `finish` makes it a snapshot."""
 
 
 def finish(raw: Raw) -> Snapshot:
-    """The snapshot of an array that was left raw."""
-    dtype, shape, data = raw
+    """The snapshot of an array or frame that was left raw."""
+    dtype, shape, data, names = raw
+    if names is not None:
+        return _new(Snapshot, (FRAME_ARRAY, dtype, shape[0], (data, names), len(data)))
     if not shape or dtype.kind not in _PLAIN:
         return Snapshot(OPAQUE, None, shape[0] if shape else -1, None, 0)
     return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], data, len(data)))
 
 
-def take(value: Any, limit: int) -> Taken:
+def joined(dtype: Any, shapes: Sequence[tuple[int, ...]], data: Sequence[bytes], names: Any) -> Snapshot:
+    """One snapshot of raw arrays, or raw frames with these column names, that share dtype and shape of a row."""
+    rows = sum([shape[0] for shape in shapes])
+    if names is None:
+        return Snapshot(ARRAY, (dtype, shapes[0][1:]), rows, b"".join(data), 0)
+    return Snapshot(FRAME_ARRAY, dtype, rows, (by_column(dtype, len(names), data), names), 0)
+
+
+def by_column(dtype: npt.DTypeLike, width: int, data: Sequence[Any]) -> npt.NDArray[Any]:
+    """The matrix (columns, rows) of frames of `width` columns, side by side. `data` are their bytes, column by column."""
+    if max(map(len, data)) == width * np.dtype(dtype).itemsize:  # one row each
+        return np.ascontiguousarray(np.frombuffer(b"".join(data), dtype=dtype).reshape(-1, width).T)
+    parts = [np.frombuffer(part, dtype=dtype).reshape(width, -1) for part in data]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def take(value: Any, limit: int) -> Raw | Taken:
     """Copy an input, or of one of more than about `limit` bytes a sample of its rows."""
+    if _copiers.get(type(value)) is _pandas_frame:
+        values = _one_block(value)
+        if values is not None and values.nbytes <= limit:
+            columns, rows = values.shape
+            return values.dtype, (rows, columns), values.tobytes(), value.columns
     rows, row_bytes = measure(value)
     keep = rows_to_keep(rows, row_bytes, limit)
     return Taken(copy(value), None) if keep is None else Taken(copy(pick(value, keep)), Kept(keep, rows))
@@ -143,7 +167,7 @@ def _array(value: npt.NDArray[Any]) -> Snapshot:
     if value.dtype.kind in "OT" and value.shape:  # T: strings of any length
         copied = value.astype(object)
         return Snapshot(OBJECTS, value.shape[1:], value.shape[0], copied, value.size * _ROW_OF_OBJECTS)
-    return finish((value.dtype, value.shape, b"" if value.dtype.hasobject else value.tobytes()))
+    return finish((value.dtype, value.shape, b"" if value.dtype.hasobject else value.tobytes(), None))
 
 
 def _subclass_of_array(value: npt.NDArray[Any]) -> Snapshot:
@@ -155,14 +179,19 @@ def _subclass_of_array(value: npt.NDArray[Any]) -> Snapshot:
 
 
 def _pandas_frame(value: Any) -> Snapshot:
-    # One block is one dtype: then the values are a view, and their bytes a copy at the price of memcpy.
-    if getattr(getattr(value, "_mgr", None), "is_single_block", False):
-        values = value.to_numpy()
-        if values.dtype.kind in "fiub":
-            payload = values.tobytes()
-            return Snapshot(FRAME_ARRAY, values.dtype, values.shape[0], (payload, value.columns), len(payload))
+    values = _one_block(value)
+    if values is not None:
+        columns, rows = values.shape
+        return finish((values.dtype, (rows, columns), values.tobytes(), value.columns))
     rows, columns = value.shape
     return Snapshot(PANDAS, None, rows, value.copy(deep=True), rows * columns * 16)
+
+
+def _one_block(frame: Any) -> npt.NDArray[Any] | None:
+    """The values (columns, rows) of a pandas frame whose columns are of one type and lie in one block; not a copy."""
+    blocks: Any = getattr(getattr(frame, "_mgr", None), "blocks", ())
+    values: Any = blocks[0].values if len(blocks) == 1 else None
+    return values if type(values) is np.ndarray and values.dtype.kind in "fiub" and values.size else None
 
 
 def _pandas_series(value: Any) -> Snapshot:

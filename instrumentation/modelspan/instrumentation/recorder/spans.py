@@ -44,10 +44,13 @@ def make_spans(group: Group, ids: Texts, tracer: Tracer | None, config: Config) 
     Gives, by the position of the call, the trace and span id to record: of its span, else of what surrounded the call.
     """
     budget = _earn(group.first.identity, config.span_rate) if tracer is not None else 0.0
+    traced = any(group.contexts)
     common: dict[str, Any] | None = None
     found: dict[int, Ids] = {}
     for i, context in enumerate(group.contexts):
         if not context and budget < 1:
+            if not traced:
+                break
             continue
         parent = get_current_span(context).get_span_context() if context else INVALID_SPAN_CONTEXT
         if parent.is_valid:
@@ -74,18 +77,18 @@ def _earn(identity: Identity, rate: float) -> float:
 
 def _span(tracer: Tracer, group: Group, i: int, attributes: Mapping[str, Any]) -> Ids | None:
     """Make one span; its ids if the SDK records it."""
-    call = group.calls[i]
+    first, started = group.first, int(group.started[i])
     span = tracer.start_span(
-        f"{call.operation} {call.identity.name}",
-        context=call.context,
+        f"{first.operation} {first.identity.name}",
+        context=group.contexts[i],
         kind=SpanKind.INTERNAL,
         attributes=attributes,
-        start_time=call.started,
+        start_time=started,
     )
     recording = span.is_recording()
-    if call.error is not None:
+    if first.error is not None:
         span.set_status(Status(StatusCode.ERROR))
-    span.end(call.started + call.duration)
+    span.end(started + int(group.durations[i]))
     return _ids(span.get_span_context()) if recording else None
 
 
@@ -109,8 +112,9 @@ def _attributes(group: Group) -> dict[str, Any]:
 
 def _row(group: Group, i: int, ids: Texts, config: Config) -> dict[str, Any]:
     """What a span says of the rows of its call, most of it where there is only one."""
-    found: dict[str, Any] = {ml.ML_INPUT_ROW_COUNT: group.calls[i].rows}
-    if group.calls[i].rows != 1:
+    rows = int(group.totals[i])
+    found: dict[str, Any] = {ml.ML_INPUT_ROW_COUNT: rows}
+    if rows != 1:
         return found
     row = group.position(i)
     found[ml.ML_PREDICTION_ID] = ids[row : row + 1].tolist()[0]
