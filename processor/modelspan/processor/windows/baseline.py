@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modelspan.profile import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
 
+from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, before_sql, window_sql
 from .kinds import FEATURE, LABEL, Kind
 from .references import FIRST_PREDICTIONS, Series
@@ -47,7 +48,7 @@ def build(
     rows = f"{KEY_CONDITION} AND {before_sql(until)} AND {kind.counted}"
     parameters = key._asdict()
     sql = _REACHED.format(rows=rows, carried=kind.carried, before=settings.first_predictions - 1)
-    reached = client.query_arrow(sql, parameters=parameters, settings=settings.query).to_pylist()
+    reached = ask(client, sql, parameters, settings.query).to_pylist()
     if not reached:
         return None
     last, operation = min((row["reached"], row["called"]) for row in reached)
@@ -55,7 +56,7 @@ def build(
     columns = "features_numeric, features_text" if kind is FEATURE else kind.name
     sql = _FIRST.format(rows=rows, columns=columns, size=settings.first_predictions)
     parameters = {**parameters, "operation": operation}
-    first = client.query_arrow(sql, parameters=parameters, settings=settings.query).combine_chunks()
+    first = ask(client, sql, parameters, settings.query).combine_chunks()
     series = list(_profiles(kind, first, settings.bins))
     if not series:
         return None
@@ -72,7 +73,7 @@ def progress(
     rows = f"{KEY_CONDITION} AND {before_sql(max(ends))} AND {kind.counted}"
     sql = _PROGRESS.format(window=window_sql(settings.length_ns), rows=rows, carried=kind.carried)
     parameters = {**key._asdict(), "operation": operation}
-    found = client.query_arrow(sql, parameters=parameters, settings=settings.query)
+    found = ask(client, sql, parameters, settings.query)
     cumulative = np.concatenate([[0], np.cumsum(found["rows"].to_numpy())])
     reached = cumulative[np.searchsorted(found["window"].to_numpy(), np.asarray(ends), side="left")]
     return [int(count) for count in np.minimum(reached, settings.first_predictions)]

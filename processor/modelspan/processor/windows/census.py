@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, timestamp_sql, window_sql, windows_condition
-from .kinds import KINDS, Kind
+from .kinds import FEATURE_COLUMNS, KINDS, Kind
 from .references import Reference, References
 
 
@@ -27,6 +28,8 @@ class WindowCensus:
 
     rows: int = 0
     """All of them, also those that count for nothing."""
+    feature_columns: set[str] = field(default_factory=set)
+    """Those of the two that hold anything."""
     counted: dict[str, dict[str, Counted]] = field(default_factory=lambda: {kind.name: {} for kind in KINDS})
     """By kind, then by operation."""
 
@@ -48,14 +51,17 @@ def take(
 ) -> dict[int, WindowCensus]:
     """Census of the windows that hold rows. In the window in which a baseline ends, only rows behind it count for its kind."""
     sums = ", ".join(_sums(kind, references.get(kind.name), length) for kind in KINDS)
+    carried = ", ".join(f"max(notEmpty({column})) AS {column}_carried" for column in FEATURE_COLUMNS)
     sql = (
-        f"SELECT {window_sql(length)} AS window, toString(operation) AS called, count() AS rows, {sums} FROM ml_predictions"
+        f"SELECT {window_sql(length)} AS window, toString(operation) AS called, count() AS rows, {carried}, {sums}"
+        " FROM ml_predictions"
         f" WHERE {KEY_CONDITION} AND {windows_condition(starts, length)} GROUP BY window, called ORDER BY window, called"
     )
     found: dict[int, WindowCensus] = {}
-    for row in client.query_arrow(sql, parameters=key._asdict(), settings=dict(settings)).to_pylist():
+    for row in ask(client, sql, key._asdict(), settings).to_pylist():
         window = found.setdefault(row["window"], WindowCensus())
         window.rows += row["rows"]
+        window.feature_columns.update(column for column in FEATURE_COLUMNS if row[f"{column}_carried"])
         for kind in KINDS:
             window.counted[kind.name][row["called"]] = Counted(
                 *(row[f"{kind.name}_{part}"] for part in Counted._fields)

@@ -27,4 +27,7 @@ LABEL = Kind("label", f"{WEIGHTED} AND error_type = ''", "label IS NOT NULL")
 SCORE = Kind("score", f"{WEIGHTED} AND error_type = ''", "NOT isNaN(ifNull(score, nan))")
 VALUE = Kind("value", f"{WEIGHTED} AND error_type = ''", "NOT isNaN(ifNull(value, nan))")
 
+FEATURE_COLUMNS = ("features_numeric", "features_text")
+"""Maps by name of the feature. Either may be empty in all rows."""
+
 KINDS = (FEATURE, LABEL, SCORE, VALUE)

@@ -116,7 +116,8 @@ class _Observer:
         self, reference: Reference, operation: str, starts: list[int]
     ) -> Iterator[tuple[int, list[Observation]]]:
         after = reference.valid_from if reference.is_baseline else None
-        rows = Rows(self.key, operation, tuple(starts), self.settings.length_ns, after)
+        carried = frozenset().union(*(self.windows[start].feature_columns for start in starts))
+        rows = Rows(self.key, operation, tuple(starts), self.settings.length_ns, after, carried)
         limit = self.settings.max_unknown_names
         rollup = roll_up(self.client, self.kind, rows, reference, limit, self.settings.query)
         for place, start in enumerate(rollup.starts.tolist()):

@@ -10,6 +10,7 @@ import numpy as np
 
 from modelspan.profile import CategoricalProfile, NumericProfile
 
+from .ask import ask
 from .keys import ModelKey
 from .kinds import KINDS
 
@@ -104,8 +105,7 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
     this version, from this service and this environment wins, then the newest.
     Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are.
     """
-    rows = client.query(_CANDIDATES, parameters=key._asdict(), settings=settings).named_results()
-    candidates = list(rows)
+    candidates = ask(client, _CANDIDATES, key._asdict(), settings).to_pylist()
     chosen = ((kind.name, _choose(key, [row for row in candidates if row["kind"] == kind.name])) for kind in KINDS)
     return {kind: _read(client, key, row, settings) for kind, row in chosen if row is not None}
 
@@ -143,7 +143,7 @@ def _read(client: Any, key: ModelKey, row: dict[str, Any], settings: dict[str, A
         bases=(),
         slots=1,
     )
-    found = client.query_arrow(_SERIES, parameters=head.parameters(key), settings=settings).to_pylist()
+    found = ask(client, _SERIES, head.parameters(key), settings).to_pylist()
     series = tuple(_profile(head.kind, entry) for entry in found)
     bases, slots = _slots(series)
     return Reference(**{**vars(head), "series": series, "bases": bases, "slots": slots})

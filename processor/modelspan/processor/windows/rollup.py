@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, timestamp_sql, window_sql, windows_condition
-from .kinds import FEATURE, LABEL, SCORE, VALUE, Kind
+from .kinds import FEATURE, FEATURE_COLUMNS, LABEL, SCORE, VALUE, Kind
 from .references import REFERENCE_CONDITION, Reference
 
 Floats = NDArray[np.float64]
@@ -75,6 +76,8 @@ class Rows:
     length: int
     after: int | None = None
     """Only rows later than this; nanoseconds."""
+    feature_columns: frozenset[str] = frozenset(FEATURE_COLUMNS)
+    """Those of the two that hold anything: a query on an empty one costs as much as on any other."""
 
     def select(self, kind: Kind, columns: str) -> str:
         """Subquery with the start of the window, the weight and `columns` of each row."""
@@ -137,23 +140,22 @@ def roll_up(client: Any, kind: Kind, rows: Rows, reference: Reference, limit: in
     parameters = {**rows.parameters, **reference.parameters(rows.key)}
     for statement, source in _sources(kind, rows):
         sql = statement.format(layout=_LAYOUT, source=source, limit=limit)
-        rollup.add(client.query_arrow(sql, parameters=parameters, settings=settings))
+        rollup.add(ask(client, sql, parameters, settings))
     return rollup
 
 
 def names_without_reference(client: Any, rows: Rows, limit: int, settings: dict[str, Any]) -> dict[int, set[str]]:
     """Names of the features in each window, for a model without a reference."""
     sql = _NAMES.format(source=rows.select(FEATURE, "features_numeric, features_text"), limit=limit)
-    found = client.query_arrow(sql, parameters=rows.parameters, settings=settings)
+    found = ask(client, sql, rows.parameters, settings)
     return {row["window"]: set(row["names"]) for row in found.to_pylist()}
 
 
 def _sources(kind: Kind, rows: Rows) -> list[tuple[str, str]]:
     if kind is FEATURE:
-        return [
-            (_NUMERIC, _exploded(rows, "features_numeric", "NOT isNaN(value)")),
-            (_TEXT, _exploded(rows, "features_text", "1")),
-        ]
+        numbers, texts = FEATURE_COLUMNS
+        found = [(_NUMERIC, _exploded(rows, numbers, "NOT isNaN(value)")), (_TEXT, _exploded(rows, texts, "1"))]
+        return [query for query, column in zip(found, FEATURE_COLUMNS, strict=True) if column in rows.feature_columns]
     if kind is LABEL:
         return [(_TEXT, _single(rows, LABEL, "label"))]
     return [(_NUMERIC, _single(rows, kind, {SCORE: "score", VALUE: "value"}[kind]))]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import references
+from .ask import ask
 from .keys import KEY_COLUMNS, KEY_CONDITION, MILLISECOND, ModelKey, before_sql, timestamp_sql, window_sql
 from .settings import Settings
 
@@ -40,7 +41,7 @@ def stale_windows(
     since = f"fromUnixTimestamp64Milli(toInt64({int((now - settings.recover_within) * 1000)}), 'UTC')"
     which, parameters = _which(model)
     sql = _MODELS.format(since=since, which=which)
-    for row in client.query_arrow(sql, parameters=parameters, settings=settings.query).to_pylist():
+    for row in ask(client, sql, parameters, settings.query).to_pylist():
         key = ModelKey(*(row[name] for name in ModelKey._fields))
         starts = _of_model(client, key, row["first"], row["last"], since, settings)
         if starts:
@@ -67,9 +68,9 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
         until=before_sql(last - last % length + length),
         since=since,
     )
-    held = client.query_arrow(sql, parameters=key._asdict(), settings=settings.query)
+    held = ask(client, sql, key._asdict(), settings.query)
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
-    judged = client.query_arrow(_VERDICTS, parameters={**key._asdict(), **limits}, settings=settings.query).to_pylist()
+    judged = ask(client, _VERDICTS, {**key._asdict(), **limits}, settings.query).to_pylist()
     verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"]) for row in judged}
     in_force = references.load(client, key, settings.query)
     return [

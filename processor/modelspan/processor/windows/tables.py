@@ -12,6 +12,7 @@ from modelspan.processor.stats import SeriesVerdict
 from modelspan.processor.stats.decide import NO_REFERENCE
 from modelspan.processor.stats.series import MISSING
 
+from .ask import ask
 from .keys import KEY_CONDITION, MILLISECOND, ModelKey, stored_windows_condition
 from .observe import Observation
 from .verdicts import Judged
@@ -125,7 +126,7 @@ def _read(
     client: Any, statement: str, key: ModelKey, starts: Sequence[int], settings: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     sql = statement.format(condition=f"{KEY_CONDITION} AND segment = '' AND {stored_windows_condition(starts)}")
-    rows: list[dict[str, Any]] = client.query_arrow(sql, parameters=key._asdict(), settings=dict(settings)).to_pylist()
+    rows: list[dict[str, Any]] = ask(client, sql, key._asdict(), settings).to_pylist()
     return rows
 
 
