@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,10 @@ WHERE model_name = {model_name:String} AND model_version IN ({model_version:Stri
 GROUP BY reference_id, source, service, env, version, kind
 """
 
-_SERIES = f"""
-SELECT toString(series_name) AS name, toString(series_type) AS type, rows, missing, cuts, categories, counts,
-    mean, stddev, min, max
-FROM ml_references FINAL WHERE {REFERENCE_CONDITION} ORDER BY name
+_SERIES = """
+SELECT toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, cuts,
+    categories, counts, mean, stddev, min, max
+FROM ml_references FINAL WHERE {conditions} ORDER BY kind, name
 """
 
 Series = NumericProfile | CategoricalProfile
@@ -107,7 +107,8 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
     """
     candidates = ask(client, _CANDIDATES, key._asdict(), settings).to_pylist()
     chosen = ((kind.name, _choose(key, [row for row in candidates if row["kind"] == kind.name])) for kind in KINDS)
-    return {kind: _read(client, key, row, settings) for kind, row in chosen if row is not None}
+    heads = {kind: _head(row) for kind, row in chosen if row is not None}
+    return _with_series(client, key, heads, settings) if heads else {}
 
 
 def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -129,8 +130,9 @@ def _nearness(of_reference: str, of_model: str) -> int:
     return 2 if of_reference == of_model else int(of_reference == "")
 
 
-def _read(client: Any, key: ModelKey, row: dict[str, Any], settings: dict[str, Any]) -> Reference:
-    head = Reference(
+def _head(row: dict[str, Any]) -> Reference:
+    """A reference without its series."""
+    return Reference(
         reference_id=row["reference_id"],
         source=row["source"],
         service_name=row["service"],
@@ -143,10 +145,21 @@ def _read(client: Any, key: ModelKey, row: dict[str, Any], settings: dict[str, A
         bases=(),
         slots=1,
     )
-    found = ask(client, _SERIES, head.parameters(key), settings).to_pylist()
-    series = tuple(_profile(head.kind, entry) for entry in found)
-    bases, slots = _slots(series)
-    return Reference(**{**vars(head), "series": series, "bases": bases, "slots": slots})
+
+
+def _with_series(client: Any, key: ModelKey, heads: References, settings: dict[str, Any]) -> References:
+    """Read the series of all kinds at once."""
+    conditions, parameters = [], {}
+    for i, head in enumerate(heads.values()):
+        conditions.append(f"({REFERENCE_CONDITION.replace(':String', f'_{i}:String')})")
+        parameters.update({f"{name}_{i}": value for name, value in head.parameters(key).items()})
+    found = ask(client, _SERIES.format(conditions=" OR ".join(conditions)), parameters, settings).to_pylist()
+    complete = {}
+    for kind, head in heads.items():
+        series = tuple(_profile(kind, row) for row in found if row["kind"] == kind)
+        bases, slots = _slots(series)
+        complete[kind] = replace(head, series=series, bases=bases, slots=slots)
+    return complete
 
 
 def _slots(series: Iterable[Series]) -> tuple[tuple[int, ...], int]:
