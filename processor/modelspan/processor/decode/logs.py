@@ -40,14 +40,6 @@ class Logs:
         self._row_form = row_form
         self._rejected = rejected
         self._now = now
-        self._handlers: dict[str, Callable[[Source, dict[str, Raw], tuple[Any, ...], str], None]] = {
-            events.ML_PREDICTION_BATCH: self._batch,
-            events.ML_PREDICTION_DETAILS: self._details,
-            events.ML_MODEL_LOADED: lambda o, v, row, _: models.loaded(o, v, row[0], rows),
-            events.ML_PREDICTION_ACTUAL: lambda o, v, row, _: models.actual(o, v, row[0], rows, now),
-            events.ML_PREDICTION_OUTCOME: lambda o, v, row, _: models.outcome(o, v, row[0], rows, now),
-            events.ML_REFERENCE_PROFILE: self._reference,
-        }
 
     def decode(self, request: ExportLogsServiceRequest, place: str, repeated: set[int]) -> None:
         """Append the records of one request. `place`: where the request lies in the journal; `repeated`: keys of batches
@@ -69,14 +61,14 @@ class Logs:
                     append((*row[:-2], texts(values), record.event_name))
 
     def _event(self, name: str, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
-        handler = self._handlers.get(name)
+        handler = _HANDLERS.get(name)
         if handler is None:
             return
         try:
-            handler(origin, values, row, place)
+            handler(self, origin, values, row, place)
         except Rejected as error:
             self._rejected[error.reason] += 1
-            said = (name, origin.service_name, error)
+            said = (name, origin.service_name, str(error))
             _log.warning("%s of %r stored as an ordinary log record: %s", *said, extra={REASON: error.reason})
 
     def _is_repeated(self, record: LogRecord, values: dict[str, Raw], repeated: set[int]) -> bool:
@@ -125,6 +117,27 @@ class Logs:
     def _reference(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         self.references.add(models.reference(origin, values, self._rows, self._now))
         del values[names.ML_REFERENCE_PROFILE_DATA]
+
+
+    def _loaded(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        models.loaded(origin, values, row[0], self._rows)
+
+    def _actual(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        models.actual(origin, values, row[0], self._rows, self._now)
+
+    def _outcome(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        models.outcome(origin, values, row[0], self._rows, self._now)
+
+
+# Functions, not bound methods in an instance: that would be a cycle, which keeps all of a block until the collector comes.
+_HANDLERS: Final[dict[str, Callable[[Logs, Source, dict[str, Raw], tuple[Any, ...], str], None]]] = {
+    events.ML_PREDICTION_BATCH: Logs._batch,
+    events.ML_PREDICTION_DETAILS: Logs._details,
+    events.ML_MODEL_LOADED: Logs._loaded,
+    events.ML_PREDICTION_ACTUAL: Logs._actual,
+    events.ML_PREDICTION_OUTCOME: Logs._outcome,
+    events.ML_REFERENCE_PROFILE: Logs._reference,
+}
 
 
 def batch_payload(record: LogRecord) -> bytes | None:
