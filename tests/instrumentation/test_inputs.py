@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from modelspan.instrumentation import prediction_context
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -48,6 +52,31 @@ def test_an_array_of_any_order_and_type_arrives_exactly(telemetry: Any, dtype: s
     values = arrange((RNG.normal(size=(5, 3)) * 3).astype(dtype))
     Anything().predict(values)
     assert features(telemetry.batch()) == {f"x{i}": values[:, i].tolist() for i in range(3)}
+
+
+def test_arrays_of_any_number_of_rows_within_a_context_or_not_arrive_in_their_order(telemetry: Any) -> None:
+    model = LinearRegression().fit(X, Y)
+    edges = [0, 1, 2, 5, 6, 9, 10]
+    returned = []
+    for call, (start, stop) in enumerate(itertools.pairwise(edges)):
+        with prediction_context(variant="blue") if call % 3 == 1 else contextlib.nullcontext():
+            returned.extend(model.predict(X[start:stop]).tolist())
+    table = telemetry.batch()
+    assert features(table) == {f"x{i}": X[:10, i].tolist() for i in range(3)}
+    assert table["value"].to_pylist() == returned
+    assert table["variant"].to_pylist() == ["blue" if row in (1, 6, 7, 8) else None for row in range(10)]
+    assert len(set(table["prediction_id"].to_pylist())) == 10
+
+
+def test_slices_of_one_frame_arrive_in_their_order_and_frames_of_other_columns_apart(telemetry: Any) -> None:
+    frame = pd.DataFrame(X[:8], columns=["a", "b", "c"])
+    model = Anything()
+    for part in (frame[:1], frame[1:2], frame[2:6], frame[6:7], frame[7:].copy()):
+        model.predict(part)
+    model.predict(frame[:1].rename(columns={"a": "z"}))
+    whole, renamed = (features(table) for _, table in telemetry.batches())
+    assert whole == frame.to_dict("list")
+    assert renamed == {"z": [X[0, 0]], "b": [X[0, 1]], "c": [X[0, 2]]}
 
 
 def test_large_unsigned_integers_become_floats_and_the_largest_signed_stay_exact(telemetry: Any) -> None:

@@ -182,7 +182,7 @@ class CallQueue:
         self.bytes += size
         return True
 
-    def take(self, most_calls: int = 4096, most_bytes: int = 4 * 1024 * 1024) -> list[Item]:
+    def take(self, most_calls: int = 4096, most_bytes: int = 2 * 1024 * 1024) -> list[Item]:
         """Remove and return the oldest items, at least one if there is one."""
         taken: list[Item] = []
         size = 0

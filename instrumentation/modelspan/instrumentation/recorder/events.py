@@ -16,8 +16,9 @@ from modelspan.semconv import attributes as ml
 from modelspan.semconv import events as names
 
 BATCH_BYTES = 512 * 1024
-FLUSH_BYTES = 8 * 1024 * 1024
+FLUSH_BYTES = 2 * 1024 * 1024
 """Emitted bytes after which the SDK is asked to export. Its own queue is bounded by records alone: 2048 of ours would be 1 GB.
+Encoding a request of 8 MB takes more than twice as long for each byte, and a gRPC server takes 4 MB unless told otherwise.
 While the collector is down this blocks the background thread, and the bounded queue of calls fills instead."""
 
 
