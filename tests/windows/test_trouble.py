@@ -171,6 +171,63 @@ def test_a_window_that_cannot_be_judged_is_skipped_and_the_others_are_not(lab: L
     assert lab.settle() == 1
 
 
+class Counting(Unreachable):
+    """A store that notes what is inserted, and is down after some inserts."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.down, self.inserts, self.down_after = False, list[str](), 10**9
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        if len(self.inserts) >= self.down_after:
+            self.down = True
+            raise StoreUnavailable("gone")
+        self.inserts.append(table)
+        self.store.insert(table, rows, token)
+
+
+def many_models(lab: Lab, models: int) -> Counting:
+    counting = Counting(lab.store)
+    lab.evaluator = Evaluator(counting, lab.settings)
+    for model in range(models):
+        key = KEY._replace(model_name=f"m{model}")
+        lab.reference({"x": RNG.normal(size=1000)}, key=key)
+        lab.predict(window_times(300), {"x": RNG.normal(size=300)}, key=key)
+    return counting
+
+
+def test_windows_of_many_models_that_close_at_once_are_stored_together(lab: Lab) -> None:
+    counting = many_models(lab, 12)
+    assert lab.settle() == 12
+    assert sorted(counting.inserts) == ["ml_drift", "ml_feature_windows", "ml_windows"]
+    assert lab.store.query("SELECT uniqExact(model_name), count() FROM ml_windows", {}) == [(12, 12)]
+
+
+@pytest.mark.parametrize("inserts", [0, 1, 2])
+def test_a_store_that_fails_while_many_models_are_stored_loses_no_window(lab: Lab, inserts: int) -> None:
+    counting = many_models(lab, 4)
+    counting.down_after = inserts
+    with pytest.raises(StoreUnavailable):
+        lab.settle()
+    assert (lab.evaluator.waiting, lab.evaluator.evaluated) == (4, 0)
+    counting.down, counting.down_after = False, 10**9
+    assert lab.settle() == 4
+    assert lab.store.query("SELECT uniqExact(model_name), count() FROM ml_windows FINAL", {}) == [(4, 4)]
+
+
+def test_one_model_whose_verdicts_are_refused_does_not_hold_up_the_others(lab: Lab) -> None:
+    class Picky(Counting):
+        def insert(self, table: str, rows: pa.Table, token: str) -> None:
+            if "m2" in rows["model_name"].to_pylist():
+                raise ValueError("not this one")
+            super().insert(table, rows, token)
+
+    many_models(lab, 4)
+    lab.evaluator._store = Picky(lab.store)
+    lab.settle()
+    assert (lab.evaluator.evaluated, lab.evaluator.skipped, lab.evaluator.waiting) == (3, 1, 0)
+
+
 def test_a_reference_with_wrong_numbers_of_counts_hurts_only_itself(lab: Lab) -> None:
     lab.reference({"x": RNG.normal(size=1000), "bad": RNG.normal(size=1000)})
     lab.store.client().command(

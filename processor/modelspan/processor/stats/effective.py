@@ -31,7 +31,8 @@ def scale_to(counts: ArrayLike, total: float) -> Floats:
 def whole_counts(counts: ArrayLike) -> Integers:
     """Integers (k,) near the counts (k,): every cumulative sum is off by at most a half. Whole counts stay as they are."""
     cumulative = np.floor(np.cumsum(np.asarray(counts, dtype=np.float64)) + (0.5 - 1e-9))
-    return np.diff(cumulative, prepend=0.0).astype(np.int64)
+    cumulative[1:] -= cumulative[:-1].copy()
+    return cumulative.astype(np.int64)
 
 
 def pooled_rows(reference: float, window: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from modelspan.processor.store import StoreUnavailable
 from modelspan.processor.store.errors import of_query
 
+from .baseline import Insert
 from .evaluate import evaluate
+from .gathered import Gathered, Done
 from .keys import ModelKey, runs, window_starts
 from .settings import Settings
 from .stale import stale_windows
@@ -96,15 +98,22 @@ class Evaluator:
         """
         self._look_again(now)
         looked_at = 0
-        for key, starts in self._waiting.due(now).items():
-            batch = _first_batch(starts, self._settings.length_ns)
-            self._waiting.take(key, batch)
-            try:
-                self._evaluate(key, batch, now)
-            except StoreUnavailable:
-                self._waiting.give_back(key, batch, now)
-                raise
-            looked_at += len(batch)
+        gathered = Gathered()
+        try:
+            for key, starts in self._waiting.due(now).items():
+                batch = _first_batch(starts, self._settings.length_ns)
+                self._waiting.take(key, batch)
+                gathered.batches.append((key, batch))
+                self._evaluate(key, batch, now, gathered.instead_of(self._store.insert), gathered.add)
+                looked_at += len(batch)
+                if gathered.is_enough:
+                    self._keep(gathered, now)
+                    gathered = Gathered()
+            self._keep(gathered, now)
+        except BaseException:
+            for key, taken in gathered.batches:
+                self._waiting.give_back(key, taken, now)
+            raise
         return looked_at
 
     def run(self, stop: threading.Event) -> None:
@@ -155,22 +164,42 @@ class Evaluator:
             raise
         return found
 
-    def _evaluate(self, key: ModelKey, starts: Sequence[int], now: float) -> None:
+    def _keep(self, gathered: Gathered, now: float) -> None:
+        """Store what was gathered; where that fails and the store answers, judge and store each model alone."""
+        try:
+            gathered.store(self._store.insert)
+        except Exception as error:
+            self._check_store(error)
+            while gathered.batches:
+                self._evaluate(*gathered.batches[-1], now, self._store.insert, self._is_done)
+                gathered.batches.pop()
+        else:
+            for done in gathered.done:
+                self._is_done(done)
+
+    def _is_done(self, done: Done) -> None:
+        self.evaluated += done.verdicts
+        if self._attempts:
+            self._attempts = {
+                of: n for of, n in self._attempts.items() if of[0] != done.key or of[1] not in done.starts
+            }
+
+    def _evaluate(
+        self, key: ModelKey, starts: Sequence[int], now: float, insert: Insert, tell: Callable[[Done], None]
+    ) -> None:
         """Evaluate; where that fails and the store answers, halve the windows until those that fail are alone."""
         try:
-            done = evaluate(self._store.client(), self._store.insert, key, starts, now, self._settings)
+            verdicts = evaluate(self._store.client(), insert, key, starts, now, self._settings)
         except Exception as error:
             self._check_store(error)
             if len(starts) == 1:
                 self._put_off(key, starts[0], now, error)
                 return
             middle = len(starts) // 2
-            self._evaluate(key, starts[:middle], now)
-            self._evaluate(key, starts[middle:], now)
+            for half in (starts[:middle], starts[middle:]):
+                self._evaluate(key, half, now, insert, tell)
             return
-        self.evaluated += done
-        if self._attempts:
-            self._attempts = {of: n for of, n in self._attempts.items() if of[0] != key or of[1] not in starts}
+        tell(Done(key, starts, verdicts))
 
     def _check_store(self, error: Exception) -> None:
         try:
