@@ -35,11 +35,9 @@ OK: Final = "ok"
 QUARANTINED: Final = "quarantined"
 """Reason in the count of rejected payloads: requests that the store would not take."""
 
-MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""Some 17,000 predictions of 20 features. Twice as many cost a sixth less for each row, and 100 MB more."""
-MAX_BLOCK_RECORDS: Final = 5_000
-_LINGER: Final = 0.5
-"""Seconds for which a block waits for more rows: every table costs some ten milliseconds for each block, and a part."""
+MAX_BLOCK_BYTES: Final = 6 * 1024 * 1024
+"""Some 25,000 predictions of 20 features as batches, 10,000 as spans. Larger blocks make fewer parts to merge, and each byte more
+takes some twelve of memory on its way."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 
