@@ -38,6 +38,9 @@ QUARANTINED: Final = "quarantined"
 MAX_BLOCK_BYTES: Final = 6 * 1024 * 1024
 """Some 25,000 predictions of 20 features as batches, 10,000 as spans. Larger blocks make fewer parts to merge, and each byte more
 takes some twelve of memory on its way."""
+MAX_BLOCK_RECORDS: Final = 5_000
+_LINGER: Final = 0.5
+"""Seconds for which a block waits for more rows: every table costs some ten milliseconds for each block, and a part."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 
