@@ -17,7 +17,7 @@ from modelspan.processor.store.errors import of_query
 
 from .baseline import Insert
 from .evaluate import evaluate
-from .gathered import Gathered, Done
+from .gathered import Done, Gathered
 from .keys import ModelKey, runs, window_starts
 from .settings import Settings
 from .stale import stale_windows
