@@ -101,7 +101,10 @@ class Identities:
         by_id = self.by_id
         try:
             # Removed only if it is still this one's: the model may have got another identity since.
-            return weakref.ref(model, lambda gone: by_id.pop(key) if _reference_of(by_id.get(key)) is gone else None)
+            # No names of the module: it may be empty when the last models go, at the exit.
+            return weakref.ref(
+                model, lambda gone: by_id.pop(key) if (now := by_id.get(key)) and now.reference is gone else None
+            )
         except TypeError:
             return self._pin(model)
 
@@ -111,10 +114,6 @@ class Identities:
         if len(self._pinned) > _MAX_PINNED:
             self.by_id.pop(self._pinned.popitem(last=False)[0], None)
         return model
-
-
-def _reference_of(identity: Identity | None) -> Any:
-    return None if identity is None else identity.reference
 
 
 identities = Identities()

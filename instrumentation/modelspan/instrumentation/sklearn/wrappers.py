@@ -73,12 +73,11 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
                 identity = known.get(id(self))
                 if state is None and identity is not None and queue.bytes < queue.wake_bytes:
                     size = CALL_BYTES + len(data) + len(y_data)
-                    queue.items.append(
-                        (
-                            *(identity, operation, dtype, shape, result.dtype, result.shape, names),
-                            *(self, data, y_data, ticks, duration, context, size),
-                        )
-                    )
+                    item = (
+                        identity, operation, dtype, shape, result.dtype, result.shape, names,
+                        self, data, y_data, ticks, duration, context, size,
+                    )  # fmt: skip
+                    queue.items.append(item)
                     queue.bytes += size
                     return result
                 y = result.dtype, result.shape, y_data, None
@@ -161,7 +160,10 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
 
 def _keyword_input(original: Method, keywords: dict[str, Any]) -> Any:
     """The input of a call without positional arguments: the first parameter after self."""
-    return keywords.get([*inspect.signature(original).parameters, "X", "X"][1])
+    try:
+        return keywords.get([*inspect.signature(original).parameters, "X", "X"][1])
+    except (TypeError, ValueError):  # compiled, without a signature
+        return keywords.get("X")
 
 
 _NOT_COPIED = Taken(UNKNOWN, None)
