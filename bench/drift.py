@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,11 +70,23 @@ def profile_of(adult: Adult, name: str, values: NDArray[np.float64]) -> NumericP
     return categorical_profile(texts[values.astype(int)].tolist(), kind=kind, name=name)
 
 
+class Sums(TypedDict):
+    """Of the rows of a window, each with weight 1."""
+
+    rows: int
+    weight: float
+    weight_squared: float
+
+
+def sums_of(rows: int) -> Sums:
+    return {"rows": rows, "weight": float(rows), "weight_squared": float(rows)}
+
+
 def results_of(
     reference: NumericProfile | CategoricalProfile, values: NDArray[np.float64], tests: int, seed: int
 ) -> list[SeriesResult]:
     """Results of one column: one test, and for a numeric one also that of its missing values."""
-    sums = {"rows": len(values), "weight": float(len(values)), "weight_squared": float(len(values))}
+    sums = sums_of(len(values))
     if isinstance(reference, NumericProfile):
         missing = float(np.isnan(values).sum())
         counts = bin_counts(reference, values)
@@ -251,7 +264,7 @@ def print_cost() -> None:
         cells = []
         for shift in (0.0, 0.1):
             windows = [bin_counts(p, rng.normal(shift, size=n)) for p in profiles]
-            sums = {"rows": n, "weight": float(n), "weight_squared": float(n)}
+            sums = sums_of(n)
             started = time.perf_counter()
             results = [compare_series(p, w, 0.0, **sums, seed=1) for p, w in zip(profiles, windows, strict=True)]
             decide_window([*results, *(compare_missing(p, 0.0, **sums) for p in profiles)])

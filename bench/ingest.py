@@ -87,8 +87,8 @@ def send(method: str, port: int, templates: list[Template], rate: int, seconds: 
     options = [("grpc.max_send_message_length", -1)]
     sent, sequence = 0, 0
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        export = channel.unary_unary(method)
-        waiting: deque[grpc.Future] = deque()
+        export = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
+        waiting: deque[grpc.Future[bytes]] = deque()
         start = time.perf_counter()
         while time.perf_counter() - start < seconds:
             template = templates[sequence % len(templates)]

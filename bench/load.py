@@ -13,6 +13,7 @@ import pyarrow as pa
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
 from modelspan.semconv import attributes, columns, events
 
@@ -78,7 +79,7 @@ def batch_template(*, model: str, rows: int, features: int, seed: int = 0) -> Te
     resource.resource.attributes.append(text("service.name", "bench"))
     record = resource.scope_logs.add().log_records.add()
     record.time_unix_nano = time.time_ns()
-    record.severity_number = 5
+    record.severity_number = SeverityNumber.SEVERITY_NUMBER_DEBUG
     record.event_name = events.ML_PREDICTION_BATCH
     record.attributes.extend(
         [

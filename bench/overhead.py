@@ -217,7 +217,7 @@ def _with_span(model: Any) -> Predict:
 
 def _export_logs_and_metrics() -> None:
     for provider in (metrics.get_meter_provider(), _logs.get_logger_provider()):
-        provider.force_flush()  # type: ignore[attr-defined]  # of the SDK
+        provider.force_flush()  # type: ignore[union-attr]  # of the SDK
 
 
 def _export_spans() -> None:

@@ -73,6 +73,6 @@ class Service:
         """Run one query over ClickHouse's HTTP protocol."""
         client = clickhouse_connect.get_client(host="127.0.0.1", port=self.clickhouse)
         try:
-            return list(client.query(sql).result_rows)
+            return [tuple(row) for row in client.query(sql).result_rows]
         finally:
             client.close()

@@ -59,7 +59,8 @@ def train(service: Service, model: Path) -> None:
 def model_server(service: Service, model: Path) -> Iterator[int]:
     """Run the unchanged model server under `opentelemetry-instrument`; yield its port."""
     port = free_port()
-    command = [BIN / "opentelemetry-instrument", sys.executable, HERE / "server.py", model, str(port)]
+    program = (BIN / "opentelemetry-instrument", sys.executable, HERE / "server.py", model, port)
+    command = [str(word) for word in program]
     server = subprocess.Popen(command, env=telemetry(service, "shuttle-server"))
     try:
         _wait_for_port(port)
