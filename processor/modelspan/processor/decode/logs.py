@@ -118,7 +118,6 @@ class Logs:
         self.references.add(models.reference(origin, values, self._rows, self._now))
         del values[names.ML_REFERENCE_PROFILE_DATA]
 
-
     def _loaded(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         models.loaded(origin, values, row[0], self._rows)
 
