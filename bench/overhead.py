@@ -2,7 +2,7 @@
 
 Each prediction is made twice, in random order: by a model as scikit-learn has it and by an instrumented one, and a third time with a span
 of 24 attributes, so that whatever else the machine does falls on all of them. Processes of their own would differ by more than what is
-measured: their memory lies elsewhere. The SDK is the real one with its batch processors; exporters encode OTLP and discard the bytes.
+measured: their memory lies elsewhere. What recording takes is the median of the differences between neighbours. The SDK is the real one with its batch processors; exporters encode OTLP and discard the bytes.
 Processor time is what the caller takes longer, and what the background thread and the exporters take for each prediction.
 """
 
@@ -92,7 +92,7 @@ def table() -> str:
     for name, (model, rows) in programs.items():
         times, recording, spanning = _measure(_bare(model, raw), model, rows)
         bare = median(times[BARE])
-        more = {variant: median(values) - bare for variant, values in times.items()}
+        more = {variant: median(np.subtract(values, times[BARE])) for variant, values in times.items()}
         figures = (
             more[RECORDED],
             more[RECORDED] + recording,
