@@ -190,6 +190,28 @@ def test_a_length_that_is_written_longer_than_needed_is_read_one_by_one(monkeypa
     assert rows(decoded) == rows(one_by_one(records, monkeypatch))
 
 
+def test_a_field_that_nobody_knows_is_left_out_even_where_it_is_a_group() -> None:
+    record = block([{"attributes": MODEL}] * MANY)[0]
+    group = b"\xfb\x01\x08\x05\xfc\x01"
+    plain = decode([record], token="t", now=NOW)
+    assert rows(decode([Record(1, Signal.TRACES, record.payload + group)], token="t", now=NOW)) == rows(plain)
+
+
+def test_a_request_that_is_cut_off_is_unreadable_and_its_neighbours_are_stored() -> None:
+    whole, other = block([{"attributes": MODEL}] * MANY)
+    cut = Record(2, Signal.TRACES, other.payload[:-3])
+    decoded = decode([whole, cut], token="t", now=NOW)
+    assert decoded.unreadable == [cut]
+    assert decoded.tables["otel_traces"].num_rows == MANY // 2
+
+
+def test_text_that_is_not_utf_8_does_not_reach_the_store() -> None:
+    whole, other = block([{"attributes": MODEL}] * MANY)
+    wrong = Record(2, Signal.TRACES, other.payload.replace(b"predict fraud", b"predict\xfffraud"))
+    with pytest.raises(DecodeError):
+        decode([whole, wrong], token="t", now=NOW)
+
+
 def varint(number: int) -> bytes:
     return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])
 

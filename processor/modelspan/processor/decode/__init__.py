@@ -15,7 +15,6 @@ import pyarrow as pa
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.batches import Batches
@@ -58,7 +57,6 @@ class Decoded:
 
 
 _REQUESTS: Final[dict[Signal, Callable[[bytes], Any]]] = {
-    Signal.TRACES: ExportTraceServiceRequest.FromString,
     Signal.METRICS: ExportMetricsServiceRequest.FromString,
     Signal.LOGS: ExportLogsServiceRequest.FromString,
 }
@@ -77,17 +75,15 @@ def decode(
     milliseconds since 1970. `stored`: given keys of batches (128-bit hashes of their payloads), those that are in the store.
     """
     rejected: Counter[str] = Counter()
-    requests, unreadable = _parsed(records)
-    rejected[rejection.CORRUPT_REQUEST] += len(unreadable)
     rows, predictions = Rows(), Predictions()
     batches, row_form = Batches(predictions), RowForm(predictions)
     traces = Traces(predictions, row_form, rejected)
+    requests, unreadable = _parsed(records, traces)
+    rejected[rejection.CORRUPT_REQUEST] += len(unreadable)
     logs = Logs(rows, batches, row_form, rejected, now)
     repeated = set(stored([batch_key(payload) for payload in _payloads(requests)]))
     for record, request in requests:
-        if record.signal == Signal.TRACES:
-            traces.add(request, record.payload)
-        elif record.signal == Signal.METRICS:
+        if record.signal == Signal.METRICS:
             decode_metrics(request, rows)
         else:
             logs.decode(request, f"{token}/{record.sequence}", repeated)
@@ -115,11 +111,15 @@ def decode(
     )
 
 
-def _parsed(records: Sequence[Record]) -> tuple[list[tuple[Record, Any]], list[Record]]:
+def _parsed(records: Sequence[Record], traces: Traces) -> tuple[list[tuple[Record, Any]], list[Record]]:
+    """Requests, but for those with spans, which are read in another way, and what is no request."""
     requests, unreadable = [], []
     for record in records:
         try:
-            requests.append((record, _REQUESTS[record.signal](record.payload)))
+            if record.signal == Signal.TRACES:
+                traces.add(record.payload)
+            else:
+                requests.append((record, _REQUESTS[record.signal](record.payload)))
         except (DecodeError, ValueError):
             unreadable.append(record)
     return requests, unreadable

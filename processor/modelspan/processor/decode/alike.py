@@ -121,7 +121,12 @@ def strings(buffer: Bytes, texts: Texts) -> pa.Array:
         content = np.ascontiguousarray(views[starts])
     else:
         content = buffer[np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])]
-    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(content))
+    result = pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(content))
+    try:
+        result.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise Unusual("not UTF-8") from error
+    return result
 
 
 _HEX: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint16)

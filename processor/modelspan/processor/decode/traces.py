@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ from modelspan.processor.decode.row_form import Occasion, RowForm
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
 from modelspan.processor.decode.tables import MAX_TIME, SCHEMAS, TRACES, column
 from modelspan.processor.decode.values import Raw, raws, texts
-from modelspan.processor.decode.wire import PADDING, Unusual, submessages
+from modelspan.processor.decode.wire import PADDING, Bytes, Places, Unusual, parted
 from modelspan.semconv import attributes as names
 
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
@@ -62,7 +62,6 @@ class Traces:
         self._row_form = row_form
         self._rejected = rejected
         self._sources: list[Source] = []
-        self._spans: list[Span] = []
         self._origins: list[int] = []
         """For each span the place of its source."""
         self._payloads: list[bytes] = []
@@ -71,42 +70,32 @@ class Traces:
         self._parts: list[_Part] = []
         self._names = Names()
 
-    def add(self, request: ExportTraceServiceRequest, payload: bytes) -> None:
-        """Take the spans of one request; `payload` is the same as bytes."""
-        before = len(self._spans)
-        for resource_spans in request.resource_spans:
-            resource = resource_texts(resource_spans)
-            for scope_spans in resource_spans.scope_spans:
-                self._origins += [len(self._sources)] * len(scope_spans.spans)
-                self._sources.append(source(resource_spans, scope_spans, resource))
-                self._spans += scope_spans.spans
-        self._locate(payload, len(self._spans) - before)
-
-    def _locate(self, payload: bytes, count: int) -> None:
-        base = sum(map(len, self._payloads))
+    def add(self, payload: bytes) -> None:
+        """Take the spans of one request. Raises `DecodeError` for what is none, and takes nothing then."""
         try:
-            places = [
-                (base + start, base + end)
-                for resource in submessages(payload, _RESOURCE_SPANS, 0, len(payload))
-                for scope in submessages(payload, _SCOPE_SPANS, *resource)
-                for start, end in submessages(payload, _SPANS, *scope)
-            ]
+            found = list(_located(payload))
         except Unusual:
-            places = []
-        if len(places) != count:
-            places = [(base, base)] * count  # no span is there: they are read one by one
-        else:
-            self._payloads.append(payload)
-        for start, end in places:
-            self._starts.append(start)
-            self._ends.append(end)
+            request = ExportTraceServiceRequest.FromString(payload)
+            request.DiscardUnknownFields()
+            payload = request.SerializeToString()
+            found = list(_located(payload))
+        base = sum(map(len, self._payloads))
+        for origin, spans in found:
+            self._origins += [len(self._sources)] * len(spans)
+            self._sources.append(origin)
+            for start, end in spans:
+                self._starts.append(base + start)
+                self._ends.append(base + end)
+        self._payloads.append(payload)
 
     def finish(self) -> pa.Table | None:
         """Hand the predictions on; return the rows of `otel_traces`, if there are any."""
-        if not self._spans:
+        if not self._origins:
             return None
-        rest = self._many_at_once()
-        self._one_by_one(rest.tolist())
+        buffer = np.frombuffer(b"".join([*self._payloads, bytes(PADDING)]), np.uint8)
+        starts, ends = np.array(self._starts), np.array(self._ends)
+        rest = self._many_at_once(buffer, starts, ends)
+        self._one_by_one(rest, [Span.FromString(buffer[starts[i] : ends[i]].tobytes()) for i in rest])
         origins = pa.array(joined([part.origins for part in self._parts]))
         columns = [self._column(field, origins) for field in SCHEMAS[TRACES]]
         return pa.table(columns, names=SCHEMAS[TRACES].names)
@@ -122,11 +111,10 @@ class Traces:
             return column([value for part in parts for value in part.lists[name]], kind)
         return concatenated([part.columns[name] for part in parts], kind)
 
-    def _many_at_once(self) -> npt.NDArray[np.int64]:
+    def _many_at_once(self, buffer: Bytes, starts: Places, ends: Places) -> Places:
         """Take the spans that are alike; return the places of the others."""
-        left = np.ones(len(self._spans), np.bool_)
-        buffer = np.frombuffer(b"".join([*self._payloads, bytes(PADDING)]), np.uint8)
-        for spans in groups(buffer, np.array(self._starts), np.array(self._ends)):
+        left = np.ones(len(starts), np.bool_)
+        for spans in groups(buffer, starts, ends):
             try:
                 self._take(spans, np.array(self._origins, np.int32)[spans.places])
             except Unusual:
@@ -161,11 +149,11 @@ class Traces:
         lists = dict.fromkeys(_LISTS, [()] * len(spans))
         self._parts.append(_Part(origins, columns, lists, attributes))
 
-    def _one_by_one(self, places: Sequence[int]) -> None:
+    def _one_by_one(self, places: Places, spans: Sequence[Span]) -> None:
         rows: list[tuple[Any, ...]] = []
         attributes: list[dict[str, str]] = []
-        for place in places:
-            span, origin = self._spans[place], self._sources[self._origins[place]]
+        for place, span in zip(places, spans, strict=True):
+            origin = self._sources[self._origins[place]]
             values = raws(span.attributes)
             row = _row(span)
             rows.append(row)
@@ -190,6 +178,18 @@ def _number(message: Any, name: str) -> int:
 _RESOURCE_SPANS: Final = _number(ExportTraceServiceRequest, "resource_spans")
 _SCOPE_SPANS: Final = _number(ResourceSpans, "scope_spans")
 _SPANS: Final = _number(ScopeSpans, "spans")
+
+
+def _located(payload: bytes) -> Iterator[tuple[Source, list[tuple[int, int]]]]:
+    """Each source in a request, and where its spans begin and end. Raises `Unusual` and `DecodeError`."""
+    resources, _ = parted(payload, _RESOURCE_SPANS, 0, len(payload))
+    for resource_place in resources:
+        scopes, wire = parted(payload, _SCOPE_SPANS, *resource_place)
+        resource_spans = ResourceSpans.FromString(wire)
+        resource = resource_texts(resource_spans)
+        for scope_place in scopes:
+            spans, wire = parted(payload, _SPANS, *scope_place)
+            yield source(resource_spans, ScopeSpans.FromString(wire), resource), spans
 
 
 def is_prediction(values: dict[str, Raw]) -> bool:

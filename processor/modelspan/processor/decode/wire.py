@@ -126,11 +126,16 @@ def shape_of(message: bytes, descriptor: Descriptor, keys: frozenset[str]) -> Sh
     return Shape([run for run in builder.runs if run.wire or run.steps], tree, builder.kinds)
 
 
-def submessages(message: bytes, number: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the elements of a repeated message field begin and end. Raises `Unusual` for groups and what is cut off."""
+def parted(message: bytes, number: int, start: int, end: int) -> tuple[list[tuple[int, int]], bytes]:
+    """Where the elements of a repeated message field begin and end, and the message without them. Raises `Unusual`."""
+    places, others, at = [], [], start
     for found, wire_type, first, behind in _fields(message, start, end):
         if found == number and wire_type == _LEN:
-            yield first, behind
+            places.append((first, behind))
+        else:
+            others.append(message[at:behind])
+        at = behind
+    return places, b"".join(others)
 
 
 class _Builder:
