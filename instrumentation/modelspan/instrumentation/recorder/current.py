@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelspan.instrumentation.config import Config, load
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.signals import Providers
 
 _recorder: Recorder | None = None
+_users = 0
+"""Instrumentors that use it."""
 
 
-def start(config: Config, providers: Providers) -> Recorder:
-    """Make a recorder that of the process; one that was is closed."""
-    global _recorder
-    stop()
-    _recorder = Recorder(config, providers)
+def join(config: Callable[[], Config], providers: Providers) -> Recorder:
+    """The recorder for one more instrumentor: that of the others, or a new one; one that only the API has made is closed."""
+    global _recorder, _users
+    if _users == 0:
+        _stop()
+    _users += 1
+    if _recorder is None:
+        _recorder = Recorder(config(), providers)
     return _recorder
 
 
-def stop() -> None:
-    """Hand over what the recorder has and forget it."""
-    global _recorder
-    if _recorder is not None:
-        _recorder.close()
-    _recorder = None
+def leave() -> None:
+    """An instrumentor needs the recorder no more; the last one has it hand over what it has."""
+    global _users
+    _users -= 1
+    if _users == 0:
+        _stop()
 
 
 def get() -> Recorder:
     """The recorder, a new one with the configuration of the environment if there is none."""
-    return _recorder or start(load(), Providers())
+    global _recorder
+    if _recorder is None:
+        _recorder = Recorder(load(), Providers())
+    return _recorder
 
 
 def started() -> Recorder | None:
     """The recorder, if there is one."""
     return _recorder
+
+
+def _stop() -> None:
+    global _recorder
+    if _recorder is not None:
+        _recorder.close()
+    _recorder = None

@@ -12,6 +12,7 @@ from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.kinds import names_of
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 
 TEXT = "text"
@@ -156,17 +157,6 @@ def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy)
         found = names_of(model, width)
         return {found[i]: columns.from_objects([row[i] for row in rows]) for i in policy.choose(found)}
     return _one(columns.from_objects(rows), model, policy) if rows else {}
-
-
-def names_of(model: Any, width: int) -> list[str]:
-    """Feature names the model was fitted with, else x0, x1, ..."""
-    try:
-        names = model.feature_names_in_
-        if len(names) == width:
-            return [str(name) for name in names]
-    except Exception:  # fitted without names, or not fitted
-        pass
-    return [f"x{i}" for i in range(width)]
 
 
 _READERS: dict[str, Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]] = {

@@ -16,7 +16,6 @@ from modelspan.instrumentation.recorder.outputs import Outputs, outputs
 from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope
 from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept
 from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered
-from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
 
 Ids = tuple[str, str]
@@ -58,8 +57,7 @@ class Group:
             return {}
         first = self.first
         try:
-            task = first.identity.facts(first.model).get(ml.ML_TASK_TYPE)
-            found = outputs(self._alike.y, first.operation, first.model, task)
+            found = outputs(self._alike.y, first.operation, first.model)
         except Exception as error:
             failed("read the outputs of a model", error)
             return {}

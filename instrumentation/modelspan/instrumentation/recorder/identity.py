@@ -5,27 +5,16 @@ An `Identity` belongs to one fitted state of one object. A refit gives the objec
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.recorder.fingerprint import fingerprint
+from modelspan.instrumentation.recorder.kinds import describe, kind_of
 from modelspan.instrumentation.recorder.texts import readable
-from modelspan.semconv import attributes as ml
 
-MAX_CLASSES = 100
-"""Classes named one by one, in `ml.model.classes` and as score columns."""
 _MAX_PINNED = 64
-
-ANOMALY = ml.MlTaskTypeValues.ANOMALY_DETECTION.value
-BINARY = ml.MlTaskTypeValues.BINARY_CLASSIFICATION.value
-CLUSTERING = ml.MlTaskTypeValues.CLUSTERING.value
-MULTICLASS = ml.MlTaskTypeValues.MULTICLASS_CLASSIFICATION.value
-MULTILABEL = ml.MlTaskTypeValues.MULTILABEL_CLASSIFICATION.value
-REGRESSION = ml.MlTaskTypeValues.REGRESSION.value
 
 
 class Identity:
@@ -48,14 +37,14 @@ class Identity:
     def resolve(self, model: Any, config: Config) -> None:
         """Fill in the name and version that nobody gave. Takes milliseconds for large models, once."""
         if self.name is None:
-            self.name = readable(config.model_name or type(final_estimator(model)).__name__)
+            self.name = readable(config.model_name or kind_of(model).name(model))
         if self.version is None:
-            self.version = config.model_version or _fit_version(model)
+            self.version = config.model_version or _FIT + kind_of(model).digest(model)[:12]
 
     def facts(self, model: Any) -> dict[str, Any]:
-        """Attributes that say what the model is: type, framework, task, classes."""
+        """Attributes that say what the model is: type, framework, task."""
         if self._facts is None:
-            self._facts = _describe(model)
+            self._facts = describe(model)
         return self._facts
 
 
@@ -120,92 +109,3 @@ identities = Identities()
 """Those of this process."""
 
 _FIT = "fit-"
-
-
-def _fit_version(model: Any) -> str:
-    # A search predicts as its best estimator does; how long its fits took is part of its state, and of no interest.
-    learnt = getattr(model, "best_estimator_", model) if _is_search(model) else model
-    return _FIT + fingerprint(learnt)[:12]
-
-
-def final_estimator(model: Any) -> Any:
-    """The estimator that makes the prediction: the last step of a pipeline, the best estimator of a search."""
-    for _ in range(10):
-        steps = getattr(model, "steps", None)
-        inner = steps[-1][1] if isinstance(steps, list) and steps else None
-        if inner is None:
-            inner = (
-                getattr(model, "best_estimator_", None) or getattr(model, "estimator", None)
-                if _is_search(model)
-                else None
-            )
-        if inner is None or isinstance(inner, str):
-            return model
-        model = inner
-    return model
-
-
-def _is_search(model: Any) -> bool:
-    return hasattr(type(model), "cv_results_") or hasattr(model, "best_estimator_") or "Search" in type(model).__name__
-
-
-def _describe(model: Any) -> dict[str, Any]:
-    kind = type(final_estimator(model))
-    module = kind.__module__.partition(".")[0]
-    framework = module if module in _FRAMEWORKS else ml.MlFrameworkNameValues.SKLEARN.value
-    facts: dict[str, Any] = {
-        ml.ML_MODEL_TYPE: f"{kind.__module__}.{kind.__qualname__}",
-        ml.ML_FRAMEWORK_NAME: framework,
-    }
-    version = getattr(sys.modules.get(framework), "__version__", None)
-    if version is not None:
-        facts[ml.ML_FRAMEWORK_VERSION] = str(version)
-    task = _task(model)
-    if task is not None:
-        facts[ml.ML_TASK_TYPE] = task
-    return facts
-
-
-_FRAMEWORKS = frozenset(framework.value for framework in ml.MlFrameworkNameValues)
-
-
-def _task(model: Any) -> str | None:
-    """The task by scikit-learn's own test of what an estimator is, None where it does not say."""
-    base = sys.modules.get("sklearn.base")
-    if base is None:
-        return None
-    for test, task in (
-        ("is_classifier", BINARY),
-        ("is_regressor", REGRESSION),
-        ("is_clusterer", CLUSTERING),
-        ("is_outlier_detector", ANOMALY),
-    ):
-        if _says(getattr(base, test, None), model):
-            return _classification(model) if task == BINARY else task
-    return CLUSTERING if getattr(final_estimator(model), "_estimator_type", "") == "clusterer" else None
-
-
-def _says(test: Any, model: Any) -> bool:
-    try:
-        return bool(test(model))
-    except Exception:  # an estimator that does not follow scikit-learn's protocol
-        return False
-
-
-def _classification(model: Any) -> str:
-    names = classes(model)
-    if isinstance(names, list) and names and isinstance(names[0], list):
-        return MULTILABEL
-    return BINARY if names is not None and len(names) == 2 else MULTICLASS
-
-
-def classes(model: Any) -> list[Any] | None:
-    """Labels in the order of the scores; a list for each output of a model with several; None for other models."""
-    try:
-        found = model.classes_
-    except Exception:  # not a classifier, or not fitted
-        return None
-    if isinstance(found, list):
-        return [getattr(one, "tolist", lambda one=one: list(one))() for one in found]
-    listed = getattr(found, "tolist", None)
-    return listed() if listed is not None else list(found)

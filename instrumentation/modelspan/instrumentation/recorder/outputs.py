@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelspan.instrumentation.recorder import columns, identity
+from modelspan.instrumentation.recorder import columns, kinds
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.snapshot import Snapshot
@@ -19,17 +19,21 @@ PREDICT = MlOperationNameValues.PREDICT.value
 
 Outputs = dict[str, Column]
 
+MAX_CLASSES = 100
+"""Classes named one by one, in `ml.model.classes` and as score columns."""
 
-def outputs(parts: Sequence[Snapshot], operation: str, model: Any, task: str | None) -> Outputs:
+
+def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     """Output columns of snapshots that share kind and layout, one below the other."""
     if parts[0].kind == snap.SEVERAL:
         return _several(parts, model)
     values = _values(parts)
     if values is None:
         return {}
-    if operation != PREDICT:
-        return _scores(values, identity.classes(model))
-    if _is_number(values, task):
+    role = kinds.kind_of(model).role(model, operation, values.dtype.kind == "f")
+    if role == kinds.SCORE:
+        return _scores(values, kinds.classes(model))
+    if role == kinds.VALUE:
         return _by_output(values, names.VALUE, names.VALUE_PREFIX, _number)
     return _by_output(values, names.LABEL, names.LABEL_PREFIX, columns.labels)
 
@@ -58,19 +62,13 @@ def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
-def _is_number(values: npt.NDArray[Any], task: str | None) -> bool:
-    if task is None:
-        return values.dtype.kind == "f"
-    return task == identity.REGRESSION
-
-
 def _by_output(values: npt.NDArray[Any], whole: str, prefix: str, convert: Any) -> Outputs:
     if values.ndim == 1:
         return {whole: convert(values)}
     values = values.reshape(len(values), -1)
     if values.shape[1] == 1:
         return {whole: convert(values[:, 0])}
-    return {f"{prefix}{i}": convert(values[:, i]) for i in range(min(values.shape[1], identity.MAX_CLASSES))}
+    return {f"{prefix}{i}": convert(values[:, i]) for i in range(min(values.shape[1], MAX_CLASSES))}
 
 
 def _number(values: npt.NDArray[Any]) -> Column:
@@ -99,7 +97,7 @@ def _scores(values: npt.NDArray[Any], classes: list[Any] | None) -> Outputs:
 
 def _several(parts: Sequence[Snapshot], model: Any) -> Outputs:
     """Scores of a model with several outputs: one array of class scores for each output."""
-    classes = identity.classes(model) or []
+    classes = kinds.classes(model) or []
     result: Outputs = {}
     for output in range(len(parts[0].payload)):
         values = _values([part.payload[output] for part in parts])
@@ -113,5 +111,5 @@ def _several(parts: Sequence[Snapshot], model: Any) -> Outputs:
 
 def _class_names(classes: list[Any] | None, width: int) -> list[str]:
     if classes is None or len(classes) != width:
-        return [str(i) for i in range(min(width, identity.MAX_CLASSES))]
-    return [columns.label_text(name) or "" for name in classes[: identity.MAX_CLASSES]]
+        return [str(i) for i in range(min(width, MAX_CLASSES))]
+    return [columns.label_text(name) or "" for name in classes[:MAX_CLASSES]]

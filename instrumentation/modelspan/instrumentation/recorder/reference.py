@@ -71,7 +71,7 @@ def _emit(
     announce(logger, identity, model)
     series = [_profile("feature", feature, column) for feature, column in _features(recorder, x, model).items()]
     for operation, values in predictions.items():
-        found = outputs([values], operation, model, identity.facts(model).get(ml.ML_TASK_TYPE))
+        found = outputs([values], operation, model)
         series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
     data = to_json(Profile(tuple(series)))
     emit(

@@ -14,7 +14,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 from modelspan.instrumentation.recorder.leaving import LastExport
 from modelspan.semconv.schema import SCHEMA_URL
 
-SCOPE = "modelspan.instrumentation.sklearn"
+SCOPE = "modelspan.instrumentation"
 
 _API_MODULES = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
 

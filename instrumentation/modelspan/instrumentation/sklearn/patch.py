@@ -1,4 +1,4 @@
-"""Which methods of which classes are replaced, and how they are put back.
+"""Which methods of which estimators are replaced.
 
 Every estimator is reached through its class: those that exist when scikit-learn's `BaseEstimator` is found, and each one
 that is defined later, through `BaseEstimator.__init_subclass__`. A method is replaced in the class that defines it, by a
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.recorder.recorder import Recorder
-from modelspan.instrumentation.sklearn.wrappers import guarded, guarded_fit, recorded
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 PREDICTIONS = (
@@ -27,20 +27,17 @@ FITS = ("fit", "fit_predict", "fit_transform")
 OTHERS = ("partial_fit", "score")
 """Methods that predict on the way, without being predictions or starting from nothing."""
 
-Undo = Callable[[], None]
 
+class Estimators:
+    """Patches the classes that derive from a base."""
 
-class Patches:
-    """Replaces methods, and remembers how to put back what was there."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._undo: list[Undo] = []
+    def __init__(self, patches: Patches) -> None:
+        self._patches = patches
         self._done: set[tuple[type, str]] = set()
 
     def follow(self, base: type) -> None:
         """Patch `base`, the classes derived from it, and those that will be."""
-        self._replace(base, "__init_subclass__", classmethod(_then(base, self.patch)))
+        self._patches.replace(base, "__init_subclass__", classmethod(_then(base, self.patch)))
         for cls in _derived(base):
             self.patch(cls)
 
@@ -55,40 +52,19 @@ class Patches:
                     except Exception as error:  # a class that cannot be patched is left as it is
                         failed(f"instrument {owner.__qualname__}.{name}", error)
 
-    def guard(self, module: Any, path: str) -> None:
-        """Record nothing while a function of a module, or a method of a class of it, runs. One that is not there is left."""
-        cls, _, name = path.rpartition(".")
-        owner = getattr(module, cls, None) if cls else module
-        if owner is not None and name in vars(owner):
-            self._replace(owner, name, guarded(vars(owner)[name]))
-
-    def undo(self) -> None:
-        """Put everything back, the last replaced first."""
-        while self._undo:
-            self._undo.pop()()
-        self._done.clear()
-
     def _patch_method(self, owner: type, name: str) -> None:
         raw = owner.__dict__[name]
         if _is_function(raw):
-            self._replace(owner, name, self._wrapper(raw, name))
+            self._patches.replace(owner, name, self._wrapper(raw, name))
         elif _is_available_if(raw):
             # The descriptor decides whether the method exists; only the function that it hands out is replaced.
             original, raw.fn = raw.fn, self._wrapper(raw.fn, name)
-            self._undo.append(lambda: setattr(raw, "fn", original))
+            self._patches.on_undo(lambda: setattr(raw, "fn", original))
 
     def _wrapper(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         if name in PREDICTIONS:
-            return recorded(function, name, self._recorder)
-        return guarded_fit(function, self._recorder) if name in FITS else guarded(function)
-
-    def _replace(self, owner: Any, name: str, replacement: Any) -> None:
-        if name in vars(owner):
-            raw = vars(owner)[name]
-            self._undo.append(lambda: setattr(owner, name, raw))
-        else:
-            self._undo.append(lambda: delattr(owner, name))
-        setattr(owner, name, replacement)
+            return recorded(function, name, self._patches.recorder)
+        return guarded_fit(function, self._patches.recorder) if name in FITS else guarded(function)
 
 
 def _then(base: type, patch: Callable[[type], None]) -> Callable[..., None]:

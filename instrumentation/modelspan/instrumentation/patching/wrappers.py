@@ -1,4 +1,4 @@
-"""The functions that stand in for methods of estimators. They call the original exactly once and let its errors pass."""
+"""The functions that stand in for methods of models. They call the original exactly once and let its errors pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter_ns
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import opentelemetry.context
@@ -22,10 +22,11 @@ from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Raw, Snapshot, Taken
 
 Method = Callable[..., Any]
+Outermost = Callable[[Any, Any, Method], Any]
 
 
-def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
-    """A prediction method that is recorded when it is the outermost one.
+def outermost_call(operation: str, recorder: Recorder) -> Outermost:
+    """A function of a model, the input of a call and what makes the call, given both, that records the call.
 
     The case of arrays is written out here rather than called: this code is cold whenever it runs, between two predictions,
     and each further Python function or object on the way was measured to take 0.2 to 2 µs.
@@ -91,6 +92,14 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
         recorder.leave(self, operation, x, y, ticks, duration, context, state, None)
         return result
 
+    return outermost
+
+
+def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
+    """A method whose first parameter is the input of a prediction; recorded when it is the outermost one."""
+    get = around.get
+    outermost = outermost_call(operation, recorder)
+
     if _takes_only_x(original):
         # Written with the parameters that it has, a call within another takes some 30 ns; with any, ten times as long.
         @functools.wraps(original)
@@ -106,6 +115,46 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
                 return original(self, *args, **kwargs)
             value = args[0] if args else _keyword_input(original, kwargs)
             return outermost(self, value, lambda self, _: original(self, *args, **kwargs))
+
+    return call
+
+
+class Described(NamedTuple):
+    """What a call is, for the record."""
+
+    model: Any
+    operation: str
+    input: Any
+
+
+def described(original: Method, describe: Callable[..., Described | None], recorder: Recorder) -> Method:
+    """A function or method that `describe`, given its arguments, says to be a prediction, or not (None). What is none is not
+    recorded, nor is what happens within it.
+    """
+    get, enter, leave = around.get, around.set, around.reset
+    outermost: dict[str, Outermost] = {}
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if get() is INSIDE:
+            return original(*args, **kwargs)
+        try:
+            what = describe(*args, **kwargs)
+        except TypeError:  # arguments that the original does not take either
+            what = None
+        except Exception as problem:
+            failed(f"read the arguments of {original.__qualname__}", problem)
+            what = None
+        if what is not None:
+            record = outermost.get(what.operation)
+            if record is None:
+                record = outermost[what.operation] = outermost_call(what.operation, recorder)
+            return record(what.model, what.input, lambda model, value: original(*args, **kwargs))
+        token = enter(INSIDE)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            leave(token)
 
     return call
 

@@ -1,0 +1,1 @@
+"""How methods of models are replaced, whatever library they are of, and how they are put back."""

@@ -1,0 +1,109 @@
+"""What all instrumentors share: options, hooks that wait for a library to be imported, and one recorder for all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # mypy does not see into it
+from packaging.requirements import Requirement
+from wrapt import when_imported
+
+from modelspan.instrumentation.config import Config, load
+from modelspan.instrumentation.failure import failed, warn_once
+
+if TYPE_CHECKING:
+    from modelspan.instrumentation.patching.patches import Patches
+
+Hook = Callable[["Patches", Any], None]
+"""Given the patches to make and the module that was imported."""
+
+
+class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
+    """Instruments a library once it is imported. It imports none, and nothing that takes long.
+
+    `instrument` takes ``tracer_provider``, ``logger_provider`` and ``meter_provider``, by default the global ones, and every
+    option of :class:`modelspan.instrumentation.config.Config` as a keyword, before its environment variable. Instrumentors of
+    one process share a recorder: the options of the first hold for all.
+    """
+
+    requirements: Collection[str] = ()
+    """Distributions that provide the library, any of them, with the versions that are supported."""
+
+    _patches: Patches | None = None
+    _options: dict[str, Any] | None = None
+    """What `instrument` was called with; None while not instrumented."""
+    _hooked = False
+
+    def hooks(self) -> Mapping[str, Hook]:
+        """What to do when a module is imported, by its name."""
+        raise NotImplementedError
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        return self.requirements
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self._options = kwargs
+        if not self._hooked:
+            type(self)._hooked = True
+            for name in self.hooks():
+                when_imported(name)(partial(self._apply, name))
+            return
+        for name in self.hooks():
+            if name in sys.modules:
+                self._apply(name, sys.modules[name])
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        self._options = None
+        if self._patches is not None:
+            from modelspan.instrumentation.recorder import current
+
+            self._patches.undo()
+            self._patches = None
+            current.leave()
+
+    def _apply(self, name: str, module: Any) -> None:
+        if self._options is None or not self._is_supported():
+            return
+        try:
+            self.hooks()[name](self._make_patches(self._options), module)
+        except Exception as error:  # the program goes on without this instrumentation
+            failed(f"instrument {name}", error)
+
+    def _is_supported(self) -> bool:
+        """Whether the library has a supported version. `opentelemetry-instrument` only asks whether any library has."""
+        for requirement in map(Requirement, self.requirements):
+            try:
+                found = version(requirement.name)
+            except PackageNotFoundError:
+                continue
+            if not requirement.specifier.contains(found, prereleases=True):
+                warn_once(
+                    f"version:{requirement.name}",
+                    f"{requirement.name} {found} is not instrumented: {requirement} is supported.",
+                )
+                return False
+        return True
+
+    def _make_patches(self, options: dict[str, Any]) -> Patches:
+        if self._patches is None:
+            # Only now, because this imports NumPy, which the library has imported.
+            from modelspan.instrumentation.patching.patches import Patches
+            from modelspan.instrumentation.recorder import current
+            from modelspan.instrumentation.recorder.signals import Providers
+
+            providers = Providers(*(options.get(f"{signal}_provider") for signal in ("tracer", "logger", "meter")))
+            self._patches = Patches(current.join(lambda: load(**_config(options)), providers))
+        return self._patches
+
+
+def _config(options: dict[str, Any]) -> dict[str, Any]:
+    known = {option.name for option in fields(Config)}
+    providers = {"tracer_provider", "logger_provider", "meter_provider"}
+    for name in options.keys() - known - providers:
+        warn_once(f"option:{name}", f"The instrumentation has no option {name!r}; it is ignored.")
+    return {name: value for name, value in options.items() if name in known}

@@ -1,0 +1,163 @@
+"""What the recorder asks about a model, answered for each kind of model: what it is, what it has learnt, what it returns.
+
+A `Kind` that no library has overridden answers by scikit-learn's protocol. The module of a library registers its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from modelspan.instrumentation.recorder.fingerprint import fingerprint
+from modelspan.semconv import attributes as ml
+
+ANOMALY = ml.MlTaskTypeValues.ANOMALY_DETECTION.value
+BINARY = ml.MlTaskTypeValues.BINARY_CLASSIFICATION.value
+CLUSTERING = ml.MlTaskTypeValues.CLUSTERING.value
+MULTICLASS = ml.MlTaskTypeValues.MULTICLASS_CLASSIFICATION.value
+MULTILABEL = ml.MlTaskTypeValues.MULTILABEL_CLASSIFICATION.value
+REGRESSION = ml.MlTaskTypeValues.REGRESSION.value
+
+LABEL, VALUE, SCORE = "label", "value", "score"
+"""What an output is: a class, a number that is predicted, or the confidence in something."""
+
+_PREDICT = ml.MlOperationNameValues.PREDICT.value
+_FRAMEWORKS = frozenset(framework.value for framework in ml.MlFrameworkNameValues)
+
+
+class Kind:
+    """Models that follow scikit-learn's protocol. Every method is called in the background thread, and may raise: what it would
+    have said is left out then.
+    """
+
+    def essence(self, model: Any) -> Any:
+        """What makes the prediction: the last step of a pipeline, the best estimator of a search. Its class names the model."""
+        for _ in range(10):
+            steps = getattr(model, "steps", None)
+            inner = steps[-1][1] if isinstance(steps, list) and steps else None
+            if inner is None:
+                inner = (
+                    getattr(model, "best_estimator_", None) or getattr(model, "estimator", None)
+                    if _is_search(model)
+                    else None
+                )
+            if inner is None or isinstance(inner, str):
+                return model
+            model = inner
+        return model
+
+    def name(self, model: Any) -> str:
+        """Name of a model that nobody named."""
+        return type(self.essence(model)).__name__
+
+    def digest(self, model: Any) -> str:
+        """Hex digest of what the model has learnt: equal in every process that loads the same model, other after a refit."""
+        # A search predicts as its best estimator does; how long its fits took is part of its state, and of no interest.
+        return fingerprint(getattr(model, "best_estimator_", model) if _is_search(model) else model)
+
+    def framework(self, model: Any) -> str:
+        """One of the values of `ml.framework.name`, which is also the module that has the framework's `__version__`."""
+        module = type(self.essence(model)).__module__.partition(".")[0]
+        return module if module in _FRAMEWORKS else ml.MlFrameworkNameValues.SKLEARN.value
+
+    def task(self, model: Any) -> str | None:
+        """One of the values of `ml.task.type`; None where the model does not say."""
+        base = sys.modules.get("sklearn.base")
+        if base is None:
+            return None
+        for test, task in (
+            ("is_classifier", BINARY),
+            ("is_regressor", REGRESSION),
+            ("is_clusterer", CLUSTERING),
+            ("is_outlier_detector", ANOMALY),
+        ):
+            if _says(getattr(base, test, None), model):
+                return self._classification(model) if task == BINARY else task
+        return CLUSTERING if getattr(self.essence(model), "_estimator_type", "") == "clusterer" else None
+
+    def _classification(self, model: Any) -> str:
+        names = self.classes(model)
+        if isinstance(names, list) and names and isinstance(names[0], list):
+            return MULTILABEL
+        return BINARY if names is not None and len(names) == 2 else MULTICLASS
+
+    def classes(self, model: Any) -> list[Any] | None:
+        """Labels in the order of the scores; a list for each output of a model with several; None for other models."""
+        found = getattr(model, "classes_", None)
+        if isinstance(found, list):
+            return [getattr(one, "tolist", lambda one=one: list(one))() for one in found]
+        listed = getattr(found, "tolist", None)
+        return None if found is None else listed() if listed is not None else list(found)
+
+    def feature_names(self, model: Any, width: int) -> Sequence[str] | None:
+        """Names of the columns of an array that the model is given; None where it does not know."""
+        return getattr(model, "feature_names_in_", None)
+
+    def role(self, model: Any, operation: str, is_float: bool) -> str:
+        """What the operation returns. `is_float`: whether it returned floating-point numbers."""
+        if operation != _PREDICT:
+            return SCORE
+        task = self.task(model)
+        if task is None:
+            return VALUE if is_float else LABEL
+        return VALUE if task == REGRESSION else LABEL
+
+
+_kinds: dict[type, Kind] = {}
+_protocol = Kind()
+
+
+def register(base: type, kind: Kind) -> None:
+    """Have models of a class, and of those derived from it, answered for by `kind`."""
+    _kinds[base] = kind
+
+
+def kind_of(model: Any) -> Kind:
+    """Who answers for a model."""
+    return next((_kinds[cls] for cls in type(model).__mro__ if cls in _kinds), _protocol)
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """Attributes that say what the model is: type, framework, task."""
+    kind = kind_of(model)
+    cls = type(kind.essence(model))
+    framework = kind.framework(model)
+    facts: dict[str, Any] = {ml.ML_MODEL_TYPE: f"{cls.__module__}.{cls.__qualname__}", ml.ML_FRAMEWORK_NAME: framework}
+    version = getattr(sys.modules.get(framework), "__version__", None)
+    if version is not None:
+        facts[ml.ML_FRAMEWORK_VERSION] = str(version)
+    task = kind.task(model)
+    if task is not None:
+        facts[ml.ML_TASK_TYPE] = task
+    return facts
+
+
+def classes(model: Any) -> list[Any] | None:
+    """Labels in the order of the scores, None where there are none."""
+    try:
+        return kind_of(model).classes(model)
+    except Exception:  # not a classifier, or not fitted
+        return None
+
+
+def names_of(model: Any, width: int) -> list[str]:
+    """Names of the features of an array with so many columns: those that the model knows, else x0, x1, ..."""
+    try:
+        names = kind_of(model).feature_names(model, width)
+        if names is not None and len(names) == width:
+            return [str(name) for name in names]
+    except Exception:  # not fitted, or fitted without names
+        pass
+    return [f"x{i}" for i in range(width)]
+
+
+def _is_search(model: Any) -> bool:
+    return hasattr(type(model), "cv_results_") or hasattr(model, "best_estimator_") or "Search" in type(model).__name__
+
+
+def _says(test: Any, model: Any) -> bool:
+    try:
+        return bool(test(model))
+    except Exception:  # an estimator that does not follow scikit-learn's protocol
+        return False
