@@ -12,6 +12,12 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+FRAMEWORKS := $(VENV)/.frameworks
+
+$(FRAMEWORKS): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,frameworks]'
+	@touch $@
+
 .PHONY: setup
 setup: $(READY)  ## Make the virtual environment in .venv
 
@@ -28,7 +34,7 @@ lint: $(READY)  ## Check style, types and generated files
 	$(BIN)/python -m modelspan.processor.config --check
 
 .PHONY: test
-test: lint  ## Run every check and every test
+test: lint $(FRAMEWORKS)  ## Run every check and every test
 	$(BIN)/pytest
 
 .PHONY: bench
