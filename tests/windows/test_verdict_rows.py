@@ -207,3 +207,15 @@ def test_a_reference_from_the_same_service_wins_over_a_newer_one_from_another(la
     lab.predict(window_times(500), {"x": normal(500)})
     lab.settle()
     assert lab.windows()[0]["reference_id"] == "own"
+
+
+def test_a_reference_that_was_set_wins_over_a_newer_and_nearer_one_that_was_seen_at_a_fit(lab: Lab) -> None:
+    lab.reference({"x": normal(2000)}, reference_id="seen", service="nightly-training", created=10.0, source="fit")
+    lab.predict(window_times(500), {"x": normal(500)})
+    lab.settle()
+    assert lab.windows()[0]["reference_id"] == "seen"
+    lab.reference({"x": normal(2000)}, reference_id="set", service="laptop", created=20.0)
+    lab.reference({"x": normal(2000)}, reference_id="near", service=KEY.service_name, created=30.0, source="fit")
+    lab.predict(window_times(500, 1), {"x": normal(500)})
+    lab.settle()
+    assert lab.windows()[1]["reference_id"] == "set"

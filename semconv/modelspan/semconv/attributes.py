@@ -504,6 +504,9 @@ class MlReferenceSourceValues(str, Enum):
     TRAINING = "training"
     """Set from data that the model was trained on or held out of it."""
 
+    FIT = "fit"
+    """Seen by the instrumentation when the model was fitted."""
+
     FIRST_PREDICTIONS = "first_predictions"
     """Collected from the first predictions of the model."""
 

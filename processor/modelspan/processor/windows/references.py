@@ -14,7 +14,7 @@ from .ask import ask
 from .keys import ModelKey
 from .kinds import KINDS
 
-TRAINING = "training"
+FIT = "fit"
 FIRST_PREDICTIONS = "first_predictions"
 
 # One row of ml_references is found by these; parameters carry the names, so no name is ever part of a statement.
@@ -100,7 +100,8 @@ def identity(references: References, window_end: int) -> str:
 def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
     """References in force for `key`.
 
-    A reference that was given wins over the baseline of first predictions, kind by kind: training data usually has no outputs.
+    A reference that was given wins over one that was seen at a fit, and that over the baseline of first predictions, kind by
+    kind: training data usually has no outputs.
     A given one holds wherever the model runs, since a training job seldom bears the name of the service; of several the one for
     this version, from this service and this environment wins, then the newest.
     Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are.
@@ -122,7 +123,7 @@ def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> dict[str, Any] |
 
 def _precedence(key: ModelKey, row: dict[str, Any]) -> tuple[Any, ...]:
     service, environment = _nearness(row["service"], key.service_name), _nearness(row["env"], key.environment)
-    return (row["version"] != "", service, environment, row["created"], row["reference_id"])
+    return (row["source"] != FIT, row["version"] != "", service, environment, row["created"], row["reference_id"])
 
 
 def _nearness(of_reference: str, of_model: str) -> int:

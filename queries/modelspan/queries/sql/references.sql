@@ -53,6 +53,7 @@ WHERE if(source = 'first_predictions',
 ORDER BY
     model_name, model_version, service_name, environment, series_kind,
     source = 'first_predictions',
+    source = 'fit',
     (for_version != '',
         multiIf(for_service = models.service_name, 2, for_service = '', 1, 0),
         multiIf(for_environment = models.environment, 2, for_environment = '', 1, 0)) DESC,
