@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -76,12 +77,16 @@ def prediction_context(
     context around this one. Gives an object whose `prediction_ids` are those of the
     last prediction's rows, given or generated: keep them to record the actual labels later.
     """
-    said = PredictionScope(
-        ids=_read("ids", _ids, ids),
-        segment=_read("segment", _segments, segment),
-        variant=_read("variant", _texts, variant),
-        times=_read("time", _times, time),
-    )
+    try:
+        said = PredictionScope(
+            ids=_read("ids", _ids, ids),
+            segment=_read("segment", _segments, segment),
+            variant=_read("variant", _texts, variant),
+            times=_read("time", _times, time),
+        )
+    except Exception as error:
+        failed("read what prediction_context says", error)
+        said = copy(INSIDE)
     outer = around.get()
     if outer is not None and outer is not INSIDE:
         said = _within(outer, said)
@@ -200,7 +205,8 @@ def _try(what: str, submit: Callable[..., bool], *arguments: Any) -> bool:
 
         recorder = current.get()
         if not (recorder.active or recorder.activate()):
-            warn_once("no-sdk", f"OpenTelemetry is not set up in this process: could not {what}.")
+            if not recorder.failed:
+                warn_once("no-sdk", f"OpenTelemetry is not set up in this process: could not {what}.")
             return False
         return submit(recorder, *arguments)
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 _logger = logging.getLogger("modelspan.instrumentation")
@@ -15,9 +16,29 @@ def warn_once(cause: str, message: str) -> None:
 
 
 def failed(part: str, error: BaseException) -> None:
-    """Log that `part` failed, once for each type of error. The user's program continues without that telemetry."""
+    """Log that `part` failed, once for each place and type of error. The user's program continues without that telemetry."""
     message = f"Modelspan could not {part}; predictions continue without it. Said once."
-    _say(f"{part}:{type(error).__name__}", message, error)
+    _say(f"{type(error).__qualname__} at {_origin(error)}", message, error)
+
+
+def safely(part: str, function: Callable[[], object]) -> Callable[[], None]:
+    """A function that calls `function` and, where it fails, says so: what a thread of ours runs."""
+
+    def call() -> None:
+        try:
+            function()
+        except Exception as error:
+            failed(part, error)
+
+    return call
+
+
+def _origin(error: BaseException) -> str:
+    """The line that raised: one fault may pass through several parts."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 def _say(cause: str, message: str, error: BaseException | None = None) -> None:

@@ -33,18 +33,19 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
     """
     ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, _current_context()
     get, enter, leave = around.get, around.set, around.reset
+    nowhere = Context()
 
     def outermost(self: Any, value: Any, predict: Method) -> Any:
-        state = get()
-        context = current_context()
-        if context and not is_instrumentation_enabled():
-            return predict(self, value)
-        if queue.plain_bytes < 0 and not (recorder.active or recorder.activate()):
-            return predict(self, value)
+        state, context, off = get(), nowhere, False
         x: Raw | Taken = _NOT_COPIED
         plain = True
         try:
-            if type(value) is ndarray and value.nbytes <= queue.plain_bytes and not value.dtype.hasobject:
+            context = current_context()
+            if (context and not is_instrumentation_enabled()) or (
+                queue.plain_bytes < 0 and not (recorder.active or recorder.activate())
+            ):
+                off = True
+            elif type(value) is ndarray and value.nbytes <= queue.plain_bytes and not value.dtype.hasobject:
                 dtype, shape, data, names = value.dtype, value.shape, value.tobytes(), None
             else:
                 x = recorder.copy_input(value)
@@ -54,6 +55,8 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
         except Exception as problem:
             failed("copy the input of a model", problem)
             plain = False
+        if off:
+            return predict(self, value)
         token = enter(INSIDE)
         ticks = perf_counter_ns()
         try:
@@ -63,7 +66,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             duration = perf_counter_ns() - ticks
             if plain:
                 x = dtype, shape, data, names
-            recorder.leave(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
+            record(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
             raise
         finally:
             leave(token)
@@ -89,8 +92,14 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             y = UNKNOWN
         if plain:
             x = dtype, shape, data, names
-        recorder.leave(self, operation, x, y, ticks, duration, context, state, None)
+        record(self, operation, x, y, ticks, duration, context, state, None)
         return result
+
+    def record(*call: Any) -> None:
+        try:
+            recorder.leave(*call)
+        except Exception as problem:
+            failed("record a prediction", problem)
 
     return outermost
 

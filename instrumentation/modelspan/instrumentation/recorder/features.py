@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -38,12 +39,17 @@ class FeaturePolicy:
         return kept[: self._most]
 
 
+EVERYTHING = FeaturePolicy(None, sys.maxsize)
+
+
 def join_key(one: Snapshot) -> Any:
     """What snapshots must share so that `features` can join them."""
     if one.kind == snap.FRAME_ARRAY:
         return snap.FRAME_ARRAY, one.layout, tuple(one.payload[1])
     if one.kind in (snap.PANDAS, snap.POLARS):
         return one.kind, one.layout, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
+    if one.kind == snap.NAMED:
+        return one.kind, tuple((name, join_key(part)) for name, part in one.payload.items())
     return one.kind, one.layout
 
 
@@ -159,6 +165,19 @@ def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy)
     return _one(columns.from_objects(rows), model, policy) if rows else {}
 
 
+def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    """The columns of each input, by the name of the input where it is one column; of several, with its own name behind."""
+    found: Features = {}
+    for name in parts[0].payload:
+        columns_of_part = features([part.payload[name] for part in parts], None, EVERYTHING)
+        if len(columns_of_part) == 1:
+            found[name] = next(iter(columns_of_part.values()))
+        else:
+            found |= {f"{name}.{inner.removeprefix('x')}": one for inner, one in columns_of_part.items()}
+    names = list(found)
+    return {names[i]: found[names[i]] for i in policy.choose(names)}
+
+
 _READERS: dict[str, Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]] = {
     snap.ARRAY: _from_bytes,
     snap.OBJECTS: _from_objects,
@@ -167,6 +186,7 @@ _READERS: dict[str, Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]
     snap.POLARS: _from_polars,
     snap.SPARSE: _from_sparse,
     snap.SEQUENCE: _from_sequence,
+    snap.NAMED: _from_named,
     snap.SEVERAL: _nothing,
     snap.OPAQUE: _nothing,
 }

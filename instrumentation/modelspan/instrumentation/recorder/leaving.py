@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.failure import safely, warn_once
 
 
 class LastExport:
@@ -19,7 +19,7 @@ class LastExport:
         self.now = threading.Event()
         self.done = threading.Event()
         self._cancelled = False
-        threading.Thread(target=self._run, name="modelspan-exit", daemon=True).start()
+        threading.Thread(target=safely("export at the exit", self._run), name="modelspan-exit", daemon=True).start()
 
     def cancel(self) -> None:
         """Let the thread end; nobody waits for the exit any more."""
@@ -31,9 +31,8 @@ class LastExport:
         try:
             if not self._cancelled:
                 self.provider.force_flush()
-        except Exception as error:
-            failed("export at the exit", error)
-        self.done.set()
+        finally:
+            self.done.set()
 
 
 def export_within(seconds: float, exports: Sequence[LastExport]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     """Output columns of snapshots that share kind and layout, one below the other."""
     if parts[0].kind == snap.SEVERAL:
         return _several(parts, model)
+    if parts[0].kind == snap.NAMED:
+        return _named(parts)
     values = _values(parts)
     if values is None:
         return {}
@@ -107,6 +110,60 @@ def _several(parts: Sequence[Snapshot], model: Any) -> Outputs:
         for i, name in enumerate(_class_names(own, values.shape[1])):
             result[f"{names.SCORE_PREFIX}{output}.{name}"] = _number(values[:, i])
     return result
+
+
+def _named(parts: Sequence[Snapshot]) -> Outputs:
+    """Outputs that have names: labels are what is no floating-point number; beside labels, and by their names, numbers are
+    scores; what is left are values.
+    """
+    labels: dict[str, npt.NDArray[Any]] = {}
+    numbers: dict[str, npt.NDArray[Any]] = {}
+    result: Outputs = {}
+    for name in parts[0].payload:
+        own = [part.payload[name] for part in parts]
+        if _is_by_class(own):
+            result |= _by_class(own)
+            continue
+        values = _values(own)
+        if values is not None and values.ndim:
+            (numbers if values.dtype.kind == "f" else labels)[name] = _flat(values)
+    scores = {name: values for name, values in numbers.items() if labels or _SCORES.search(name)}
+    for name, values in scores.items():
+        if values.ndim == 1:
+            result[names.SCORE if len(scores) == 1 else names.SCORE_PREFIX + name] = _number(values)
+        elif _PROBABILITIES.search(name):
+            result |= _scores(values, None)
+        else:
+            result |= _by_output(values, names.SCORE, names.SCORE_PREFIX, _number)
+    result |= _each(labels, names.LABEL, names.LABEL_PREFIX, columns.labels)
+    return result | _each(
+        {name: numbers[name] for name in numbers if name not in scores}, names.VALUE, names.VALUE_PREFIX, _number
+    )
+
+
+_PROBABILITIES = re.compile("prob", re.IGNORECASE)
+_SCORES = re.compile("prob|score", re.IGNORECASE)
+
+
+def _each(found: Mapping[str, npt.NDArray[Any]], whole: str, prefix: str, convert: Any) -> Outputs:
+    """One output alone, or each of several by its name."""
+    result: Outputs = {}
+    for name, values in found.items():
+        alone = len(found) == 1
+        own = _by_output(values, whole, prefix if alone else f"{prefix}{name}.", convert)
+        result |= own if alone else {key if key != whole else prefix + name: column for key, column in own.items()}
+    return result
+
+
+def _is_by_class(parts: Sequence[Snapshot]) -> bool:
+    return all(part.kind == snap.SEQUENCE and part.payload and type(part.payload[0]) is dict for part in parts)
+
+
+def _by_class(parts: Sequence[Snapshot]) -> Outputs:
+    """Scores as one map of class to score for each row, as converters of scikit-learn models write them."""
+    rows = [row for part in parts for row in part.payload]
+    classes = list(rows[0])
+    return _scores(np.array([[row.get(name, np.nan) for name in classes] for row in rows], dtype=np.float64), classes)
 
 
 def _class_names(classes: list[Any] | None, width: int) -> list[str]:

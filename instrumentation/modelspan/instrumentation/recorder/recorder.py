@@ -9,6 +9,7 @@ import secrets
 import sys
 import threading
 import time
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,10 +17,11 @@ from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.failure import failed, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.alike import gather, split
 from modelspan.instrumentation.recorder.calls import CallQueue, Item, Task, item_of, receive, shapes
+from modelspan.instrumentation.recorder.duty import Duty
 from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes
 from modelspan.instrumentation.recorder.features import FeaturePolicy
 from modelspan.instrumentation.recorder.group import Group
@@ -47,6 +49,7 @@ class Recorder:
         self.queue = CallQueue(config.queue_calls, config.queue_bytes)
         self.known = identities.by_id
         self._closed = False
+        self._at_exit = safely("export at the exit", self._exit)
         self._start_over()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._start_over)
@@ -54,11 +57,14 @@ class Recorder:
     def _start_over(self) -> None:
         """State of a new process: nothing waits, no thread runs, nothing was sent."""
         self.active = False
+        self.failed = False
+        """Whether it could not start, which was said."""
         self.recorder_id = secrets.token_hex(8)
         self._wake = threading.Event()
         self.queue.plain_bytes = -1
         self.queue.start_over(self._wake)
         self._work = threading.RLock()
+        self._duty = Duty(self.config.duty, self.config.call_bytes, time.monotonic())
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version())
         self._emitter = BatchEmitter(self._signals, self.recorder_id, self.config.batch_rows)
@@ -77,21 +83,21 @@ class Recorder:
                 if not self.active:
                     self._start()
         except Exception as error:
+            self.failed = True
             failed("start", error)
         return self.active
 
     def copy_input(self, value: Any) -> Raw | Taken:
         """Before a call: copy an input other than a plain array."""
-        return snap.take(value, self.config.call_bytes) if self._copies else snap.count(value)
+        limit = self._duty.bytes
+        return snap.take(value, limit) if self._copies else snap.count(value, limit)
 
     def copy_output(self, result: Any, x: Taken | None) -> Snapshot:
         """After a call: copy an output other than a plain array, the rows that were kept of the input."""
         if type(result) is tuple and result:  # predict(return_std=True) and the like
             result = result[0]
         keep = None if x is None else x.keep
-        if keep is None:
-            return snap.copy(result)
-        return snap.copy(snap.pick(result, keep.rows)) if snap.measure(result)[0] == keep.total else snap.UNKNOWN
+        return snap.copy(result) if keep is None else snap.take_rows(result, keep)
 
     def leave(
         self,
@@ -142,16 +148,20 @@ class Recorder:
     def _start(self) -> None:
         self._signals.find()
         try:
-            threading.Thread(target=self._run, name="modelspan-recorder", daemon=True, args=(self._wake,)).start()
+            run = safely("record predictions", partial(self._run, self._wake))
+            threading.Thread(target=run, name="modelspan-recorder", daemon=True).start()
         except RuntimeError as error:  # the interpreter is shutting down
             failed("start its thread", error)
             return
         # Registered after the SDK's own handler, hence run before it: exit handlers run last in, first out.
-        atexit.unregister(self._exit)
-        atexit.register(self._exit)
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
         self._leave_with_worker()
         self.active = True
-        self.queue.plain_bytes = self.config.call_bytes if self._copies else -1
+        self._limit_copies()
+
+    def _limit_copies(self) -> None:
+        self.queue.plain_bytes = self._duty.bytes if self._copies and self.active else -1
 
     def _leave_with_worker(self) -> None:
         """A worker of `multiprocessing` may end without the exit handlers, ours and those of the SDK."""
@@ -159,7 +169,7 @@ class Recorder:
         if process is not None and process.parent_process() is not None:
             from multiprocessing.util import Finalize
 
-            Finalize(None, self._exit, exitpriority=100)
+            Finalize(None, self._at_exit, exitpriority=100)
 
     def _run(self, wake: threading.Event) -> None:
         while not self._closed and wake is self._wake:
@@ -172,6 +182,7 @@ class Recorder:
         if not self._work.acquire(timeout=timeout):
             return False
         token = otel_context.attach(otel_context.Context())
+        began = time.thread_time()
         try:
             self._signals.find()
             if self._metrics is None and self._signals.meter is not None:
@@ -181,20 +192,30 @@ class Recorder:
                 self._count_dropped()
                 if timeout < 0:
                     self._emitter.relieve()
+                began = self._worked_since(began)
             self._count_dropped()
         except Exception as error:
             failed("process what was recorded", error)
         finally:
             otel_context.detach(token)
+            self._worked_since(began)
             self._work.release()
         return True
+
+    def _worked_since(self, began: float) -> float:
+        """Note the processor time of this thread since `began`, and give what it is now."""
+        now = time.thread_time()
+        self._duty.worked(now - began, time.monotonic())
+        self._limit_copies()
+        return now
 
     def flush(self, timeout: float) -> bool:
         """Hand everything to the SDK and have it exported."""
         deadline = time.monotonic() + timeout
         if not self.drain(timeout):
             return False
-        flushing = threading.Thread(target=self._signals.flush, name="modelspan-flush", daemon=True)
+        export = safely("export", self._signals.flush)
+        flushing = threading.Thread(target=export, name="modelspan-flush", daemon=True)
         flushing.start()
         flushing.join(max(0.0, deadline - time.monotonic()))
         return not flushing.is_alive()
@@ -204,7 +225,7 @@ class Recorder:
         self._closed = True
         self.active = False
         self.queue.plain_bytes = -1
-        atexit.unregister(self._exit)
+        atexit.unregister(self._at_exit)
         self._hand_over()
         self._signals.close()
         self._wake.set()
@@ -271,7 +292,10 @@ class Recorder:
     def _count_dropped(self) -> None:
         for (identity, reason), rows in self.queue.take_dropped().items():
             self._emitter.dropped += rows
-            warn_once(f"dropped:{reason}", f"Rows of predictions were dropped ({reason}); they are counted as dropped.")
+            if reason != CAPTURE_FAILED:  # that was said, with its cause
+                warn_once(
+                    f"dropped:{reason}", f"Rows of predictions were dropped ({reason}); they are counted as dropped."
+                )
             if self._metrics is not None:
                 self._metrics.dropped(identity, reason, rows)
 

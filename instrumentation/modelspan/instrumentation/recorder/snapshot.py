@@ -7,15 +7,13 @@ conversion is the background thread's work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
-"""Positions of the rows to keep of a call that is too large to copy."""
-
+from modelspan.instrumentation.recorder.strata import Rows, strata
 
 class Snapshot(NamedTuple):
     """A copy. `layout` is what calls must share to be joined; `payload` depends on `kind`."""
@@ -43,6 +41,8 @@ SEQUENCE = "sequence"
 """payload: list of rows or of scalars, tuples of such lists included."""
 SEVERAL = "several"
 """payload: list of snapshots, of outputs given as a list of arrays."""
+NAMED = "named"
+"""payload: snapshots by name, of inputs or outputs that have names; layout: name, kind and layout of each."""
 OPAQUE = "opaque"
 """No payload: only the number of rows is known, or -1."""
 
@@ -59,11 +59,9 @@ UNKNOWN = Snapshot(OPAQUE, None, -1, None, 0)
 
 def rows_to_keep(rows: int, row_bytes: int, limit: int) -> Rows | None:
     """None if `rows` rows fit into `limit` bytes, else a random sample: one row of each of as many equal strata as fit."""
-    if rows * row_bytes <= limit:
+    if rows < 2 or rows * row_bytes <= limit:
         return None
-    kept = max(1, limit // row_bytes)
-    positions = (np.arange(kept) + np.random.default_rng().random(kept)) * (rows / kept)
-    return np.minimum(positions.astype(np.int64), rows - 1)
+    return strata.sample(rows, max(1, limit // row_bytes))
 
 
 def copy(value: Any) -> Snapshot:
@@ -88,6 +86,21 @@ class Taken(NamedTuple):
 Raw = tuple[Any, tuple[int, ...], Any, Any]
 """An array, or frame of one type, as the caller leaves it in the common case: dtype, shape, bytes (of an array in C order, of
 a frame column by column), and None or the column names of the frame. `finish` makes it a snapshot."""
+
+
+class Named:
+    """Inputs or outputs of one call by name, which share their rows. Has what `measure` and `pick` ask of an array."""
+
+    __slots__ = ("parts", "shape")
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self.parts = parts
+        sizes = [measure(part) for part in parts.values()]
+        rows = {rows for rows, _ in sizes}
+        self.shape = (rows.pop() if len(rows) == 1 else -1, sum(size for _, size in sizes) // 8 + 1)
+
+    def __getitem__(self, rows: Rows) -> Named:
+        return Named({name: pick(part, rows) for name, part in self.parts.items()})
 
 
 def finish(raw: Raw) -> Snapshot:
@@ -118,6 +131,10 @@ def by_column(dtype: npt.DTypeLike, width: int, data: Sequence[Any]) -> npt.NDAr
 
 def take(value: Any, limit: int) -> Raw | Taken:
     """Copy an input, or of one of more than about `limit` bytes a sample of its rows."""
+    if type(value) is np.ndarray and value.nbytes > limit and value.shape and value.dtype.kind in _PLAIN:
+        keep = rows_to_keep(len(value), value.nbytes // max(len(value), 1), limit)
+        if keep is not None:
+            return _new(Taken, (_rows_of_array(value, keep), _new(Kept, (keep, len(value)))))
     if _copiers.get(type(value)) is _pandas_frame:
         values = _one_block(value)
         if values is not None and values.nbytes <= limit:
@@ -128,9 +145,25 @@ def take(value: Any, limit: int) -> Raw | Taken:
     return Taken(copy(value), None) if keep is None else Taken(copy(pick(value, keep)), Kept(keep, rows))
 
 
-def count(value: Any) -> Taken:
-    """An input that is not to be captured: its number of rows."""
-    return Taken(Snapshot(OPAQUE, None, measure(value)[0], None, 0), None)
+def _rows_of_array(value: npt.NDArray[Any], rows: Rows) -> Snapshot:
+    data = value.take(rows, 0).tobytes()
+    return _new(Snapshot, (ARRAY, (value.dtype, value.shape[1:]), len(rows), data, len(data)))
+
+
+def take_rows(value: Any, keep: Kept) -> Snapshot:
+    """Snapshot of an output, the rows that were kept of the input."""
+    if type(value) is np.ndarray and value.dtype.kind in _PLAIN and value.shape and len(value) == keep.total:
+        return _rows_of_array(value, keep.rows)
+    return copy(pick(value, keep.rows)) if measure(value)[0] == keep.total else UNKNOWN
+
+
+def count(value: Any, limit: int) -> Taken:
+    """An input that is not to be captured: its number of rows, and which of them to keep of many."""
+    rows = measure(value)[0]
+    keep = rows_to_keep(rows, _ROW_OF_OBJECTS, limit)
+    if keep is None:
+        return Taken(Snapshot(OPAQUE, None, rows, None, 0), None)
+    return Taken(Snapshot(OPAQUE, None, len(keep), None, 0), Kept(keep, rows))
 
 
 def measure(value: Any) -> tuple[int, int]:
@@ -224,6 +257,12 @@ def _list(value: list[Any]) -> Snapshot:
     return Snapshot(SEQUENCE, None, len(rows), rows, len(rows) * width * _ROW_OF_OBJECTS)
 
 
+def _named(value: Named) -> Snapshot:
+    parts = {name: copy(part) for name, part in value.parts.items()}
+    layout = tuple((name, part.kind, part.layout) for name, part in parts.items())
+    return Snapshot(NAMED, layout, value.shape[0], parts, sum(part.size for part in parts.values()))
+
+
 def _row(row: Any) -> Any:
     if isinstance(row, dict):
         return dict(row)
@@ -270,4 +309,4 @@ _LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
     ("scipy.sparse", "spmatrix", _sparse),
     ("scipy.sparse", "sparray", _sparse),
 )
-_copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array}
+_copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array, Named: _named}

@@ -1,0 +1,39 @@
+"""How much the background thread may work, and what follows for the size of what callers copy."""
+
+from __future__ import annotations
+
+LEAST_BYTES = 1024
+"""Bytes of a call that are copied whatever the load: all of a small call, a few rows of a large one."""
+WINDOW = 0.5
+"""Seconds over which work is compared with time, at least."""
+
+
+class Duty:
+    """Keeps the background thread's processor time near a `share` of one core, by the bytes that may be copied of a call.
+
+    Work follows the bytes that are copied. Where it took more than its share over the last window, calls are copied up to half as many
+    bytes from then on, a quarter where it took more than twice its share; where it took less than half of it, twice as many,
+    up to `most`. The gap between half and whole keeps the limit from swinging.
+    """
+
+    def __init__(self, share: float, most: int, now: float) -> None:
+        self.bytes = most
+        """Bytes that may be copied of one call."""
+        self._share = share
+        self._most = most
+        self._least = min(most, LEAST_BYTES)
+        self._worked = 0.0
+        self._since = now
+
+    def worked(self, seconds: float, now: float) -> None:
+        """Note processor time that was spent, at a monotonic time in seconds."""
+        self._worked += seconds
+        passed = now - self._since
+        if passed < WINDOW:
+            return
+        duty = self._worked / passed
+        self._worked, self._since = 0.0, now
+        if duty > self._share:
+            self.bytes = max(self._least, self.bytes // (4 if duty > 2 * self._share else 2))
+        elif duty < self._share / 2:
+            self.bytes = min(self._most, self.bytes * 2)
