@@ -13,7 +13,7 @@ from modelspan.semconv import attributes, columns, events, generate, metrics
 ROOT = Path(__file__).parents[2]
 SOURCES = ("profile", "instrumentation", "processor", "queries", "cli")
 NAME = re.compile(r"^[a-z][a-z0-9]*([._][a-z0-9]+)*$")
-UPSTREAM = {"error.type", "vcs.ref.head.revision", "artifact.hash"}
+UPSTREAM = {"error.type", "vcs.ref.head.revision", "artifact.hash", "artifact.filename"}
 SIGNALS = ("spans", "events", "metrics", "attribute_groups")
 
 

@@ -56,7 +56,7 @@ def identify(
         from modelspan.instrumentation.recorder.identity import Identity, identities
 
         known = {key: value for key, value in lineage.items() if value is not None}
-        identities.put(model, Identity(name, version, known))
+        identities.identify(model, Identity(name, version, known))
     except Exception as error:
         failed("identify a model", error)
 

@@ -102,6 +102,12 @@ ML_MODEL_NAME: Final = "ml.model.name"
 ML_MODEL_ROLE: Final = "ml.model.role"
 """Role of the model in the deployment."""
 
+ML_MODEL_SOURCE_LOADER: Final = "ml.model.source.loader"
+"""Function that loaded the model."""
+
+ML_MODEL_SOURCE_URI: Final = "ml.model.source.uri"
+"""Where the model was loaded from, a path or URI."""
+
 ML_MODEL_TYPE: Final = "ml.model.type"
 """Fully qualified type of the model object."""
 
@@ -241,6 +247,9 @@ ML_TRAINING_DATASET_ID: Final = "ml.training.dataset.id"
 
 ML_TRAINING_END_TIME: Final = "ml.training.end_time"
 """Time at which the training ended, ISO 8601."""
+
+ML_TRAINING_EXPERIMENT_ID: Final = "ml.training.experiment.id"
+"""Identifier of the experiment that the training run belongs to."""
 
 ML_TRAINING_RUN_ID: Final = "ml.training.run.id"
 """Identifier of the run that trained the model."""

@@ -118,17 +118,33 @@ def batch_attributes(identity: Identity, model: Any, operation: str) -> dict[str
     }
 
 
+_announced: set[str] = set()
+"""What this process has said of its models; another object in each process, and for each recorder."""
+_MOST_ANNOUNCED = 10_000
+
+
+def forget_announced() -> None:
+    """Announce every model again, as a new process does."""
+    global _announced
+    _announced = set()
+
+
 def announce(logger: Logger, identity: Identity, model: Any) -> None:
-    """Emit `ml.model.loaded`, once for each fitted state of a model."""
-    if identity.announced:
+    """Emit `ml.model.loaded`, once for each fitted state of a model, however often the program loads it."""
+    if identity.announced is _announced:
         return
-    identity.announced = True
+    identity.announced = _announced
     attributes = {
         ml.ML_MODEL_NAME: identity.name,
         ml.ML_MODEL_VERSION: identity.version,
         **identity.facts(model),
+        **identity.origin.lineage,
         **identity.lineage,
     }
+    said = repr(attributes)
+    if said in _announced or len(_announced) >= _MOST_ANNOUNCED:
+        return
+    _announced.add(said)
     labels = classes(model)
     if labels is not None and len(labels) <= MAX_CLASSES and not any(isinstance(label, list) for label in labels):
         attributes[ml.ML_MODEL_CLASSES] = [readable(label_text(label) or "") for label in labels]

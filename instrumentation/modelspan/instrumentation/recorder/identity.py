@@ -7,39 +7,83 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from modelspan.instrumentation.config import Config
+from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.kinds import describe, kind_of
 from modelspan.instrumentation.recorder.texts import readable
 
 _MAX_PINNED = 64
 
 
+class Origin(NamedTuple):
+    """What that which loaded or fitted a model says about it. Comes after what the program and the environment say."""
+
+    name: str | None = None
+    version: str | None = None
+    lineage: Mapping[str, Any] = {}
+
+
+Tell = Callable[[], Origin]
+"""Asked once, in the background, when the model first matters: it may take its time, and raise."""
+
+
 class Identity:
     """Name, version and lineage of one fitted state of one model; what is not given is worked out when first asked for."""
 
-    __slots__ = ("_facts", "announced", "lineage", "model", "name", "reference", "spans", "version")
+    __slots__ = (
+        "_facts",
+        "announced",
+        "lineage",
+        "name",
+        "origin",
+        "reference",
+        "spans",
+        "tells",
+        "training",
+        "version",
+    )
 
     def __init__(self, name: str | None, version: str | None, lineage: Mapping[str, Any]) -> None:
         self.name = None if name is None else readable(str(name))
         self.version = None if version is None else readable(str(version))
         self.lineage = dict(lineage)
-        self.announced = False
-        """Whether `ml.model.loaded` was emitted."""
+        self.tells: tuple[Tell, ...] = ()
+        """Who is still to be asked about the model; of two that contradict each other the later one is right."""
+        self.origin = Origin()
+        """What those who were asked said."""
+        self.announced: object = None
+        """The announcements of which `ml.model.loaded` is one."""
         self.spans = (0.0, 0.0)
         """Spans that may still be made without a trace, and when that was worked out."""
         self.reference: Any = None
         """What tells that the model is gone."""
+        self.training: Any = None
+        """What it was fitted on, if that was in this process."""
         self._facts: dict[str, Any] | None = None
 
     def resolve(self, model: Any, config: Config) -> None:
         """Fill in the name and version that nobody gave. Takes milliseconds for large models, once."""
+        if self.tells:
+            self._ask()
         if self.name is None:
-            self.name = readable(config.model_name or kind_of(model).name(model))
+            self.name = readable(config.model_name or self.origin.name or kind_of(model).name(model))
         if self.version is None:
-            self.version = config.model_version or _FIT + kind_of(model).digest(model)[:12]
+            told = config.model_version or self.origin.version
+            self.version = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
+
+    def _ask(self) -> None:
+        tells, self.tells = self.tells, ()
+        for tell in tells:
+            try:
+                name, version, lineage = tell()
+            except Exception as error:
+                failed("find out where a model comes from", error)
+                continue
+            old = self.origin
+            self.origin = Origin(name or old.name, version or old.version, {**old.lineage, **lineage})
 
     def facts(self, model: Any) -> dict[str, Any]:
         """Attributes that say what the model is: type, framework, task."""
@@ -72,12 +116,25 @@ class Identities:
         self.by_id[id(model)] = identity
         return identity
 
+    def identify(self, model: Any, identity: Identity) -> None:
+        """The program says who a model is; what is known from elsewhere is still known."""
+        old = self.by_id.get(id(model))
+        if old is not None:
+            identity.tells, identity.origin = old.tells, old.origin
+        self.put(model, identity)
+
+    def tell(self, model: Any, tell: Tell) -> None:
+        """Have `tell` asked about a model, beside who else knows it."""
+        identity = self.get(model)
+        identity.tells = (*identity.tells, tell)
+
     def refit(self, model: Any, config: Config) -> None:
         """A fit begins: what was predicted so far keeps the old version, what follows gets a new one."""
         old = self.by_id.get(id(model))
         if old is None:
             return
-        given = old.version if old.version is not None and not old.version.startswith(_FIT) else None
+        told = old.version is None or old.version.startswith(_FIT) or old.version == old.origin.version
+        given = None if told else old.version
         name = old.name
         try:
             old.facts(model)

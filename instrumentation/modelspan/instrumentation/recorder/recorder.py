@@ -22,7 +22,7 @@ from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.alike import gather, split
 from modelspan.instrumentation.recorder.calls import CallQueue, Item, Task, item_of, receive, shapes
 from modelspan.instrumentation.recorder.duty import Duty
-from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes
+from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes, forget_announced
 from modelspan.instrumentation.recorder.features import FeaturePolicy
 from modelspan.instrumentation.recorder.group import Group
 from modelspan.instrumentation.recorder.identity import identities
@@ -70,6 +70,7 @@ class Recorder:
         self._emitter = BatchEmitter(self._signals, self.recorder_id, self.config.batch_rows)
         self._metrics: PredictionMetrics | None = None
         self._row_number = 0
+        forget_announced()
         self._scoped_calls = itertools.count()
 
     # What the caller does.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from modelspan.instrumentation.recorder.strata import Rows, strata
 
+
 class Snapshot(NamedTuple):
     """A copy. `layout` is what calls must share to be joined; `payload` depends on `kind`."""
 
