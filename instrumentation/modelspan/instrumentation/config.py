@@ -46,6 +46,16 @@ def _switch(text: str) -> bool:
     return choice == "true"
 
 
+AUTO, OFF = "auto", "off"
+
+
+def _auto_or_off(text: str) -> str:
+    choice = text.strip().lower()
+    if choice not in (AUTO, OFF):
+        raise ValueError(f"must be {AUTO} or {OFF}")
+    return choice
+
+
 def _option(variable: str, default: Any, parse: Callable[[str], Any]) -> Any:
     return field(default=default, metadata={"variable": PREFIX + variable, "parse": parse})
 
@@ -64,6 +74,8 @@ class Config:
     """Spans per second and model for predictions outside a sampled trace. Inside one, every prediction gets its span."""
     span_features: bool = _option("SPAN_FEATURES", False, _switch)
     """Whether spans of one row carry the features, as one map attribute."""
+    reference: str = _option("REFERENCE", AUTO, _auto_or_off)
+    """`auto`: what a model is fitted on is profiled, as what its predictions are compared with; `off`: only by `set_reference`."""
     flush_interval: float = _option("FLUSH_INTERVAL", 1.0, _positive(float))
     """Seconds between two batches of a model."""
     queue_bytes: int = _option("QUEUE_BYTES", 64 * 1024 * 1024, _positive(int))

@@ -20,6 +20,7 @@ from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Raw, Snapshot, Taken
+from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
 Outermost = Callable[[Any, Any, Method], Any]
@@ -199,19 +200,51 @@ def guarded(original: Method) -> Method:
 
 
 def guarded_fit(original: Method, recorder: Recorder) -> Method:
-    """A method that fits a model anew: nothing is recorded within it, and the model gets another version."""
+    """A method that fits a model anew: nothing is recorded within it, and the model gets another version. What the outermost
+    one is given first becomes the reference of the model, unless the fit raises.
+    """
 
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sample = None
         try:
+            if around.get() is not INSIDE:
+                value = args[0] if args else _keyword_input(original, kwargs)
+                sample = copy_before_fit(recorder, self, value)
             identities.refit(self, recorder.config)
         except Exception as problem:
             failed("see that a model is fitted", problem)
         token = around.set(INSIDE)
         try:
-            return original(self, *args, **kwargs)
+            result = original(self, *args, **kwargs)
         finally:
             around.reset(token)
+        reference_after_fit(recorder, self, sample)
+        return result
+
+    return call
+
+
+def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder) -> Method:
+    """A function that fits a model and returns it: nothing is recorded within it. What `data`, given its arguments, returns
+    becomes the reference of the model; None makes none. Give it as a prediction on the same data is described.
+    """
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        sample = None
+        try:
+            if around.get() is not INSIDE:
+                sample = copy_before_fit(recorder, None, data(*args, **kwargs))
+        except Exception as problem:  # arguments that the original does not take either, too
+            failed(f"read the arguments of {original.__qualname__}", problem)
+        token = around.set(INSIDE)
+        try:
+            model = original(*args, **kwargs)
+        finally:
+            around.reset(token)
+        reference_after_fit(recorder, model, sample)
+        return model
 
     return call
 

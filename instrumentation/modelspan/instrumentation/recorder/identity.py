@@ -72,7 +72,9 @@ class Identity:
             self.name = readable(config.model_name or self.origin.name or kind_of(model).name(model))
         if self.version is None:
             told = config.model_version or self.origin.version
-            self.version = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
+            found = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
+            # A refit may have worked it out meanwhile, and changed the model under this digest.
+            self.version = self.version or found
 
     def _ask(self) -> None:
         tells, self.tells = self.tells, ()

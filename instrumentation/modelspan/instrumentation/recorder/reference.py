@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns
@@ -22,7 +23,7 @@ from modelspan.profile import Profile, categorical_profile, numeric_profile, to_
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
 from modelspan.semconv import events
-from modelspan.semconv.attributes import MlOperationNameValues
+from modelspan.semconv.attributes import MlOperationNameValues, MlReferenceSourceValues
 
 MAX_ROWS = 100_000
 """Rows of a reference; of more, a random sample that is the same each time."""
@@ -42,6 +43,7 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
     given = predictions if isinstance(predictions, Mapping) else {_operation(predictions): predictions}
     held_out = {operation: _sample(values) for operation, values in given.items() if values is not None}
     identity = identities.get(model)
+    identity.training = None
     size = copied.size + sum(part.size for part in held_out.values())
     return recorder.submit(lambda: _emit(recorder, identity, model, copied, held_out, name), size)
 
@@ -69,11 +71,17 @@ def _emit(
         return
     identity.resolve(model, recorder.config)
     announce(logger, identity, model)
-    series = [_profile("feature", feature, column) for feature, column in _features(recorder, x, model).items()]
+    series = feature_series(recorder, x, model)
     for operation, values in predictions.items():
         found = outputs([values], operation, model)
         series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
-    data = to_json(Profile(tuple(series)))
+    emit_profile(logger, identity, MlReferenceSourceValues.TRAINING, x.rows, to_json(Profile(tuple(series))), name)
+
+
+def emit_profile(
+    logger: Logger, identity: Identity, source: MlReferenceSourceValues, rows: int, data: bytes, name: str | None
+) -> None:
+    """Emit a profile as the reference of a model. Its identifier is `name`, by default a digest of the profile."""
     emit(
         logger,
         events.ML_REFERENCE_PROFILE,
@@ -81,17 +89,17 @@ def _emit(
             ml.ML_MODEL_NAME: identity.name,
             ml.ML_MODEL_VERSION: identity.version,
             ml.ML_REFERENCE_ID: name or hashlib.sha256(data).hexdigest()[:16],
-            ml.ML_REFERENCE_SOURCE: ml.MlReferenceSourceValues.TRAINING.value,
-            ml.ML_REFERENCE_SAMPLE_COUNT: x.rows,
+            ml.ML_REFERENCE_SOURCE: source.value,
+            ml.ML_REFERENCE_SAMPLE_COUNT: rows,
             ml.ML_REFERENCE_PROFILE_DATA: data,
         },
     )
 
 
-def _features(recorder: Recorder, x: Snapshot, model: Any) -> Mapping[str, Column]:
-    """The features by the names and types under which predictions record them; none of only missing values."""
+def feature_series(recorder: Recorder, x: Snapshot, model: Any) -> list[Any]:
+    """Profiles of the features under the names and types that predictions record, but of those that are always missing."""
     found = features([x], model, recorder.policy)
-    return {name: column for name, column in found.items() if not column.is_empty()}
+    return [_profile("feature", name, column) for name, column in found.items() if not column.is_empty()]
 
 
 def _profile(kind: str, name: str, column: Column) -> Any:

@@ -1,0 +1,150 @@
+"""References that come from training: the data of a fit, copied before it, profiled and emitted in the background.
+
+A reference belongs to the fitted state, like the version of the model, so a server that loads the model finds it. One that
+the program sets wins over it: here, where it has not been emitted yet, and in the service.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from modelspan.instrumentation.config import OFF
+from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.recorder import current
+from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.identity import Identity, identities
+from modelspan.instrumentation.recorder.recorder import Recorder
+from modelspan.instrumentation.recorder.reference import emit_profile, feature_series
+from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.profile import Profile, to_json
+from modelspan.semconv.attributes import MlOperationNameValues as Operation
+from modelspan.semconv.attributes import MlReferenceSourceValues
+
+MAX_ROWS = 50_000
+MAX_BYTES = 16 * 1024 * 1024
+"""What is copied of the data of a fit; of more, a random sample of rows that is the same each time."""
+MIN_ROWS = 100
+"""Fewer rows say less than the first predictions, which the service then compares with."""
+AT_ONCE, PER_SECOND = 60, 1.0
+"""Fits in a row of which references are made, and how many more each second: a loop over parameters fits thousands."""
+
+_PREDICTIONS = (Operation.PREDICT.value, Operation.PREDICT_PROBA.value, Operation.SCORE_SAMPLES.value)
+
+
+class Training:
+    """What was learnt from at one fit: the sample, and once it was emitted its profile, should the model be renamed."""
+
+    __slots__ = ("_data", "_emitted", "_rows", "_sample", "identity")
+
+    def __init__(self, identity: Identity, sample: Snapshot) -> None:
+        self.identity = identity
+        self._sample: Snapshot | None = sample
+        self._rows = sample.rows
+        self._data = b""
+        self._emitted: Identity | None = None
+
+    def emit(self, recorder: Recorder, model: Any) -> None:
+        """Emit the reference, in the background thread, unless it was, or the program has set another."""
+        identity = self.identity
+        if recorder.logger is None or identity is self._emitted or identity.training is not self:
+            return
+        if self._sample is not None:
+            series = feature_series(recorder, self._sample, model)
+            self._sample = None
+            self._data = to_json(Profile(tuple(series))) if series else b""
+        if self._data:
+            identity.resolve(model, recorder.config)
+            emit_profile(recorder.logger, identity, MlReferenceSourceValues.FIT, self._rows, self._data, None)
+        self._emitted = identity
+
+
+class Allowance:
+    """Lets so many pass at once, and so many each second on average."""
+
+    def __init__(self, at_once: int, per_second: float) -> None:
+        self._most = self._left = float(at_once)
+        self._per_second = per_second
+        self._since = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more may pass, at a monotonic time in seconds."""
+        self._left = min(self._most, self._left + (now - self._since) * self._per_second)
+        self._since = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+_allowances: WeakKeyDictionary[Recorder, Allowance] = WeakKeyDictionary()
+
+
+def copy_before_fit(recorder: Recorder, model: Any, x: Any) -> Snapshot | None:
+    """A bounded sample of the data that `model` is about to be fitted on; None where no reference is to be made of it.
+
+    Before, because a fit may change its input. `model` is None where the fit makes it. Never raises.
+    """
+    try:
+        if recorder.config.reference == OFF or (model is not None and not _predicts(model)):
+            return None
+        if not is_instrumentation_enabled() or not (recorder.active or recorder.activate()):
+            return None
+        captures_features = recorder.queue.plain_bytes >= 0
+        return _sample(recorder, x) if captures_features else None
+    except Exception as problem:
+        failed("copy the data of a fit", problem)
+        return None
+
+
+def reference_after_fit(recorder: Recorder, model: Any, sample: Snapshot | None) -> bool:
+    """Have the reference of a fitted model made in the background. False if it could not be taken. Never raises."""
+    if sample is None:
+        return False
+    try:
+        identity = identities.get(model)
+        training = identity.training = Training(identity, sample)
+        return recorder.submit(lambda: training.emit(recorder, model), sample.size)
+    except Exception as problem:
+        failed("make a reference of a fit", problem)
+        return False
+
+
+def rename(model: Any, old: Identity) -> None:
+    """The program says who a model is that was fitted as `old`: its reference goes by the new name, again if it was emitted."""
+    new = identities.get(model)
+    training = new.training = old.training
+    training.identity = new
+    recorder = current.get()
+    recorder.submit(lambda: training.emit(recorder, model))
+
+
+def _predicts(model: Any) -> bool:
+    return any(hasattr(model, operation) for operation in _PREDICTIONS)
+
+
+def _sample(recorder: Recorder, x: Any) -> Snapshot | None:
+    rows, row_bytes = snap.measure(x)
+    if rows < MIN_ROWS:
+        return None
+    room = recorder.queue.most_bytes // 2 - recorder.queue.bytes  # the rest is for predictions
+    most = min(MAX_ROWS, min(MAX_BYTES, room) // max(row_bytes, 1))
+    if most < min(rows, MIN_ROWS) or not _allowance(recorder).take(time.monotonic()):
+        warn_once("fits", "There are more fits than references are made of; set_reference makes one of any model.")
+        return None
+    copied = snap.copy(snap.pick(x, _spread(rows, most)) if rows > most else x)
+    return copied if copied.kind != snap.OPAQUE else None
+
+
+def _allowance(recorder: Recorder) -> Allowance:
+    return _allowances.setdefault(recorder, Allowance(AT_ONCE, PER_SECOND))
+
+
+def _spread(rows: int, kept: int) -> Any:
+    """One random position of each of `kept` equal strata, the same each time."""
+    places = (np.arange(kept) + np.random.default_rng(0).random(kept)) * (rows / kept)
+    return np.minimum(places.astype(np.int64), rows - 1)
