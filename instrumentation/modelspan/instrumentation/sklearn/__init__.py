@@ -35,6 +35,7 @@ __all__ = ["SklearnInstrumentor"]
 _GUARDED = {
     "sklearn.utils.parallel": "_FuncWrapper.__call__",
     "sklearn.metrics._scorer": "_BaseScorer.__call__",
+    "sklearn.model_selection._validation": "_permutation_test_score",
     "sklearn.inspection._partial_dependence": "_partial_dependence_brute",
     "sklearn.inspection._plot.decision_boundary": "_get_response_values",
 }
