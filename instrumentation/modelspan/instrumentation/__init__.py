@@ -52,6 +52,7 @@ variable                                         default  meaning
 ``OTEL_INSTRUMENTATION_ML_QUEUE_BYTES``          64 MiB   bytes that may wait; what does not fit is dropped and counted
 ``OTEL_INSTRUMENTATION_ML_QUEUE_CALLS``          100000   calls that may wait
 ``OTEL_INSTRUMENTATION_ML_CALL_BYTES``           8 MiB    bytes copied of one call; more: a weighted sample of its rows
+``OTEL_INSTRUMENTATION_ML_DUTY``                 0.1      share of a core for the background thread; more: as above
 ``OTEL_INSTRUMENTATION_ML_BATCH_ROWS``           4096     most rows in one event
 ``OTEL_INSTRUMENTATION_ML_MAX_FEATURES``         1000     features captured of each row
 ``OTEL_INSTRUMENTATION_ML_EXIT_TIMEOUT``         5        seconds that the exit may wait for the last exports

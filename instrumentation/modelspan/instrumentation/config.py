@@ -84,7 +84,7 @@ class Config:
     """Calls that may wait for the background thread."""
     call_bytes: int = _option("CALL_BYTES", 8 * 1024 * 1024, _positive(int))
     """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
-    duty: float = _option("DUTY", 0.25, _positive(float))
+    duty: float = _option("DUTY", 0.1, _positive(float))
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
     batch_rows: int = _option("BATCH_ROWS", 4096, _positive(int))
     """Most rows in one batch."""

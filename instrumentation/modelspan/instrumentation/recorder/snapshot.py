@@ -132,10 +132,11 @@ def by_column(dtype: npt.DTypeLike, width: int, data: Sequence[Any]) -> npt.NDAr
 
 def take(value: Any, limit: int) -> Raw | Taken:
     """Copy an input, or of one of more than about `limit` bytes a sample of its rows."""
-    if type(value) is np.ndarray and value.nbytes > limit and value.shape and value.dtype.kind in _PLAIN:
-        keep = rows_to_keep(len(value), value.nbytes // max(len(value), 1), limit)
-        if keep is not None:
-            return _new(Taken, (_rows_of_array(value, keep), _new(Kept, (keep, len(value)))))
+    if type(value) is np.ndarray and value.ndim and value.nbytes > limit and value.dtype.kind in _PLAIN:
+        rows = len(value)
+        if rows > 1:  # written out rather than by `rows_to_keep`: the program waits for it
+            keep = strata.sample(rows, limit * rows // value.nbytes or 1)
+            return _new(Taken, (_rows_of_array(value, keep), _new(Kept, (keep, rows))))
     if _copiers.get(type(value)) is _pandas_frame:
         values = _one_block(value)
         if values is not None and values.nbytes <= limit:
@@ -144,6 +145,11 @@ def take(value: Any, limit: int) -> Raw | Taken:
     rows, row_bytes = measure(value)
     keep = rows_to_keep(rows, row_bytes, limit)
     return Taken(copy(value), None) if keep is None else Taken(copy(pick(value, keep)), Kept(keep, rows))
+
+
+def copied_by(kind: type, copier: Callable[[Any], Snapshot]) -> None:
+    """Have values of a type, not of those derived from it, copied by `copier`."""
+    _copiers[kind] = copier
 
 
 def _rows_of_array(value: npt.NDArray[Any], rows: Rows) -> Snapshot:

@@ -1,0 +1,113 @@
+"""The background thread keeps to its share of a core: large calls are sampled, small ones are not, and every count stays exact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from modelspan.instrumentation.recorder import current
+from modelspan.instrumentation.recorder.duty import LEAST_BYTES, WINDOW, Duty
+from modelspan.instrumentation.recorder.strata import Strata
+from modelspan.semconv import metrics
+
+X = np.random.default_rng(3).normal(size=(5000, 20))
+MODEL = LinearRegression().fit(X, X[:, 0])
+MOST = 1 << 20
+
+
+def after_windows(duty: Duty, *shares: float) -> Duty:
+    """Windows in which the thread worked these shares of the time."""
+    for i, share in enumerate(shares, start=1):
+        duty.worked(share * WINDOW, i * WINDOW)
+    return duty
+
+
+def test_above_its_share_it_copies_less_and_below_half_of_it_more() -> None:
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.3).bytes == MOST // 2
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.9).bytes == MOST // 4
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.3, 0.15).bytes == MOST // 2, "between half and whole it stays"
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.9, 0.05).bytes == MOST // 2
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.9, *[0.0] * 10).bytes == MOST
+
+
+def test_however_much_there_is_to_do_a_small_call_is_copied_whole() -> None:
+    assert after_windows(Duty(0.2, MOST, 0.0), *[1.0] * 50).bytes == LEAST_BYTES
+    assert after_windows(Duty(0.2, 100, 0.0), *[1.0] * 50).bytes == 100, "a limit below the least stays"
+
+
+def test_work_is_compared_with_the_time_of_a_whole_window() -> None:
+    duty = Duty(0.2, MOST, 0.0)
+    duty.worked(WINDOW / 4, WINDOW / 4)
+    assert duty.bytes == MOST, "a moment of work is no load"
+
+
+def test_a_thread_that_works_too_much_samples_large_calls_and_only_those(again: Callable[..., Any]) -> None:
+    telemetry = again(duty=1e-9, flush_interval=0.01)
+    MODEL.predict(X)
+    recorder = current.get()
+    deadline = time.monotonic() + 30
+    while recorder.queue.plain_bytes > LEAST_BYTES and time.monotonic() < deadline:
+        time.sleep(0.05)
+    MODEL.predict(X)
+    telemetry.logs()
+    MODEL.predict(X[:3])
+
+    tables = [table for _, table in telemetry.batches()]
+    kept = LEAST_BYTES // (20 * 8)
+    assert [table.num_rows for table in tables[-2:]] == [kept, 3]
+    assert sum(tables[-2]["weight"].to_pylist()) == pytest.approx(5000)
+    assert "weight" not in tables[-1].column_names
+    (made,) = telemetry.points(metrics.ML_PREDICTIONS)
+    assert made.value == 10_003
+
+
+def test_a_sample_of_a_call_holds_inputs_and_outputs_of_the_same_rows(again: Callable[..., Any]) -> None:
+    batch = again(call_bytes=4096)
+    MODEL.predict(X)
+    table = batch.batch()
+    features = np.column_stack([table[f"feature.x{i}"].to_numpy() for i in range(20)])
+    assert np.allclose(MODEL.predict(features), table["value"].to_numpy())
+    assert len(np.unique(features[:, 0])) == table.num_rows == 4096 // 160
+
+
+def test_a_call_whose_features_are_not_captured_is_sampled_too(again: Callable[..., Any]) -> None:
+    telemetry = again(capture="none", call_bytes=4096)
+    MODEL.predict(X)
+    table = telemetry.batch()
+    assert table.num_rows == 64
+    assert sum(table["weight"].to_pylist()) == pytest.approx(5000)
+    assert [name for name in table.column_names if name.startswith("feature.")] == []
+
+
+def test_every_row_of_a_call_is_as_likely_as_any_other() -> None:
+    strata, rows, kept, draws = Strata(), 10, 4, 20_000
+    counts = np.zeros(rows)
+    for _ in range(draws):
+        found = strata.sample(rows, kept)
+        assert len(set(found.tolist())) == kept
+        assert found[0] >= 0
+        assert found[-1] < rows
+        counts[found] += 1
+    expected = draws * kept / rows
+    spread = np.sqrt(draws * (kept / rows) * (1 - kept / rows))
+    assert (np.abs(counts - expected) < 5 * spread).all(), counts
+
+
+def test_samples_of_more_sizes_than_are_drawn_ahead_for_are_right_too() -> None:
+    strata = Strata()
+    for rows in (*range(10, 90), *range(10, 90)):
+        found = strata.sample(rows, 5)
+        assert len(found) == 5
+        assert found[-1] < rows
+
+
+@pytest.mark.parametrize("wide", [np.ones((1, 5000)), np.ones((2, 1))])
+def test_a_call_of_one_row_is_never_sampled(again: Callable[..., Any], wide: Any) -> None:
+    telemetry = again(call_bytes=16)
+    LinearRegression().fit(wide, np.ones(len(wide))).predict(wide)
+    assert "weight" not in telemetry.batch().column_names
