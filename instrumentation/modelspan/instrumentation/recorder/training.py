@@ -33,6 +33,8 @@ MIN_ROWS = 100
 AT_ONCE, PER_SECOND = 60, 1.0
 """Fits in a row of which references are made, and how many more each second: a loop over parameters fits thousands."""
 
+TOO_MANY = "More models are fitted than references are made of; set_reference makes one of any model."
+
 _PREDICTIONS = (Operation.PREDICT.value, Operation.PREDICT_PROBA.value, Operation.SCORE_SAMPLES.value)
 
 
@@ -90,7 +92,7 @@ def copy_before_fit(recorder: Recorder, model: Any, x: Any) -> Snapshot | None:
     Before, because a fit may change its input. `model` is None where the fit makes it. Never raises.
     """
     try:
-        if recorder.config.reference == OFF or (model is not None and not _predicts(model)):
+        if recorder.config.reference == OFF or (model is not None and not _predicts(type(model))):
             return None
         if not is_instrumentation_enabled() or not (recorder.active or recorder.activate()):
             return None
@@ -106,6 +108,8 @@ def reference_after_fit(recorder: Recorder, model: Any, sample: Snapshot | None)
     if sample is None:
         return False
     try:
+        if not _predicts(model):  # which a pipeline or a search may only know once it is fitted
+            return False
         identity = identities.get(model)
         training = identity.training = Training(identity, sample)
         return recorder.submit(lambda: training.emit(recorder, model), sample.size)
@@ -123,8 +127,9 @@ def rename(model: Any, old: Identity) -> None:
     recorder.submit(lambda: training.emit(recorder, model))
 
 
-def _predicts(model: Any) -> bool:
-    return any(hasattr(model, operation) for operation in _PREDICTIONS)
+def _predicts(one: Any) -> bool:
+    """Whether a model, or class of models, has a method that is recorded."""
+    return any(hasattr(one, operation) for operation in _PREDICTIONS)
 
 
 def _sample(recorder: Recorder, x: Any) -> Snapshot | None:
@@ -134,7 +139,7 @@ def _sample(recorder: Recorder, x: Any) -> Snapshot | None:
     room = recorder.queue.most_bytes // 2 - recorder.queue.bytes  # the rest is for predictions
     most = min(MAX_ROWS, min(MAX_BYTES, room) // max(row_bytes, 1))
     if most < min(rows, MIN_ROWS) or not _allowance(recorder).take(time.monotonic()):
-        warn_once("fits", "There are more fits than references are made of; set_reference makes one of any model.")
+        warn_once("fits", TOO_MANY)
         return None
     copied = snap.copy(snap.pick(x, _spread(rows, most)) if rows > most else x)
     return copied if copied.kind != snap.OPAQUE else None
