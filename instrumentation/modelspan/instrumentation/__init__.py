@@ -44,6 +44,7 @@ Environment variables; the keyword of the same name of ``SklearnInstrumentor().i
 variable                                         default  meaning
 ================================================ ======== ==========================================================
 ``OTEL_INSTRUMENTATION_ML_CAPTURE``              all      features to capture: ``all``, ``none``, or names with commas
+``OTEL_INSTRUMENTATION_ML_TENSORS``              summary  of each row of a tensor: ``summary``, ``values``, ``none``
 ``OTEL_INSTRUMENTATION_ML_MODEL_NAME``                    name of models that the program does not identify
 ``OTEL_INSTRUMENTATION_ML_MODEL_VERSION``                 version of models that the program does not identify
 ``OTEL_INSTRUMENTATION_ML_SPAN_RATE``            10       spans per second and model outside of a sampled trace

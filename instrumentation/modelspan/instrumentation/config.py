@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from modelspan.instrumentation.failure import warn_once
+from modelspan.instrumentation.recorder.keep import KeepRules, parse_keep
+
+RowRule = Callable[[Mapping[str, Sequence[Any]]], Sequence[bool]]
+"""Given the columns of some rows by name, as `docs/wire.md` lists them, which rows to keep."""
 
 PREFIX = "OTEL_INSTRUMENTATION_ML_"
 
@@ -39,6 +43,20 @@ def _features(text: str) -> frozenset[str] | None:
     return frozenset(name.strip() for name in choice.split(",") if name.strip())
 
 
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ValueError("must be a number above 0, at most 1")
+    return value
+
+
+def _function(text: str) -> str:
+    module, _, name = text.strip().partition(":")
+    if not module or not name:
+        raise ValueError("must be module:function")
+    return text.strip()
+
+
 def _switch(text: str) -> bool:
     choice = text.strip().lower()
     if choice not in ("true", "false"):
@@ -56,6 +74,16 @@ def _auto_or_off(text: str) -> str:
     return choice
 
 
+_TENSORS = ("summary", "values", "none")
+
+
+def _tensors(text: str) -> str:
+    choice = text.strip().lower()
+    if choice not in _TENSORS:
+        raise ValueError(f"must be {', '.join(_TENSORS[:-1])} or {_TENSORS[-1]}")
+    return choice
+
+
 def _option(variable: str, default: Any, parse: Callable[[str], Any]) -> Any:
     return field(default=default, metadata={"variable": PREFIX + variable, "parse": parse})
 
@@ -66,6 +94,8 @@ class Config:
 
     capture: frozenset[str] | None = _option("CAPTURE", None, _features)
     """Features to capture: None for all, else their names; the empty set for none."""
+    tensors: str = _option("TENSORS", "summary", _tensors)
+    """What is captured of each row of a tensor: a `summary`, its `values` where these are at most 1000, or `none`."""
     model_name: str | None = _option("MODEL_NAME", None, str)
     """Name of every model that `identify` does not name."""
     model_version: str | None = _option("MODEL_VERSION", None, str)
@@ -86,6 +116,13 @@ class Config:
     """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
     duty: float = _option("DUTY", 0.1, _positive(float))
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
+    sample: float = _option("SAMPLE", 1.0, _probability)
+    """Probability with which a row is handed on; those that are carry its inverse as their weight."""
+    keep: KeepRules = _option("KEEP", parse_keep("error,uncertain:0.05,slow:p99"), parse_keep)
+    """Rows that are handed on whatever `sample` says."""
+    keep_rule: RowRule | str | None = _option("KEEP_RULE", None, _function)
+    """A rule of the program: a function, or `module:function`, that is given the columns of rows as lists by name and returns
+    which rows to hand on whatever `sample` says."""
     batch_rows: int = _option("BATCH_ROWS", 4096, _positive(int))
     """Most rows in one batch."""
     max_features: int = _option("MAX_FEATURES", 1000, _positive(int))

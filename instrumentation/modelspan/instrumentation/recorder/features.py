@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from modelspan.instrumentation.failure import warn_once
-from modelspan.instrumentation.recorder import columns
+from modelspan.instrumentation.recorder import columns, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.kinds import names_of
@@ -178,7 +178,15 @@ def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
     return {names[i]: found[names[i]] for i in policy.choose(names)}
 
 
-_READERS: dict[str, Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]] = {
+Reader = Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]
+
+
+def read_by(kind: str, reader: Reader) -> None:
+    """Have snapshots of a kind that a library has made read by `reader`, given snapshots that share a `join_key`."""
+    _READERS[kind] = reader
+
+
+_READERS: dict[str, Reader] = {
     snap.ARRAY: _from_bytes,
     snap.OBJECTS: _from_objects,
     snap.FRAME_ARRAY: _from_frame_bytes,
@@ -188,5 +196,6 @@ _READERS: dict[str, Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]
     snap.SEQUENCE: _from_sequence,
     snap.NAMED: _from_named,
     snap.SEVERAL: _nothing,
+    tensors.TENSORS: tensors.features,
     snap.OPAQUE: _nothing,
 }

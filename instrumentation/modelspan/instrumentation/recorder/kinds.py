@@ -23,6 +23,8 @@ LABEL, VALUE, SCORE = "label", "value", "score"
 """What an output is: a class, a number that is predicted, or the confidence in something."""
 
 _PREDICT = ml.MlOperationNameValues.PREDICT.value
+_MODULES = {ml.MlFrameworkNameValues.PYTORCH.value: "torch"}
+"""Modules of frameworks that are not called as these are."""
 _FRAMEWORKS = frozenset(framework.value for framework in ml.MlFrameworkNameValues)
 
 
@@ -94,6 +96,10 @@ class Kind:
         """Names of the columns of an array that the model is given; None where it does not know."""
         return getattr(model, "feature_names_in_", None)
 
+    def input_names(self, model: Any) -> Sequence[str]:
+        """Names of what a model that takes tensors takes by position, as many as it knows."""
+        return ()
+
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         """What the operation returns. `is_float`: whether it returned floating-point numbers."""
         if operation != _PREDICT:
@@ -124,7 +130,7 @@ def describe(model: Any) -> dict[str, Any]:
     cls = type(kind.essence(model))
     framework = kind.framework(model)
     facts: dict[str, Any] = {ml.ML_MODEL_TYPE: f"{cls.__module__}.{cls.__qualname__}", ml.ML_FRAMEWORK_NAME: framework}
-    version = getattr(sys.modules.get(framework), "__version__", None)
+    version = getattr(sys.modules.get(_MODULES.get(framework, framework)), "__version__", None)
     if version is not None:
         facts[ml.ML_FRAMEWORK_VERSION] = str(version)
     task = kind.task(model)
@@ -150,6 +156,14 @@ def names_of(model: Any, width: int) -> list[str]:
     except Exception:  # not fitted, or fitted without names
         pass
     return [f"x{i}" for i in range(width)]
+
+
+def input_names(model: Any) -> Sequence[str]:
+    """Names of what a model that takes tensors takes by position, as many as are known."""
+    try:
+        return kind_of(model).input_names(model)
+    except Exception:  # compiled, without a signature
+        return ()
 
 
 def _is_search(model: Any) -> bool:

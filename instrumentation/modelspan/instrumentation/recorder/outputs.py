@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelspan.instrumentation.recorder import columns, kinds
+from modelspan.instrumentation.recorder import columns, kinds, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.snapshot import Snapshot
@@ -26,6 +26,8 @@ MAX_CLASSES = 100
 
 def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     """Output columns of snapshots that share kind and layout, one below the other."""
+    if parts[0].kind == tensors.TENSORS:
+        return tensors.outputs(parts)
     if parts[0].kind == snap.SEVERAL:
         return _several(parts, model)
     if parts[0].kind == snap.NAMED:
@@ -89,8 +91,8 @@ def _scores(values: npt.NDArray[Any], classes: list[Any] | None) -> Outputs:
     if values.ndim == 1:
         return {names.SCORE: _number(values)}
     table = values.reshape(len(values), -1)
-    if table.shape[1] == 0:
-        return {}
+    if table.shape[1] < 2:
+        return {names.SCORE: _number(table[:, 0])} if table.size else {}
     chosen = table[:, 1] if table.shape[1] == 2 else table.max(axis=1)
     by_class = {
         names.SCORE_PREFIX + name: _number(table[:, i]) for i, name in enumerate(_class_names(classes, table.shape[1]))

@@ -1,0 +1,111 @@
+"""Answers about modules: what they are called, what they have learnt, what their arguments are called."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from modelspan.instrumentation.recorder.kinds import Kind
+from modelspan.semconv import attributes as ml
+
+_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+"""Classes whose instances run another module, and the attribute that has it."""
+_MAX_NUMBERS = 65_536
+"""Of one parameter, in its digest: of a larger one every k-th."""
+
+
+def unwrapped(module: Any) -> Any:
+    """The module that a compiled or parallel one runs."""
+    for _ in range(4):
+        attribute = _WRAPPERS.get(type(module).__name__)
+        if attribute is None:
+            return module
+        module = getattr(module, attribute, module)
+    return module
+
+
+class ModuleKind(Kind):
+    """Modules of PyTorch."""
+
+    def essence(self, model: Any) -> Any:
+        return unwrapped(model)
+
+    def name(self, model: Any) -> str:
+        model = unwrapped(model)
+        if isinstance(model, torch.jit.ScriptModule):
+            return str(model.original_name)
+        return type(model).__name__.removesuffix("Impl")
+
+    def digest(self, model: Any) -> str:
+        """Hex digest of the parameters and buffers, their names, types, shapes and up to 65,536 numbers of each: the same for a module and
+        what it was compiled, scripted or exported to, where that keeps its parameters.
+        """
+        model = unwrapped(model)
+        found = hashlib.blake2b(digest_size=16)
+        empty = True
+        for name, tensor in _state(model):
+            empty = False
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(_content(tensor))
+        if empty:
+            found.update(_source(model).encode())
+        return found.hexdigest()
+
+    def framework(self, model: Any) -> str:
+        return ml.MlFrameworkNameValues.PYTORCH.value
+
+    def task(self, model: Any) -> str | None:
+        return None
+
+    def classes(self, model: Any) -> list[Any] | None:
+        return None
+
+    def feature_names(self, model: Any, width: int) -> Sequence[str] | None:
+        return None
+
+    def input_names(self, model: Any) -> Sequence[str]:
+        forward = unwrapped(model).forward
+        if isinstance(forward, torch.ScriptMethod):
+            return [one.name for one in forward.schema.arguments][1:]
+        return [
+            name
+            for name, one in inspect.signature(forward).parameters.items()
+            if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL)
+        ]
+
+
+def _state(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    # Not state_dict, whose hooks are code of the program, and in which sharded modules wait for each other.
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _content(tensor: torch.Tensor) -> bytes:
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer) or tensor.layout is not torch.strided:
+        return b""
+    if tensor.is_meta or tensor.numel() == 0:
+        return b""
+    if tensor.is_cuda:
+        # A stream of its own: what is copied on the program's would hold it up.
+        stream = torch.cuda.Stream(tensor.device)
+        with torch.cuda.stream(stream):
+            return _sampled(tensor)
+    return _sampled(tensor)
+
+
+def _sampled(tensor: torch.Tensor) -> bytes:
+    flat = tensor.detach().reshape(-1)
+    sample = flat[:: -(-len(flat) // _MAX_NUMBERS)].clone().cpu()
+    return bytes(sample.view(torch.uint8).numpy().data)
+
+
+def _source(model: Any) -> str:
+    """The code of a module without parameters: a frozen script has them as constants within it."""
+    if isinstance(model, torch.jit.ScriptModule):
+        code, constants = model.code_with_constants
+        return code + repr({name: str(value) for name, value in constants.const_mapping.items()})
+    return type(model).__qualname__

@@ -1,0 +1,81 @@
+"""Replaces `nn.Module.__call__`, and follows optimizers.
+
+Every call of a module, nested ones included, comes through here, so a nested call does no more than look at one variable. A function
+that called the original would take as long again as that takes: its two lines are written out instead, where they are the
+known ones.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn, optim
+
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.wrappers import guarded_fit
+from modelspan.instrumentation.recorder.kinds import register
+from modelspan.instrumentation.recorder.scope import INSIDE, around
+from modelspan.instrumentation.torch.call import outermost_call
+from modelspan.instrumentation.torch.kind import ModuleKind
+from modelspan.instrumentation.torch.training import follow
+
+Call = Callable[..., Any]
+Outermost = Callable[[Call, Any, tuple[Any, ...], dict[str, Any]], Any]
+
+ORIGINAL = "_torchdynamo_inline"
+"""Attribute of a function that names what Dynamo traces in its place."""
+
+
+def replace_call(patches: Patches, torch: Any) -> None:
+    """Record the calls of modules."""
+    register(nn.Module, ModuleKind())
+    original = vars(nn.Module)["__call__"]
+    call = _module_call(original, outermost_call(patches.recorder))
+    setattr(call, ORIGINAL, original)
+    patches.replace(nn.Module, "__call__", call)
+    patches.wrap(nn, "Module.load_state_dict", lambda load: guarded_fit(load, patches.recorder))
+    patches.wrap(optim, "Optimizer.add_param_group", _followed)
+
+
+def _module_call(original: Call, outermost: Outermost) -> Call:
+    get = around.get
+
+    if _is_known(original):
+
+        @functools.wraps(original)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if get() is INSIDE:
+                if self._compiled_call_impl is not None:
+                    return self._compiled_call_impl(*args, **kwargs)
+                return self._call_impl(*args, **kwargs)
+            return outermost(original, self, args, kwargs)
+    else:
+
+        @functools.wraps(original)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if get() is INSIDE:
+                return original(self, *args, **kwargs)
+            return outermost(original, self, args, kwargs)
+
+    return call
+
+
+def _is_known(original: Call) -> bool:
+    """Whether `__call__` is the function that is written out above."""
+    code = getattr(original, "__code__", None)
+    return code is not None and code.co_names == ("_compiled_call_impl", "_call_impl") and len(code.co_consts) <= 2
+
+
+def _followed(original: Call) -> Call:
+    @functools.wraps(original)
+    def add_param_group(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            follow(self)
+        except Exception as error:
+            failed("see that an optimizer is made", error)
+        return original(self, *args, **kwargs)
+
+    return add_param_group
