@@ -93,11 +93,17 @@ ML_INPUT_ROW_COUNT: Final = "ml.input.row.count"
 ML_MODEL_CLASSES: Final = "ml.model.classes"
 """Class labels in the order in which the model reports scores."""
 
+ML_MODEL_GRAPH_NAME: Final = "ml.model.graph.name"
+"""Name of the graph in a model file that holds one."""
+
 ML_MODEL_ID: Final = "ml.model.id"
 """Identifier of the model version in a model registry."""
 
 ML_MODEL_NAME: Final = "ml.model.name"
 """Logical name of the model."""
+
+ML_MODEL_PRODUCER: Final = "ml.model.producer"
+"""Tool that wrote the model file."""
 
 ML_MODEL_ROLE: Final = "ml.model.role"
 """Role of the model in the deployment."""
@@ -278,6 +284,9 @@ MODELSPAN_RECORDER_ROWS_DROPPED: Final = "modelspan.recorder.rows.dropped"
 MODELSPAN_RECORDER_ROWS_RECORDED: Final = "modelspan.recorder.rows.recorded"
 """Rows that the recorder has recorded so far, this batch included."""
 
+MODELSPAN_RECORDER_ROWS_UNSAMPLED: Final = "modelspan.recorder.rows.unsampled"
+"""Rows so far that sampling left out; others stand for them by their weight."""
+
 MODELSPAN_RECORDER_SEQUENCE: Final = "modelspan.recorder.sequence"
 """Number of the batch, counted by its recorder from zero.
 
@@ -436,6 +445,9 @@ class MlFrameworkNameValues(str, Enum):
     LIGHTGBM = "lightgbm"
     """LightGBM."""
 
+    CATBOOST = "catboost"
+    """CatBoost."""
+
     ONNXRUNTIME = "onnxruntime"
     """ONNX Runtime."""
 
@@ -531,6 +543,9 @@ class MlSamplingReasonValues(str, Enum):
 
     UNCERTAIN = "uncertain"
     """Score close to the threshold."""
+
+    SLOW = "slow"
+    """The operation took long."""
 
     SEGMENT = "segment"
     """Segment selected."""

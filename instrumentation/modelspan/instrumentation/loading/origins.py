@@ -1,0 +1,62 @@
+"""What the functions that load models leave for the background: which file it was, and what it says about the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_FILENAME, ARTIFACT_HASH
+
+from modelspan.instrumentation.config import Config
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.loading import files
+from modelspan.instrumentation.recorder import current
+from modelspan.instrumentation.recorder.identity import Origin, Tell, identities
+from modelspan.semconv import attributes as ml
+
+
+def loaded_from(model: Any, path: Any, loader: str) -> None:
+    """A model object was made from a file. Costs the loader a few microseconds; never raises."""
+    try:
+        file = files.seen(path)
+        if file is not None:
+            identities.tell(model, of_file(file, loader))
+            prepare(file)
+    except Exception as error:
+        failed("see what a model is loaded from", error)
+
+
+def reloaded_from(model: Any, path: Any, loader: str, config: Config) -> None:
+    """An object took over what a file holds: another model from now on. Never raises."""
+    try:
+        identities.refit(model, config)
+        loaded_from(model, path, loader)
+    except Exception as error:
+        failed("see what a model is loaded from", error)
+
+
+def of_file(file: files.File, loader: str) -> Tell:
+    """Tells what is known of a model from its file."""
+
+    def tell() -> Origin:
+        lineage = {
+            ml.ML_MODEL_SOURCE_URI: file.path,
+            ml.ML_MODEL_SOURCE_LOADER: loader,
+            ARTIFACT_FILENAME: file.path.replace("\\", "/").rpartition("/")[2],
+        }
+        found = files.digest(file)
+        if found is not None:
+            lineage[ARTIFACT_HASH] = f"sha256:{found}"
+        return Origin(lineage=lineage)
+
+    return tell
+
+
+def prepare(file: files.File) -> None:
+    """Have a file digested soon, in the background: a temporary one may be gone at the first prediction."""
+    recorder = current.started()
+    if recorder is not None and file.size <= files.MAX_BYTES:
+        recorder.submit(lambda: _digest(file))
+
+
+def _digest(file: files.File) -> None:
+    files.digest(file)
