@@ -25,7 +25,7 @@ from modelspan.profile import Profile, to_json
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 from modelspan.semconv.attributes import MlReferenceSourceValues
 
-MAX_ROWS = 50_000
+MAX_ROWS = 20_000
 MAX_BYTES = 16 * 1024 * 1024
 """What is copied of the data of a fit; of more, a random sample of rows that is the same each time."""
 MIN_ROWS = 100
