@@ -1,0 +1,135 @@
+"""Ten million predictions through eight threads while the service goes up and down: `python -m proof.soak [--minutes 10]`.
+
+A program runs under `opentelemetry-instrument` and exports to a real `modelspan serve`, which is stopped, by SIGTERM and SIGKILL in
+turn, and started again on the same data. At the end the numbers must agree: what the program made is what its recorder kept and
+dropped, and the store holds no prediction twice. What was kept and is not in the store was lost between the SDK, which gives up on
+a collector that is down, and the service; the counters of `ml_recorders` say how much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.service import BIN, Service
+
+UP, DOWN = 45.0, 15.0
+"""Seconds."""
+
+
+@dataclass
+class Seen:
+    """Resident memory of the program in MB, and what it said last."""
+
+    memory: list[float]
+    said: dict[str, Any]
+
+
+def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any, ...]], int]:
+    """Run it; what was seen of the program, the counters and rows in the store, and how often the service went down."""
+    service = Service(folder / "data")
+    service.__enter__()
+    log = folder / "program.log"
+    with log.open("wb") as stderr:
+        program = subprocess.Popen(
+            [
+                BIN / "opentelemetry-instrument",
+                sys.executable,
+                "-m",
+                "proof.soak_program",
+                str(minutes * 60),
+                str(rows),
+            ],
+            env={
+                **os.environ,
+                "OTEL_SERVICE_NAME": "soak",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{service.grpc}",
+                "OTEL_EXPORTER_OTLP_INSECURE": "true",
+                "OTEL_INSTRUMENTATION_ML_DUTY": "1",
+            },
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    process, seen, downs, until = psutil.Process(program.pid), Seen([], {}), 0, time.monotonic() + UP
+    assert program.stdout is not None
+    for line in program.stdout:
+        said = json.loads(line)
+        if said.get("done"):
+            break  # it waits for the service to be up before its last export
+        seen.memory.append(process.memory_info().rss / 1e6)
+        print(f"{said['made']:>12,} made, {seen.memory[-1]:.0f} MB", file=sys.stderr, flush=True)
+        if time.monotonic() > until:
+            service.process.send_signal(signal.SIGTERM if downs % 2 else signal.SIGKILL)
+            service.process.wait(120)
+            time.sleep(DOWN)
+            service.__enter__()
+            downs, until = downs + 1, time.monotonic() + UP
+    seen.said = said
+    program.wait(120)
+    if program.returncode != 0:
+        raise RuntimeError(f"the program ended with {program.returncode}:\n{log.read_text()[-2000:]}")
+    time.sleep(5)
+    stored = service.query(
+        "SELECT count(), uniqExact(prediction_id), countIf(value != round(features_numeric['x0'] * 2, 6)) FROM ml_predictions"
+    )
+    counters = service.query(
+        "SELECT recorder_id, max(rows_recorded), max(rows_dropped), sum(rows) FROM ml_recorders GROUP BY 1"
+    )
+    service.__exit__(None, None, None)
+    return seen, [*stored, *counters], downs
+
+
+def report(minutes: float, seen: Seen, found: list[tuple[Any, ...]], downs: int) -> tuple[str, bool]:
+    """Markdown, and whether all numbers agree."""
+    (stored, different, wrong), (_, recorded, dropped, arrived) = found
+    made = seen.said["made"]
+    quarter = max(1, len(seen.memory) // 4)
+    early, late = max(seen.memory[quarter : 2 * quarter]), max(seen.memory[-quarter:])
+    agree = recorded + dropped == made and stored == different == arrived and wrong == 0
+    lines = [
+        "# Measured: ten million predictions, eight threads, a service that goes up and down",
+        "",
+        f"Command: `python -m proof.soak --minutes {minutes:g}`",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| predictions made | {made:,} |",
+        f"| kept by the recorder | {recorded:,} |",
+        f"| dropped by the recorder, and counted | {dropped:,} |",
+        f"| kept + dropped - made | {recorded + dropped - made} |",
+        f"| times that the service went down, for {DOWN:.0f} s and its start | {downs} |",
+        f"| stored | {stored:,} |",
+        f"| stored twice | {stored - different} |",
+        f"| stored with another value than was predicted | {wrong} |",
+        f"| lost between SDK and service, by the counters | {recorded - arrived:,} |",
+        f"| resident memory of the program, highest in the second and the last quarter | {early:.0f} MB, {late:.0f} MB |",
+    ]
+    return "\n".join(lines), agree
+
+
+def main() -> None:
+    """Print the report; exit with 1 where numbers disagree."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        text, agree = report(given.minutes, *soak(given.minutes, given.rows, Path(folder)))
+    print(text)
+    sys.exit(not agree)
+
+
+if __name__ == "__main__":
+    main()
