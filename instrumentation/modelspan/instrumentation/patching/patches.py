@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.patching.wrappers import guarded
+from modelspan.instrumentation.patching.wrappers import Describe, described, guarded, guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
 
 Undo = Callable[[], None]
@@ -44,6 +44,14 @@ class Patches:
     def guard(self, module: Any, path: str) -> None:
         """Record nothing while a function or method runs."""
         self.wrap(module, path, guarded)
+
+    def predicts(self, module: Any, path: str, describe: Describe) -> None:
+        """Record the calls of a function or method that `describe` says to be predictions."""
+        self.wrap(module, path, lambda original: described(original, describe, self.recorder))
+
+    def refits(self, module: Any, path: str) -> None:
+        """Record nothing while a method runs that makes its object another model."""
+        self.wrap(module, path, lambda original: guarded_fit(original, self.recorder))
 
     def on_undo(self, undo: Undo) -> None:
         """Have `undo` called when everything is put back."""

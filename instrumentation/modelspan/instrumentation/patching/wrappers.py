@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, NamedTuple, cast
 
@@ -135,9 +136,14 @@ class Described(NamedTuple):
     model: Any
     operation: str
     input: Any
+    shown: Callable[[Any], Any] | None = None
+    """What of the result is recorded, where that is not the result itself."""
 
 
-def described(original: Method, describe: Callable[..., Described | None], recorder: Recorder) -> Method:
+Describe = Callable[..., Described | None]
+
+
+def described(original: Method, describe: Describe, recorder: Recorder) -> Method:
     """A function or method that `describe`, given its arguments, says to be a prediction, or not (None). What is none is not
     recorded, nor is what happens within it.
     """
@@ -159,6 +165,8 @@ def described(original: Method, describe: Callable[..., Described | None], recor
             record = outermost.get(what.operation)
             if record is None:
                 record = outermost[what.operation] = outermost_call(what.operation, recorder)
+            if what.shown is not None:
+                return _recorded_as(record, what, partial(original, *args, **kwargs))
             return record(what.model, what.input, lambda model, value: original(*args, **kwargs))
         token = enter(INSIDE)
         try:
@@ -167,6 +175,23 @@ def described(original: Method, describe: Callable[..., Described | None], recor
             leave(token)
 
     return call
+
+
+def _recorded_as(record: Outermost, what: Described, predict: Callable[[], Any]) -> Any:
+    """Record a call whose result is not what is recorded, and give its result."""
+    result: Any = None
+
+    def shown(model: Any, value: Any) -> Any:
+        nonlocal result
+        result = predict()
+        try:
+            return None if what.shown is None else what.shown(result)
+        except Exception as problem:
+            failed("read the output of a model", problem)
+            return None
+
+    record(what.model, what.input, shown)
+    return result
 
 
 def _takes_only_x(method: Method) -> bool:

@@ -5,6 +5,8 @@ An `Identity` belongs to one fitted state of one object. A refit gives the objec
 
 from __future__ import annotations
 
+import os
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -71,10 +73,11 @@ class Identity:
         if self.name is None:
             self.name = readable(config.model_name or self.origin.name or kind_of(model).name(model))
         if self.version is None:
-            told = config.model_version or self.origin.version
-            found = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
-            # A refit may have worked it out meanwhile, and changed the model under this digest.
-            self.version = self.version or found
+            # A refit, which asks first, waits for a digest that is being made, so that none is made of a model in change.
+            with _resolving:
+                if self.version is None:
+                    told = config.model_version or self.origin.version
+                    self.version = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
 
     def _ask(self) -> None:
         tells, self.tells = self.tells, ()
@@ -166,5 +169,17 @@ class Identities:
 
 identities = Identities()
 """Those of this process."""
+
+_resolving = threading.RLock()
+
+
+def _start_over() -> None:
+    """A process that is forked while another thread holds the lock would never get it."""
+    global _resolving
+    _resolving = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)
 
 _FIT = "fit-"

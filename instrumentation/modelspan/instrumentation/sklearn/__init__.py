@@ -1,4 +1,5 @@
-"""Instrumentor of scikit-learn, and of every library whose models derive from its `BaseEstimator`.
+"""Instrumentor of scikit-learn, and of every library whose models derive from its `BaseEstimator`, but for XGBoost and LightGBM,
+which have their own.
 
 Usage
 -----

@@ -27,6 +27,9 @@ FITS = ("fit", "fit_predict", "fit_transform")
 OTHERS = ("partial_fit", "score")
 """Methods that predict on the way, without being predictions or starting from nothing."""
 
+ELSEWHERE = frozenset({"xgboost", "lightgbm"})
+"""Libraries of estimators that have an instrumentor of their own, which knows what their methods return."""
+
 
 class Estimators:
     """Patches the classes that derive from a base."""
@@ -44,6 +47,8 @@ class Estimators:
     def patch(self, cls: type) -> None:
         """Patch a class, where it or a class that it inherits from defines a method of interest."""
         for owner in cls.__mro__:
+            if owner.__module__.partition(".")[0] in ELSEWHERE:
+                continue
             for name in (*PREDICTIONS, *FITS, *OTHERS):
                 if name in owner.__dict__ and (owner, name) not in self._done:
                     self._done.add((owner, name))

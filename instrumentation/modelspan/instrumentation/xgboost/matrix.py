@@ -1,0 +1,152 @@
+"""Reading the features back from a `DMatrix`.
+
+Its contents never change, so the caller only holds it; reading takes 80 µs and more, and is left to the background thread.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+import numpy.typing as npt
+
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.recorder import columns
+from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.features import FeaturePolicy, Features, read_by
+from modelspan.instrumentation.recorder.kinds import names_of
+from modelspan.instrumentation.recorder.snapshot import Snapshot
+
+DMATRIX = "xgboost.DMatrix"
+"""Kind of snapshot. payload: DMatrix; layout: number of columns."""
+_BYTES_OF_VALUE = 8
+"""A DMatrix holds the index of the column with each value."""
+_CATEGORICAL = "c"
+
+_streamed: WeakSet[Any] = WeakSet()
+"""Those made from an iterator, which may be read from a disk, by one thread at a time."""
+_opaque: tuple[type, ...] = ()
+"""Types that hold no values."""
+
+
+class Held:
+    """A DMatrix, with what `measure` and `pick` ask of an array."""
+
+    __slots__ = ("matrix", "shape")
+
+    def __init__(self, matrix: Any) -> None:
+        rows = matrix.num_row()
+        self.matrix = matrix
+        # As wide as an array that takes as many bytes.
+        self.shape = (rows, matrix.num_nonmissing() // max(rows, 1) + 1)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Held:
+        return Held(self.matrix.slice(rows.astype(np.int32), allow_groups=True))
+
+
+class Counted:
+    """Rows whose features cannot be read."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, matrix: Any) -> None:
+        self.shape = (matrix.num_row(), 0)
+
+
+def follow(patches: Patches, core: Any) -> None:
+    """Have matrices read that are given to `readable`."""
+    global _opaque
+    names = ("QuantileDMatrix", "ExtMemQuantileDMatrix")
+    _opaque = tuple(getattr(core, name) for name in names if hasattr(core, name))
+    snap.copied_by(Held, _hold)
+    read_by(DMATRIX, _features)
+    patches.wrap(core, "DMatrix._init_from_iter", _noted)
+
+
+def readable(matrix: Any) -> Any:
+    """What to record of a DMatrix as the input of a prediction. Of anything else, that itself."""
+    if not hasattr(matrix, "num_row"):
+        return matrix
+    return Counted(matrix) if isinstance(matrix, _opaque) or matrix in _streamed else Held(matrix)
+
+
+def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def init_from_iter(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            _streamed.add(self)
+        except Exception as problem:
+            failed("see what a DMatrix is made from", problem)
+        return original(self, *args, **kwargs)
+
+    return init_from_iter
+
+
+def _hold(held: Held) -> Snapshot:
+    rows, width = held.shape
+    return Snapshot(DMATRIX, held.matrix.num_col(), rows, held.matrix, rows * width * _BYTES_OF_VALUE)
+
+
+def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    first = parts[0].payload
+    names = _names(first, model)
+    kept = policy.choose(names)
+    table = np.concatenate([_dense(part.payload, kept) for part in parts])
+    types = first.feature_types or []
+    return {
+        names[i]: _categories(parts, table[:, place], i)
+        if i < len(types) and types[i] == _CATEGORICAL
+        else columns.from_array(np.ascontiguousarray(table[:, place]))
+        for place, i in enumerate(kept)
+    }
+
+
+def _names(matrix: Any, model: Any) -> list[str]:
+    own = matrix.feature_names
+    return list(own) if own else names_of(model, matrix.num_col())
+
+
+def _dense(matrix: Any, kept: list[int]) -> npt.NDArray[np.float32]:
+    """The values of some columns; NaN where a DMatrix holds none."""
+    data = matrix.get_data()
+    rows, width = data.shape
+    if data.nnz == rows * width:
+        whole: npt.NDArray[np.float32] = data.data.reshape(rows, width)
+        return whole[:, kept]
+    place = np.full(width, -1)
+    place[kept] = np.arange(len(kept))
+    to = place[data.indices]
+    found = to >= 0
+    row = np.repeat(np.arange(rows), np.diff(data.indptr).astype(np.int64))
+    table = np.full((rows, len(kept)), np.nan, dtype=np.float32)
+    table[row[found], to[found]] = data.data[found]
+    return table
+
+
+def _categories(parts: Sequence[Snapshot], codes: npt.NDArray[np.float32], column: int) -> Column:
+    """Names of categories, each matrix having its own order of them; their codes where it has no names."""
+    texts: list[str | None] = []
+    start = 0
+    for part in parts:
+        names = _category_names(part.payload, column)
+        for code in codes[start : start + part.rows].tolist():
+            if code != code:
+                texts.append(None)
+            else:
+                at = int(code)
+                texts.append(str(names[at]) if names is not None and at < len(names) else str(at))
+        start += part.rows
+    return columns.from_texts(texts)
+
+
+def _category_names(matrix: Any, column: int) -> list[Any] | None:
+    try:
+        names = matrix.get_categories(export_to_arrow=True).to_arrow()[column][1]
+    except Exception:  # before XGBoost 3.1, without pyarrow, or of a matrix that was not made from a frame
+        return None
+    return None if names is None else list(names.to_pylist())

@@ -1,0 +1,113 @@
+"""Which functions and methods of XGBoost are replaced, and which of their calls are predictions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.wrappers import Described, guarded, guarded_train
+from modelspan.instrumentation.recorder import fingerprint, kinds
+from modelspan.instrumentation.xgboost import matrix
+from modelspan.instrumentation.xgboost.model import BoosterKind, ModelKind, forget
+from modelspan.semconv.attributes import MlOperationNameValues as Operation
+
+_PREDICT = Operation.PREDICT.value
+_PREDICT_PROBA = Operation.PREDICT_PROBA.value
+
+_GUARDED = ("Booster.eval", "Booster.eval_set")
+_REFITS = ("Booster.update", "Booster.boost", "Booster.load_model")
+_RELEARNS = ("Booster.load_model", "Booster.load_config", "Booster.set_param")
+"""What may change the objective."""
+
+
+def patch(patches: Patches, xgboost: Any) -> None:
+    """Replace what predicts and what fits in the package `xgboost`."""
+    core = xgboost.core
+    _answer_for(xgboost)
+    matrix.follow(patches, core)
+    patches.predicts(core, "Booster.predict", _booster_predict)
+    patches.predicts(core, "Booster.inplace_predict", _inplace_predict)
+    for path in _GUARDED:
+        patches.guard(core, path)
+    for path in _RELEARNS:
+        patches.wrap(core, path, _forgetting)
+    for path in _REFITS:
+        patches.refits(core, path)
+    _patch_training(patches, xgboost)
+    models = getattr(xgboost, "sklearn", None)
+    for name, cls in vars(models).items() if models is not None else ():
+        if isinstance(cls, type) and cls.__module__ == models.__name__:
+            _patch_model(patches, models, name)
+
+
+def _answer_for(xgboost: Any) -> None:
+    kinds.register(xgboost.Booster, BoosterKind())
+    fingerprint.digested_by(xgboost.Booster, BoosterKind().digest)
+    if hasattr(xgboost, "XGBModel"):  # not without scikit-learn
+        kinds.register(xgboost.XGBModel, ModelKind())
+        fingerprint.digested_by(xgboost.XGBModel, ModelKind().digest)
+
+
+def _forgetting(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        forget(self)
+        return original(self, *args, **kwargs)
+
+    return call
+
+
+def _patch_training(patches: Patches, xgboost: Any) -> None:
+    """The same replacement in the package and in the module that a pickle of the function names."""
+    train = guarded_train(xgboost.train, _training_data, patches.recorder)
+    cv = guarded(xgboost.cv)
+    for owner in (xgboost.training, xgboost):
+        patches.replace(owner, "train", train)
+        patches.replace(owner, "cv", cv)
+
+
+def _patch_model(patches: Patches, module: Any, name: str) -> None:
+    patches.predicts(module, f"{name}.predict", _model_predict)
+    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba)
+    patches.refits(module, f"{name}.fit")
+    patches.refits(module, f"{name}.load_model")
+    for method in ("apply", "score"):
+        patches.guard(module, f"{name}.{method}")
+
+
+def _booster_predict(
+    booster: Any,
+    data: Any,
+    output_margin: bool = False,
+    pred_leaf: bool = False,
+    pred_contribs: bool = False,
+    approx_contribs: bool = False,
+    pred_interactions: bool = False,
+    validate_features: bool = True,
+    training: bool = False,
+    iteration_range: Any = None,
+    strict_shape: bool = False,
+) -> Described | None:
+    if output_margin or pred_leaf or pred_contribs or approx_contribs or pred_interactions or training:
+        return None
+    return Described(booster, _PREDICT, matrix.readable(data))
+
+
+def _inplace_predict(
+    booster: Any, data: Any, iteration_range: Any = None, predict_type: str = "value", *args: Any, **kwargs: Any
+) -> Described | None:
+    return Described(booster, _PREDICT, data) if predict_type == "value" else None
+
+
+def _model_predict(model: Any, X: Any, output_margin: bool = False, *args: Any, **kwargs: Any) -> Described | None:
+    return None if output_margin else Described(model, _PREDICT, X)
+
+
+def _model_predict_proba(model: Any, X: Any, *args: Any, **kwargs: Any) -> Described:
+    return Described(model, _PREDICT_PROBA, X)
+
+
+def _training_data(params: Any, dtrain: Any, *args: Any, **kwargs: Any) -> Any:
+    return matrix.readable(dtrain)

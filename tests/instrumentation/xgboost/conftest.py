@@ -1,0 +1,18 @@
+"""XGBoost, instrumented beside scikit-learn as `opentelemetry-instrument` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelspan.instrumentation.xgboost import XGBoostInstrumentor
+
+
+@pytest.fixture
+def recorded(telemetry: Any) -> Iterator[Any]:
+    XGBoostInstrumentor().instrument()
+    yield telemetry
+    if XGBoostInstrumentor().is_instrumented_by_opentelemetry:
+        XGBoostInstrumentor().uninstrument()
