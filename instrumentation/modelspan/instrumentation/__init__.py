@@ -54,6 +54,9 @@ variable                                         default  meaning
 ``OTEL_INSTRUMENTATION_ML_QUEUE_CALLS``          100000   calls that may wait
 ``OTEL_INSTRUMENTATION_ML_CALL_BYTES``           8 MiB    bytes copied of one call; more: a weighted sample of its rows
 ``OTEL_INSTRUMENTATION_ML_DUTY``                 0.1      share of a core for the background thread; more: as above
+``OTEL_INSTRUMENTATION_ML_SAMPLE``               1        probability with which a row is handed on
+``OTEL_INSTRUMENTATION_ML_KEEP``                 *        rows handed on anyway: ``error,uncertain:0.05,slow:p99``
+``OTEL_INSTRUMENTATION_ML_KEEP_RULE``                     ``module:function`` that says which other rows are
 ``OTEL_INSTRUMENTATION_ML_BATCH_ROWS``           4096     most rows in one event
 ``OTEL_INSTRUMENTATION_ML_MAX_FEATURES``         1000     features captured of each row
 ``OTEL_INSTRUMENTATION_ML_EXIT_TIMEOUT``         5        seconds that the exit may wait for the last exports

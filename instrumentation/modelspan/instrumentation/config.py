@@ -118,9 +118,9 @@ class Config:
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
     sample: float = _option("SAMPLE", 1.0, _probability)
     """Probability with which a row is handed on; those that are carry its inverse as their weight."""
-    keep: KeepRules = _option("KEEP", parse_keep("error,uncertain:0.05,slow:p99"), parse_keep)
+    keep: KeepRules = _option("KEEP", parse_keep("error,uncertain:0.05,slow:p99"), parse_keep)  # noqa: RUF009  # a field
     """Rows that are handed on whatever `sample` says."""
-    keep_rule: RowRule | str | None = _option("KEEP_RULE", None, _function)
+    keep_rule: RowRule | str | None = _option("KEEP_RULE", None, _function)  # noqa: RUF009  # a field
     """A rule of the program: a function, or `module:function`, that is given the columns of rows as lists by name and returns
     which rows to hand on whatever `sample` says."""
     batch_rows: int = _option("BATCH_ROWS", 4096, _positive(int))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from modelspan.instrumentation.recorder.texts import chosen, from_strings, joined
+from modelspan.instrumentation.recorder.texts import Texts, chosen, from_strings, joined
 
 MAX_TEXT = 1024
 """Characters kept of a string."""
@@ -36,6 +36,12 @@ class Column:
         """Rows from `start` up to `stop`."""
         valid = None if self.valid is None else self.valid[start:stop]
         return Column(self.type, self.values[start:stop], valid)
+
+    def taken(self, rows: npt.NDArray[np.intp]) -> Column:
+        """The given rows."""
+        valid = None if self.valid is None else self.valid[rows]
+        values = self.values.taken(rows) if isinstance(self.values, Texts) else self.values[rows]
+        return Column(self.type, values, None if valid is None or valid.all() else valid)
 
     def is_empty(self) -> bool:
         """Whether every value is missing."""

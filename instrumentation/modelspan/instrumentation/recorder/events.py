@@ -36,6 +36,8 @@ class BatchEmitter:
         self._unflushed = 0
         self.dropped = 0
         """Rows lost so far."""
+        self.unsampled = 0
+        """Rows so far that sampling left out."""
 
     def emit(self, logger: Logger, table: Mapping[str, Column], rows: int, attributes: Mapping[str, Any]) -> None:
         """Emit `rows` rows in as many events as their limits ask for."""
@@ -68,6 +70,7 @@ class BatchEmitter:
                 ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
                 ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
                 ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
+                ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED: self.unsampled,
             },
             SeverityNumber.DEBUG,
         )

@@ -28,6 +28,7 @@ from modelspan.instrumentation.recorder.group import Group
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.leaving import export_within
 from modelspan.instrumentation.recorder.metrics import PredictionMetrics
+from modelspan.instrumentation.recorder.sampling import Sampling
 from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
@@ -65,6 +66,7 @@ class Recorder:
         self.queue.start_over(self._wake)
         self._work = threading.RLock()
         self._duty = Duty(self.config.duty, self.config.call_bytes, time.monotonic())
+        self._sampling = Sampling(self.config.sample, self.config.keep, self.config.keep_rule)
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version())
         self._emitter = BatchEmitter(self._signals, self.recorder_id, self.config.batch_rows)
@@ -275,7 +277,9 @@ class Recorder:
             return
         announce(logger, first.identity, first.model)
         attributes = batch_attributes(first.identity, first.model, first.operation)
-        self._emitter.emit(logger, group.table(ids, spans), group.size, attributes)
+        table, rows = self._sampling.of(group, group.table(ids, spans))
+        self._emitter.unsampled += int(group.totals.sum()) - rows
+        self._emitter.emit(logger, table, rows, attributes)
 
     def _measure(self, group: Group) -> None:
         if self._metrics is None:

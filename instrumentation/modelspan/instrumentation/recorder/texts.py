@@ -24,6 +24,15 @@ class Texts:
     def __getitem__(self, rows: slice) -> Texts:
         return Texts(self.data, self.offsets[rows.start : rows.stop + 1])
 
+    def taken(self, rows: npt.NDArray[np.intp]) -> Texts:
+        """The strings at these places, in this order."""
+        starts = self.offsets[:-1][rows].astype(np.int64)
+        lengths = np.diff(self.offsets)[rows]
+        offsets = _offsets(lengths)
+        # Byte k of the result is byte k - offsets[i] of its string i.
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Texts(np.frombuffer(self.data, np.uint8)[places].tobytes(), offsets)
+
     def size(self) -> int:
         """Bytes of all strings."""
         return int(self.offsets[-1] - self.offsets[0])

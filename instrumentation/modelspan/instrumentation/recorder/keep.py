@@ -1,0 +1,46 @@
+"""Rules by which a row is kept whatever the probability of sampling, as the configuration writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KeepRules:
+    """What is always kept. The text form names them with commas: `error,uncertain:0.05,slow:p99`, or `none`."""
+
+    errors: bool = False
+    """Rows of calls that raised."""
+    margin: float = 0.0
+    """Rows whose two highest class probabilities lie closer together than this."""
+    slow_share: float | None = None
+    """Calls that take longer than this share of the model's calls so far: 0.99 for `slow:p99`."""
+    slow_seconds: float | None = None
+    """Calls that take longer, for `slow:250ms`."""
+
+
+def parse_keep(text: str) -> KeepRules:
+    """Read the text form. Raises ValueError for a rule that there is not."""
+    found: dict[str, bool | float] = {}
+    for rule in filter(None, (part.strip().lower() for part in text.split(","))):
+        name, _, limit = rule.partition(":")
+        if rule == "error":
+            found["errors"] = True
+        elif name == "uncertain":
+            found["margin"] = _between_0_and_1(limit)
+        elif name == "slow" and limit.startswith("p"):
+            found["slow_share"] = _between_0_and_1(str(float(limit[1:]) / 100))
+        elif name == "slow" and limit.endswith("ms"):
+            found["slow_seconds"] = float(limit[:-2]) / 1000
+        elif rule != "none":
+            raise ValueError(
+                f"{rule!r} is none of error, uncertain:<margin>, slow:p<percentile>, slow:<number>ms, none"
+            )
+    return KeepRules(**found)  # type: ignore[arg-type]  # each has the type of its field
+
+
+def _between_0_and_1(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError(f"{text} must lie between 0 and 1 (a percentile between 0 and 100)")
+    return value
