@@ -11,14 +11,12 @@ from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.onnxruntime.values import input_of, output_names, output_of
+from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Taken
-from modelspan.semconv.attributes import MlOperationNameValues
 
-_PREDICT = MlOperationNameValues.PREDICT.value
 _FAILURE = RuntimeError.__qualname__
 """Type of every error: ONNX Runtime tells a callback no more than a message."""
 
@@ -64,7 +62,7 @@ def _start(
             if not error:
                 found = output_of(names or output_names(session), results, session)
                 y = recorder.copy_output(found, x if isinstance(x, Taken) else None)
-            recorder.leave(session, _PREDICT, x, y, ticks, duration, context, state, _FAILURE if error else None)
+            recorder.leave(session, PREDICT, x, y, ticks, duration, context, state, _FAILURE if error else None)
         except Exception as problem:
             failed("record a prediction", problem)
         callback(results, user_data, error)

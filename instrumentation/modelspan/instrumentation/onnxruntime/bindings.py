@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.onnxruntime.values import Unread, input_of, output_names, output_of
-from modelspan.instrumentation.patching.wrappers import Method
-
-Follow = Callable[["Bindings", Any, Mapping[str, Any]], None]
+from modelspan.instrumentation.onnxruntime.values import PREDICT, Unread, input_of, output_names, output_of
+from modelspan.instrumentation.patching.wrappers import Described, Method
 
 
 class Bindings:
@@ -33,14 +31,14 @@ class Bindings:
             "clear_binding_outputs": lambda original: _then(original, self._no_outputs),
         }
 
-    def inputs(self, session: Any, iobinding: Any, *_: Any, **__: Any) -> Any:
-        """What is bound when the session runs."""
-        return input_of(self._inputs.get(iobinding, {}))
+    def run(self, session: Any, iobinding: Any, run_options: Any = None) -> Described:
+        """What is bound when the session runs, and what the run will have left in the binding."""
+        inputs = input_of(self._inputs.get(iobinding, {}))
+        return Described(session, PREDICT, inputs, lambda _: self._left(session, iobinding))
 
-    def outputs(self, session: Any, returned: None, iobinding: Any, *_: Any, **__: Any) -> Any:
-        """What the run has left in the binding."""
-        values = iobinding.get_outputs()
-        names = tuple(self._outputs.get(iobinding, ()))
+    def _left(self, session: Any, binding: Any) -> Any:
+        values = binding.get_outputs()
+        names = tuple(self._outputs.get(binding, ()))
         return output_of(names if len(names) == len(values) else output_names(session), values, session)
 
     def _array(self, binding: Any, name: str, value: Any) -> None:

@@ -9,7 +9,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from modelspan.instrumentation.recorder.snapshot import Named
+from modelspan.semconv.attributes import MlOperationNameValues
 
+PREDICT = MlOperationNameValues.PREDICT.value
 MAX_WIDTH = 4096
 """Columns up to which the rows of a tensor are read."""
 
