@@ -451,6 +451,9 @@ class MlFrameworkNameValues(str, Enum):
     ONNXRUNTIME = "onnxruntime"
     """ONNX Runtime."""
 
+    MLFLOW = "mlflow"
+    """MLflow, of a model that is a Python function."""
+
 
 class MlModelRoleValues(str, Enum):
     """Role of the model in the deployment."""
