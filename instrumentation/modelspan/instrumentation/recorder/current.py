@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from modelspan.instrumentation.config import Config, load
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.signals import Providers
 
+if TYPE_CHECKING:
+    from modelspan.instrumentation.patching.patches import Patches
+
 _recorder: Recorder | None = None
 _users = 0
 """Instrumentors that use it."""
+_servers: Patches | None = None
+"""What is patched for all of them."""
 
 
 def join(config: Callable[[], Config], providers: Providers) -> Recorder:
@@ -21,7 +27,19 @@ def join(config: Callable[[], Config], providers: Providers) -> Recorder:
     _users += 1
     if _recorder is None:
         _recorder = Recorder(config(), providers)
+    if _users == 1:
+        _follow_servers(_recorder)
     return _recorder
+
+
+def _follow_servers(recorder: Recorder) -> None:
+    global _servers
+    # Only now: patches import the recorder.
+    from modelspan.instrumentation.patching.patches import Patches
+    from modelspan.instrumentation.patching.servers import follow_servers
+
+    _servers = Patches(recorder)
+    follow_servers(_servers)
 
 
 def leave() -> None:
@@ -29,6 +47,8 @@ def leave() -> None:
     global _users
     _users -= 1
     if _users == 0:
+        if _servers is not None:
+            _servers.undo()
         _stop()
 
 

@@ -223,6 +223,11 @@ class Recorder:
         flushing.join(max(0.0, deadline - time.monotonic()))
         return not flushing.is_alive()
 
+    def end(self) -> None:
+        """Export what waits, as at the exit of the process: for servers and workers that end without exit handlers."""
+        if self.active:
+            self._at_exit()
+
     def close(self) -> None:
         """Hand over what waits and record no more."""
         self._closed = True
