@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,3 +16,16 @@ def recorded(telemetry: Any) -> Iterator[Any]:
     yield telemetry
     if XGBoostInstrumentor().is_instrumented_by_opentelemetry:
         XGBoostInstrumentor().uninstrument()
+
+
+@pytest.fixture
+def recorded_with(recorded: Any, again: Callable[..., Any]) -> Callable[..., Any]:
+    """Instrument both again with other options."""
+
+    def instrument(**options: Any) -> Any:
+        XGBoostInstrumentor().uninstrument()
+        again(**options)
+        XGBoostInstrumentor().instrument()
+        return recorded
+
+    return instrument

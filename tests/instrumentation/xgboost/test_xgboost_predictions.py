@@ -191,3 +191,101 @@ def test_an_input_that_xgboost_refuses_is_recorded_with_its_error_and_the_error_
     with pytest.raises(TypeError, match="unexpected keyword"):
         booster.predict(xgb.DMatrix(FRAME[:2]), nonsense=1)
     assert [table["error_type"][0].as_py() for _, table in recorded.batches()] == ["ValueError", "TypeError"]
+
+
+def test_a_matrix_that_lacks_values_has_no_features_there(recorded: Any) -> None:
+    data = np.array([[np.nan, 1, 0], [2, np.nan, 3], [4, 5, -1]], dtype=np.float32)
+    booster = trained("reg:squarederror", NUMBER)
+    booster.predict(xgb.DMatrix(data, missing=-1.0, feature_names=list(FRAME)))
+    assert features(recorded.batch()) == {"age": [None, 2, 4], "income": [1, None, 5], "debt": [0, 3, None]}
+
+
+def test_what_a_sparse_matrix_lacks_is_missing_to_xgboost_too(recorded: Any) -> None:
+    booster = xgb.train({"nthread": 1}, xgb.DMatrix(X, label=NUMBER), 2)
+    booster.predict(xgb.DMatrix(sp.csr_matrix(np.array([[1, 0, 0], [0, 0, 2]], dtype=np.float32))))
+    assert features(recorded.batch()) == {"x0": [1, None], "x2": [None, 2]}
+
+
+def test_calls_with_many_matrices_become_one_table(recorded: Any) -> None:
+    booster = trained("reg:squarederror", NUMBER)
+    results = [booster.predict(xgb.DMatrix(FRAME[i : i + 2]))[0] for i in range(9)]
+    table = recorded.batch()
+    assert table.num_rows == 18
+    assert table["feature.debt"].to_pylist()[::2] == FRAME["debt"][:9].tolist()
+    assert table["value"].to_pylist()[::2] == [float(one) for one in results]
+
+
+def test_a_matrix_may_be_gone_before_it_is_read(recorded: Any) -> None:
+    booster = trained("reg:squarederror", NUMBER)
+    data = xgb.DMatrix(FRAME[:4])
+    booster.predict(data)
+    del data
+    assert features(recorded.batch()) == FRAME[:4].to_dict("list")
+
+
+def test_categories_have_their_names_or_else_their_codes(recorded: Any) -> None:
+    frame = FRAME.assign(country=pd.Categorical(np.array(["DE", "FR", "US"])[THREE]))
+    data = xgb.DMatrix(frame, label=NUMBER, enable_categorical=True)
+    booster = xgb.train({"nthread": 1, "tree_method": "hist"}, data, 2)
+    booster.predict(xgb.DMatrix(frame[:6].drop(columns="country").assign(country=frame["country"][:6].where(THREE[:6] > 0)), enable_categorical=True))  # fmt: skip
+    named = hasattr(data, "get_categories")
+    expected = [(frame["country"][i] if named else str(THREE[i])) if THREE[i] > 0 else None for i in range(6)]
+    assert features(recorded.batch())["country"] == expected
+
+
+def test_a_matrix_of_quantiles_does_not_hold_the_features_of_its_predictions(recorded: Any) -> None:
+    booster = xgb.train({"tree_method": "hist", "nthread": 1}, xgb.DMatrix(FRAME, label=NUMBER), 2)
+    result = booster.predict(xgb.QuantileDMatrix(FRAME, max_bin=4))
+    table = recorded.batch()
+    assert outputs(table) == {"value": result.tolist()}
+    assert features(table) == {}
+
+
+class Batches(xgb.DataIter):
+    def __init__(self) -> None:
+        self.at = 0
+        super().__init__()
+
+    def next(self, input_data: Any) -> Any:
+        if self.at == 2:
+            return False
+        input_data(data=X[self.at * 60 : self.at * 60 + 60], label=NUMBER[self.at * 60 : self.at * 60 + 60])
+        self.at += 1
+        return True
+
+    def reset(self) -> None:
+        self.at = 0
+
+
+def test_a_matrix_made_from_an_iterator_is_counted(recorded: Any) -> None:
+    booster = xgb.train({"nthread": 1}, xgb.DMatrix(X, label=NUMBER), 2)
+    booster.predict(xgb.DMatrix(Batches()))
+    table = recorded.batch()
+    assert (table.num_rows, features(table)) == (120, {})
+
+
+def test_of_a_large_matrix_a_sample_is_held(recorded_with: Any) -> None:
+    telemetry = recorded_with(call_bytes=30 * 8 * 4)
+    booster = trained("reg:squarederror", NUMBER)
+    telemetry.batches()
+    result = booster.predict(xgb.DMatrix(FRAME, label=NUMBER, group=[60, 60]))
+    table = telemetry.batches()[-1][1]
+    assert table.num_rows == 30
+    assert sum(table["weight"].to_pylist()) == pytest.approx(120)
+    places = [FRAME["age"].tolist().index(one) for one in table["feature.age"].to_pylist()]
+    assert table["value"].to_pylist() == result[places].tolist()
+
+
+def test_without_features_nothing_of_a_matrix_is_read(recorded_with: Any) -> None:
+    telemetry = recorded_with(capture="none")
+    booster = trained("reg:squarederror", NUMBER)
+    booster.predict(xgb.DMatrix(FRAME[:5]))
+    table = telemetry.batch()
+    assert (table.num_rows, features(table)) == (5, {})
+
+
+def test_only_allowed_features_of_a_matrix_are_read(recorded_with: Any) -> None:
+    telemetry = recorded_with(capture="income")
+    booster = trained("reg:squarederror", NUMBER)
+    booster.predict(xgb.DMatrix(FRAME[:5]))
+    assert features(telemetry.batch()) == {"income": FRAME["income"][:5].tolist()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -18,9 +18,12 @@ from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.features import FeaturePolicy, Features, read_by
+from modelspan.instrumentation.recorder.features import Features, read_by
 from modelspan.instrumentation.recorder.kinds import names_of
 from modelspan.instrumentation.recorder.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 
 DMATRIX = "xgboost.DMatrix"
 """Kind of snapshot. payload: DMatrix; layout: number of columns."""

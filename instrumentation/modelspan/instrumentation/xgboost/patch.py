@@ -37,8 +37,8 @@ def patch(patches: Patches, xgboost: Any) -> None:
         patches.refits(core, path)
     _patch_training(patches, xgboost)
     models = getattr(xgboost, "sklearn", None)
-    for name, cls in vars(models).items() if models is not None else ():
-        if isinstance(cls, type) and cls.__module__ == models.__name__:
+    for name, cls in list(vars(models).items()) if models is not None else ():
+        if isinstance(cls, type) and cls.__module__ == xgboost.__name__ + ".sklearn":
             _patch_model(patches, models, name)
 
 

@@ -1,0 +1,135 @@
+"""Which functions and methods of CatBoost are replaced, and which of their calls are predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from modelspan.instrumentation.catboost import data as inputs
+from modelspan.instrumentation.catboost.model import CatBoostKind
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.wrappers import Described, guarded, guarded_train
+from modelspan.instrumentation.recorder import fingerprint, kinds
+from modelspan.semconv.attributes import MlOperationNameValues as Operation
+
+_PREDICT = Operation.PREDICT.value
+_PREDICT_PROBA = Operation.PREDICT_PROBA.value
+_PREDICT_LOG_PROBA = Operation.PREDICT_LOG_PROBA.value
+_DECISION_FUNCTION = Operation.DECISION_FUNCTION.value
+
+_CLASS, _RAW = "Class", "RawFormulaVal"
+_OPERATIONS = {
+    None: _PREDICT,
+    _CLASS: _PREDICT,
+    _RAW: _PREDICT,
+    "Exponent": _PREDICT,
+    "RMSEWithUncertainty": _PREDICT,
+    "Probability": _PREDICT_PROBA,
+    "MultiProbability": _PREDICT_PROBA,
+    "LogProbability": _PREDICT_LOG_PROBA,
+}
+"""By prediction type; None is a regressor's choice."""
+
+_CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker")
+_REFITS = ("fit", "load_model", "shrink", "drop_unused_features", "set_scale_and_bias", "set_leaf_values")
+_GUARDED = (
+    "score",
+    "calc_feature_statistics",
+    "compare",
+    "eval_metrics",
+    "get_feature_importance",
+    "grid_search",
+    "plot_partial_dependence",
+    "plot_predictions",
+    "randomized_search",
+    "select_features",
+    "virtual_ensembles_predict",
+)
+
+
+def patch(patches: Patches, catboost: Any) -> None:
+    """Replace what predicts and what fits in the package `catboost`."""
+    core = catboost.core
+    kinds.register(catboost.CatBoost, CatBoostKind())
+    fingerprint.digested_by(catboost.CatBoost, CatBoostKind().digest)
+    inputs.follow(catboost.Pool)
+    patches.predicts(core, "CatBoost.predict", _predict)
+    patches.predicts(core, "CatBoostClassifier.predict", _classifier_predict)
+    patches.predicts(core, "CatBoostRegressor.predict", _regressor_predict)
+    patches.predicts(core, "CatBoostRanker.predict", _ranker_predict)
+    patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba)
+    patches.predicts(core, "CatBoostClassifier.predict_log_proba", _predict_log_proba)
+    for cls in ("_CatBoostBase", *_CLASSES):
+        for name in _REFITS:
+            patches.refits(core, f"{cls}.{name}")
+        for name in _GUARDED:
+            patches.guard(core, f"{cls}.{name}")
+    _patch_training(patches, catboost)
+
+
+def _patch_training(patches: Patches, catboost: Any) -> None:
+    """The same replacement in the package and in the module that a pickle of the function names."""
+    train = guarded_train(catboost.train, _training_data, patches.recorder)
+    cv = guarded(catboost.cv)
+    for owner in (catboost.core, catboost):
+        patches.replace(owner, "train", train)
+        patches.replace(owner, "cv", cv)
+
+
+def _predict(model: Any, data: Any, prediction_type: Any = _RAW, *args: Any, **kwargs: Any) -> Described | None:
+    operation = _OPERATIONS.get(prediction_type)
+    if operation is None:
+        return None
+    if prediction_type == _RAW and getattr(model, "_estimator_type", None) == "classifier":
+        operation = _DECISION_FUNCTION
+    is_single, x = inputs.readable(data)
+    shown = None
+    if prediction_type == _CLASS:
+        shown = _one_label if is_single else _labels
+    elif is_single:
+        shown = _one
+    return Described(model, operation, x, shown)
+
+
+def _classifier_predict(
+    model: Any, data: Any, prediction_type: Any = _CLASS, *args: Any, **kwargs: Any
+) -> Described | None:
+    return _predict(model, data, prediction_type)
+
+
+def _regressor_predict(
+    model: Any, data: Any, prediction_type: Any = None, *args: Any, **kwargs: Any
+) -> Described | None:
+    return _predict(model, data, prediction_type)
+
+
+def _ranker_predict(model: Any, X: Any, *args: Any, **kwargs: Any) -> Described | None:
+    return _predict(model, X)
+
+
+def _predict_proba(model: Any, X: Any, *args: Any, **kwargs: Any) -> Described | None:
+    return _predict(model, X, "Probability")
+
+
+def _predict_log_proba(model: Any, X: Any, *args: Any, **kwargs: Any) -> Described | None:
+    return _predict(model, X, "LogProbability")
+
+
+def _one(result: Any) -> Any:
+    """The result for one object as that for a list of one."""
+    return np.asarray(result)[np.newaxis]
+
+
+def _labels(result: Any) -> Any:
+    """Labels are objects, so that those that are floats are not taken for raw values."""
+    return np.asarray(result).astype(object)
+
+
+def _one_label(result: Any) -> Any:
+    return _labels(_one(result))
+
+
+def _training_data(pool: Any = None, params: Any = None, dtrain: Any = None, *args: Any, **kwargs: Any) -> Any:
+    given = dtrain if pool is None else pool
+    return None if given is None else inputs.readable(given)[1]
