@@ -11,16 +11,16 @@ from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
-from torch.fx._symbolic_trace import is_fx_symbolic_tracing
 
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Snapshot, Taken
-from modelspan.instrumentation.recorder.tensors import NONE
-from modelspan.instrumentation.torch import capture
-from modelspan.instrumentation.torch.flatten import Found, in_arguments, in_result
+from modelspan.instrumentation.recorder.tensors import NONE, VALUES
+from modelspan.instrumentation.torch.capture import COPY_BYTES, Plans, copy_input, copy_output
+from modelspan.instrumentation.torch.flatten import in_arguments, in_result
 from modelspan.instrumentation.torch.kind import unwrapped
 from modelspan.instrumentation.torch.training import is_prediction
 from modelspan.semconv.attributes import MlOperationNameValues
@@ -28,31 +28,62 @@ from modelspan.semconv.attributes import MlOperationNameValues
 _PREDICT = MlOperationNameValues.PREDICT.value
 
 Call = Callable[..., Any]
+_new = tuple.__new__
 
 
 def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], dict[str, Any]], Any]:
     """A function of `nn.Module.__call__`, a module and its arguments that makes the call, and records it if it is a prediction.
 
-    Whatever the call is, those within it are not recorded.
+    Whatever the call is, those within it are not recorded. Few functions, and no object that is not needed: this code is
+    cold whenever it runs, between two predictions.
     """
     mode = NONE if recorder.config.capture == frozenset() else recorder.config.tensors
-    limit = min(recorder.config.call_bytes, capture.COPY_BYTES)
+    plans, output_plans = Plans((0,), mode), Plans((), VALUES)
+    queue, known = recorder.queue, recorder.known
     get, enter, leave = around.get, around.set, around.reset
+
+    def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken | None:
+        """A copy of the input of a prediction; None of any other call."""
+        limit = min(queue.plain_bytes, COPY_BYTES)
+        if len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor and is_prediction(module, args):
+            copied = plans.copy(args[0], limit)
+            if copied is not None:
+                return _new(Taken, (copied, None))
+        found = in_arguments(args, kwargs)
+        if is_prediction(module, [tensor for _, tensor in found]):
+            return copy_input(found, mode, limit)
+        if id(module) in known and getattr(module, "training", False):
+            # What was predicted so far keeps its version, what follows gets another.
+            identities.refit(module, recorder.config)
+        return None
+
+    def written(result: Any, x: Taken) -> Snapshot:
+        """A copy of the output."""
+        snapshot, keep = x
+        rows = snapshot.rows if keep is None else keep.total
+        try:
+            if type(result) is torch.Tensor and keep is None:
+                copied = output_plans.copy(result, COPY_BYTES)
+                if copied is not None and copied.rows == rows:
+                    return copied
+            return copy_output(in_result(result), rows, keep)
+        except Exception as problem:
+            failed("read the output of a module", problem)
+            return UNKNOWN
 
     def outermost(original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         said = get()
-        x: Taken | None = None
         token = enter(INSIDE)
         try:
+            x: Taken | None = None
             try:
-                found = _read(recorder, module, args, kwargs)
-                if found is not None:
-                    x = capture.copy_input(found, mode, limit)
-                    model = unwrapped(module)
+                if (recorder.active or recorder.activate()) and not _is_looked_at():
                     context = get_current()
+                    if not context or is_instrumentation_enabled():
+                        model = unwrapped(module)
+                        x = read(model, args, kwargs)
             except Exception as problem:
                 failed("read the input of a module", problem)
-                x = None
             if x is None:
                 return original(module, *args, **kwargs)
             ticks = perf_counter_ns()
@@ -63,7 +94,15 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 duration = perf_counter_ns() - ticks
                 recorder.leave(model, _PREDICT, x, UNKNOWN, ticks, duration, context, said, type(error).__qualname__)
                 raise
-            recorder.leave(model, _PREDICT, x, _output(result, x, mode, limit), ticks, duration, context, said, None)
+            y = written(result, x)
+            identity = known.get(id(model))
+            if said is None and identity is not None and queue.bytes < queue.wake_bytes:
+                size = CALL_BYTES + x[0][4] + y[4]
+                left = identity, model, _PREDICT, x, y, ticks, duration, context, None, None, None
+                queue.items.append((left, size))
+                queue.bytes += size
+            else:
+                recorder.leave(model, _PREDICT, x, y, ticks, duration, context, said, None)
             return result
         finally:
             leave(token)
@@ -71,36 +110,12 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     return outermost
 
 
-def _read(recorder: Recorder, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Found | None:
-    """The tensors in the arguments of a prediction; None of any other call."""
-    if get_current() and not is_instrumentation_enabled():
-        return None
-    if not (recorder.active or recorder.activate()) or _is_looked_at():
-        return None
-    found = in_arguments(args, kwargs)
-    if is_prediction(module, [tensor for _, tensor in found]):
-        return None if module.__dict__.get("_is_replica") else found
-    if id(module) in recorder.known and getattr(module, "training", False):
-        identities.refit(module, recorder.config)
-    return None
-
-
 def _is_looked_at() -> bool:
     """Whether the program is compiled, traced, exported or transformed, and the call is part of that."""
     return (
         get_eval_frame_callback() is not None
-        or torch.compiler.is_compiling()
         or _get_tracing_state() is not None
         or _functorch.maybe_current_level() is not None
         or _len_torch_dispatch_stack() > 0
-        or is_fx_symbolic_tracing()
+        or torch.compiler.is_compiling()
     )
-
-
-def _output(result: Any, x: Taken, mode: str, limit: int) -> Snapshot:
-    try:
-        rows = x.snapshot.rows if x.keep is None else x.keep.total
-        return capture.copy_output(in_result(result), mode, rows, x.keep, limit)
-    except Exception as problem:
-        failed("read the output of a module", problem)
-        return UNKNOWN

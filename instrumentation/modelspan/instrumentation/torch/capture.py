@@ -9,14 +9,14 @@ tensor from ever being resized.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept, Snapshot, Taken, rows_to_keep
-from modelspan.instrumentation.recorder.tensors import NONE, TENSORS, Part, step_of
+from modelspan.instrumentation.recorder.tensors import NONE, TENSORS, VALUES, Part, Path, step_of
 from modelspan.instrumentation.torch.flatten import Found
 
 COPY_BYTES = 1024 * 1024
@@ -52,8 +52,54 @@ def rows_of(found: Found) -> int:
     """The first dimension of the first tensor; 1 if it has none; -1 without tensors."""
     if not found:
         return -1
-    shape = found[0][1].shape
-    return int(shape[0]) if len(shape) else 1
+    tensor = found[0][1]
+    return int(tensor.size(0)) if tensor.dim() else 1
+
+
+class Plans:
+    """Copies the common input or output, one dense tensor of the usual kind, by what was found out about those like it."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._path = path
+        self._mode = mode
+        self._plans: dict[Any, tuple[Any, int, int] | None] = {}
+
+    def copy(self, tensor: torch.Tensor, limit: int) -> Snapshot | None:
+        """A copy of the whole tensor; None of one of more than `limit` bytes, or that takes more thought."""
+        key = tensor.dtype, tensor.layout, None if tensor.is_nested else tensor.shape
+        plan = self._plans.get(key, _UNSEEN)
+        if plan is _UNSEEN:
+            plan = self._plan(tensor, key)
+        if plan is None or not tensor.is_cpu or not tensor.is_contiguous() or tensor.is_neg():
+            return None
+        layout, rows, size = plan
+        if size > limit:
+            return None
+        return _new(Snapshot, (TENSORS, layout, rows, (_bytes_at(tensor.data_ptr(), size),), size))
+
+    def _plan(self, tensor: torch.Tensor, key: Any) -> tuple[Any, int, int] | None:
+        """Layout, rows and bytes of tensors of a type and shape, if they can be copied whole."""
+        if len(self._plans) > _MOST_PLANS:
+            self._plans.clear()
+        plan = None
+        dtype, _, shape = key
+        if dtype in _DTYPES and not dtype.is_complex and tensor.layout is torch.strided and shape is not None:
+            inner, size = tuple(shape[1:]), tensor.nbytes
+            part = Part(self._path, _DTYPES[dtype], inner, True, 1, True)
+            if size and self._mode != NONE and step_of(_width(inner)) == 1:
+                plan = (self._mode, (part,)), shape[0] if shape else 1, size
+        self._plans[key] = plan
+        return plan
+
+
+_MOST_PLANS = 1000
+_UNSEEN: Any = object()
+_new = tuple.__new__
+
+_bytes_at: Callable[[int, int], bytes] = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+"""A copy of so many bytes at an address."""
 
 
 def copy_input(found: Found, mode: str, limit: int) -> Taken:
@@ -65,25 +111,24 @@ def copy_input(found: Found, mode: str, limit: int) -> Taken:
     taken = sum(_row_bytes(part, tensor) for part, (_, tensor) in zip(parts, found, strict=True) if part.per_row)
     kept = rows_to_keep(rows, taken, limit)
     keep = None if kept is None else Kept(kept, rows)
-    return Taken(_snapshot(parts, found, mode, rows, keep, limit), keep)
+    return Taken(_snapshot(parts, found, mode, rows, keep), keep)
 
 
-def copy_output(found: Found, mode: str, rows: int, keep: Kept | None, limit: int) -> Snapshot:
+def copy_output(found: Found, rows: int, keep: Kept | None) -> Snapshot:
     """Copies of the tensors of an output, the rows that were kept of the input. `rows` are those of the input, -1 if unknown."""
-    known = rows >= 0
-    if not known:
-        rows = max(rows_of(found), 1) if not found or not found[0][1].shape else rows_of(found)
+    if rows < 0:
+        rows = rows_of(found) if found else 1
     parts = [_part(path, tensor, rows) for path, tensor in found]
-    return _snapshot(parts, found, mode, rows, keep, limit)
+    return _snapshot(parts, found, VALUES, rows, keep)
 
 
 def _part(path: Any, tensor: torch.Tensor, rows: int) -> Part:
-    shape = tuple(tensor.shape)
+    shape = (int(tensor.size(0)),) if tensor.is_nested else tuple(tensor.shape)
     per_row = (bool(shape) and shape[0] == rows) or (not shape and rows == 1)
     inner = shape[1:] if per_row else shape
     dtype = _DTYPES.get(tensor.dtype)
     known = dtype is not None and _is_readable(tensor)
-    step = step_of(_width(inner)) if known and per_row and tensor.is_contiguous() else 1
+    step = step_of(_width(inner)) if known and per_row and _dense(tensor) is not None else 1
     return Part(path, dtype or str(tensor.dtype).removeprefix("torch."), inner, per_row, step, known)
 
 
@@ -97,6 +142,15 @@ def _is_readable(tensor: torch.Tensor) -> bool:
     )
 
 
+def _dense(tensor: torch.Tensor) -> torch.Tensor | None:
+    """The tensor with its dimensions in the order of its memory, None if rows do not lie one after the other there."""
+    if tensor.is_contiguous():
+        return tensor
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor.detach().permute(0, 2, 3, 1)
+    return None
+
+
 def _width(shape: Sequence[int]) -> int:
     width = 1
     for size in shape:
@@ -108,14 +162,14 @@ def _row_bytes(part: Part, tensor: torch.Tensor) -> int:
     return -(-_width(part.shape) // part.step) * tensor.itemsize if part.known else 0
 
 
-def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept | None, limit: int) -> Snapshot:
+def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept | None) -> Snapshot:
     payload: list[bytes | None] = []
     size = 0
     for i, part in enumerate(parts):
         kept = keep.rows if keep is not None and part.per_row else None
         count = (rows if kept is None else len(kept)) if part.per_row else 1
         data = None
-        if part.known and size + count * _row_bytes(part, found[i][1]) <= limit:
+        if part.known and size + count * _row_bytes(part, found[i][1]) <= COPY_BYTES:
             data = _bytes(found[i][1], part, kept)
             size += len(data)
         elif part.known:
@@ -125,7 +179,10 @@ def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept 
 
 
 def _bytes(tensor: torch.Tensor, part: Part, kept: Any) -> bytes:
-    if not tensor.is_contiguous():
+    if part.step > 1:
+        dense = _dense(tensor)
+        tensor = tensor if dense is None else dense
+    elif not tensor.is_contiguous():
         tensor = tensor.detach()
         tensor = tensor.contiguous() if kept is None else tensor[torch.from_numpy(kept)].contiguous()
         kept = None
@@ -133,7 +190,7 @@ def _bytes(tensor: torch.Tensor, part: Part, kept: Any) -> bytes:
     if size == 0:
         return b""
     if kept is None and part.step == 1:
-        return ctypes.string_at(tensor.data_ptr(), size)
+        return _bytes_at(tensor.data_ptr(), size)
     # Read before `tensor` goes.
     memory = np.frombuffer((ctypes.c_char * size).from_address(tensor.data_ptr()), dtype=f"V{tensor.itemsize}")
     table = memory.reshape(tensor.shape[0] if tensor.dim() else 1, -1)[:, :: part.step]

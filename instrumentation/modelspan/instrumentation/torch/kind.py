@@ -38,7 +38,8 @@ class ModuleKind(Kind):
         model = unwrapped(model)
         if isinstance(model, torch.jit.ScriptModule):
             return str(model.original_name)
-        return type(model).__name__.removesuffix("Impl")
+        name = type(model).__name__
+        return (_exported_name(model) or name) if name == "GraphModule" else name
 
     def digest(self, model: Any) -> str:
         """Hex digest of the parameters and buffers, their names, types, shapes and up to 65,536 numbers of each: the same for a module and
@@ -76,6 +77,14 @@ class ModuleKind(Kind):
             for name, one in inspect.signature(forward).parameters.items()
             if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL)
         ]
+
+
+def _exported_name(model: Any) -> str | None:
+    """Class of the module that a graph was exported from, which its nodes know."""
+    for node in model.graph.nodes:
+        for _, kind in (node.meta.get("nn_module_stack") or {}).values():
+            return kind.rpartition(".")[2] if isinstance(kind, str) else str(kind.__name__)
+    return None
 
 
 def _state(model: Any) -> Iterator[tuple[str, torch.Tensor]]:

@@ -19,6 +19,8 @@ def follow(optimizer: Any) -> None:
 
 def is_prediction(module: Any, tensors: Iterable[torch.Tensor]) -> bool:
     """Whether a call of `module` with these tensors is one; see the documentation of the package."""
+    if module.__dict__.get("_is_replica"):  # runs for DataParallel, in a thread that does not know of it
+        return False
     if torch.is_inference_mode_enabled():
         return not _is_training(module) or _has_parameters(module)
     if _is_training(module):
