@@ -1,0 +1,161 @@
+"""Which functions load models, and where they say what from."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.loading.function import NotedFunction
+from modelspan.instrumentation.loading.origins import loaded_from, reloaded_from
+from modelspan.instrumentation.loading.weights import note_weights, took_weights
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.wrappers import Method
+
+PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "forward")
+
+
+def _joblib(patches: Patches, module: Any) -> None:
+    load = _noting(module.load, "joblib.load")
+    patches.replace(module, "load", load)
+    patches.replace(module.numpy_pickle, "load", load)
+
+
+def _pickle(patches: Patches, module: Any) -> None:
+    patches.replace(pickle, "load", NotedFunction(pickle.load, lambda model, file: noted(model, file, "pickle.load")))
+
+
+def _cloudpickle(patches: Patches, module: Any) -> None:
+    if not isinstance(module.load, NotedFunction):  # which it took over from pickle
+        note = NotedFunction(module.load, lambda model, file: noted(model, file, "cloudpickle.load"))
+        patches.replace(module, "load", note)
+
+
+def _skops(patches: Patches, module: Any) -> None:
+    patches.wrap(module, "load", lambda original: _noting(original, "skops.io.load"))
+
+
+def _xgboost(patches: Patches, module: Any) -> None:
+    core, sklearn = module.core, module.sklearn
+    patches.wrap(core, "Booster.load_model", lambda original: _reloading(original, "xgboost.Booster.load_model", patches))
+    patches.wrap(
+        sklearn, "XGBModel.load_model", lambda original: _reloading(original, "xgboost.XGBModel.load_model", patches)
+    )
+
+
+def _lightgbm(patches: Patches, module: Any) -> None:
+    def noting(original: Method) -> Method:
+        @functools.wraps(original)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            path = kwargs.get("model_file", args[2] if len(args) > 2 else None)
+            if path is not None:
+                loaded_from(self, path, "lightgbm.Booster")
+
+        return __init__
+
+    patches.wrap(module.basic, "Booster.__init__", noting)
+
+
+def _catboost(patches: Patches, module: Any) -> None:
+    patches.wrap(
+        module.core, "CatBoost.load_model", lambda original: _reloading(original, "catboost.CatBoost.load_model", patches)
+    )
+
+
+def _torch(patches: Patches, module: Any) -> None:
+    def noting(original: Method) -> Method:
+        @functools.wraps(original)
+        def load(*args: Any, **kwargs: Any) -> Any:
+            loaded = original(*args, **kwargs)
+            file = args[0] if args else kwargs.get("f")
+            noted(loaded, file, "torch.load")
+            note_weights(loaded, _path(file), "torch.load")
+            return loaded
+
+        return load
+
+    def taking(original: Method) -> Method:
+        @functools.wraps(original)
+        def load_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = original(self, *args, **kwargs)
+            took_weights(self, args[0] if args else kwargs.get("state_dict"), patches.recorder.config)
+            return result
+
+        return load_state_dict
+
+    patches.wrap(module, "load", noting)
+    patches.wrap(module.jit, "load", lambda original: _noting(original, "torch.jit.load"))
+    patches.wrap(module.nn, "Module.load_state_dict", taking)
+
+
+HOOKS: Mapping[str, Callable[[Patches, Any], None]] = {
+    "joblib": _joblib,
+    "numpy": _pickle,
+    "cloudpickle": _cloudpickle,
+    "skops.io": _skops,
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "catboost": _catboost,
+    "torch": _torch,
+}
+
+
+def _noting(original: Method, loader: str) -> Method:
+    """A function that is given a path or an open file first, and returns what it holds."""
+
+    @functools.wraps(original)
+    def load(*args: Any, **kwargs: Any) -> Any:
+        loaded = original(*args, **kwargs)
+        noted(loaded, args[0] if args else next(iter(kwargs.values()), None), loader)
+        return loaded
+
+    return load
+
+
+def _reloading(original: Method, loader: str, patches: Patches) -> Method:
+    """A method that has an object take over what the file holds that it is given first."""
+
+    @functools.wraps(original)
+    def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        reloaded_from(self, args[0] if args else kwargs.get("fname"), loader, patches.recorder.config)
+        return result
+
+    return load_model
+
+
+def noted(loaded: Any, file: Any, loader: str) -> None:
+    """Something was loaded from a path or an open file: it, or what it holds by name or position, may be models."""
+    try:
+        path = _path(file)
+        if path is None:
+            return
+        for model in _held(loaded):
+            if _is_model(model):
+                loaded_from(model, path, loader)
+    except Exception as error:
+        failed("see what was loaded", error)
+
+
+_MOST_HELD = 100
+
+
+def _held(loaded: Any) -> list[Any]:
+    if isinstance(loaded, dict):
+        return list(loaded.values()) if len(loaded) <= _MOST_HELD else []
+    if isinstance(loaded, (list, tuple)):
+        return list(loaded) if len(loaded) <= _MOST_HELD else []
+    return [loaded]
+
+
+def _is_model(value: Any) -> bool:
+    return not isinstance(value, type) and any(hasattr(type(value), name) for name in PREDICTIONS)
+
+
+def _path(file: Any) -> Any:
+    """The path of a file that is given as such, or is open for reading."""
+    name = getattr(file, "name", None) if hasattr(file, "read") else file
+    return name if not isinstance(name, int) else None

@@ -1,0 +1,56 @@
+"""Weights that are loaded from a file and given to a module later."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from modelspan.instrumentation.config import Config
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.loading.files import File, seen
+from modelspan.instrumentation.loading.origins import of_file, prepare
+from modelspan.instrumentation.recorder.identity import identities
+
+_DEPTH = 2
+"""Mappings within the one that was loaded: a checkpoint holds the weights beside the epoch and the optimizer's state."""
+_MOST = 1000
+
+_sources: dict[int, tuple[Any, File, str]] = {}
+"""By the address of a tensor, while it lives: a reference to it, the file that it came from, and what loaded that."""
+
+
+def note_weights(loaded: Any, path: Any, loader: str) -> None:
+    """Note the file of each set of weights, by the first tensor of the set: its keys may be renamed, and it copied. Never raises."""
+    try:
+        file = seen(path) if isinstance(loaded, Mapping) else None
+        if file is None:
+            return
+        for tensor in _first_tensors(loaded, _DEPTH):
+            key = id(tensor)
+            _sources[key] = weakref.ref(tensor, lambda _, key=key: _sources.pop(key, None)), file, loader
+        prepare(file)
+    except Exception as error:
+        failed("see what weights were loaded", error)
+
+
+def took_weights(model: Any, weights: Any, config: Config) -> None:
+    """A module has taken weights over: another model from now on, if they were those of a file. Never raises."""
+    try:
+        found = next((_sources.get(id(tensor)) for tensor in _first_tensors(weights, 0)), None)
+        if found is not None:
+            identities.refit(model, config)
+            identities.tell(model, of_file(found[1], found[2]))
+    except Exception as error:
+        failed("see what weights a model is given", error)
+
+
+def _first_tensors(values: Any, depth: int) -> list[Any]:
+    """The first tensor of a mapping, and of those within it."""
+    found: list[Any] = []
+    for value in list(values.values())[:_MOST]:
+        if isinstance(value, Mapping):
+            found += _first_tensors(value, depth - 1) if depth > 0 else []
+        elif not found and hasattr(value, "data_ptr"):
+            found.append(value)
+    return found

@@ -1,0 +1,82 @@
+"""Instrumentor of MLflow: predictions of pyfunc models, and who the models are that MLflow loads.
+
+Usage
+-----
+
+.. code-block:: python
+
+    from modelspan.instrumentation.mlflow import MLflowInstrumentor
+
+    MLflowInstrumentor().instrument()
+
+or, with no change to the program, ``opentelemetry-instrument python server.py``.
+
+What is recorded, and what is not
+---------------------------------
+
+One record for each outermost ``PyFuncModel.predict``. What it calls, such as the scikit-learn model within, is not recorded
+again. Inputs are recorded as they are given, before MLflow enforces the signature. A model that was logged with ``pyfunc_predict_fn="predict_proba"`` gives scores. Of a frame
+with several columns each column is an output. ``predict_stream`` is not recorded.
+
+A model that ``mlflow.pyfunc.load_model``, or ``load_model`` of a flavor (scikit-learn, XGBoost, LightGBM, CatBoost, PyTorch)
+gives has the name and version of the registry, also where the URI has an alias or stage. Without a registry its name is the last
+part of a ``runs:/`` URI, unless that is ``model``, and its version a digest of what it has learnt. Run, experiment and URI are its
+lineage. Nothing is asked of the tracking server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelspan.instrumentation.patching.instrumentor import Hook, ModelInstrumentor
+
+if TYPE_CHECKING:
+    from modelspan.instrumentation.patching.patches import Patches
+
+__all__ = ["MLflowInstrumentor"]
+
+_FLAVORS = ("sklearn", "xgboost", "lightgbm", "catboost", "pytorch")
+
+
+class MLflowInstrumentor(ModelInstrumentor):
+    """Records the predictions of MLflow models. See the module's documentation."""
+
+    requirements = ("mlflow-skinny >= 2.14", "mlflow >= 2.14")
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None that OpenTelemetry could check: it would ask for every distribution, and each of them is enough."""
+        return ()
+
+    def hooks(self) -> Mapping[str, Hook]:
+        return {
+            "mlflow.pyfunc": _predictions,
+            "mlflow.models.model": _metadata,
+            "mlflow.store.artifact.models_artifact_repo": _registry,
+            **{f"mlflow.{flavor}": _load for flavor in _FLAVORS},
+        }
+
+
+def _predictions(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.patch import predictions
+
+    predictions(patches, module)
+    _load(patches, module)
+
+
+def _load(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.loads import loads
+
+    loads(patches, module)
+
+
+def _metadata(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.loads import metadata
+
+    metadata(patches, module)
+
+
+def _registry(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.loads import registry
+
+    registry(patches, module)

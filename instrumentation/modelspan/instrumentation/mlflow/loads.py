@@ -1,0 +1,115 @@
+"""Who the models are that MLflow loads: what it comes across on the way is noted, and told about the model in the end."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.wrappers import Method
+from modelspan.instrumentation.recorder.identity import Origin, identities
+from modelspan.semconv import attributes as ml
+
+_EXPERIMENT = re.compile(r"/(\w+)/(?:models/m-[0-9a-f]+|[0-9a-f]{32})/artifacts(?:/|$)")
+"""The experiment in the place of an artifact: of a logged model of MLflow 3, or of a run."""
+_PLAIN_NAME = "model"
+
+
+class Found:
+    """What one `load_model` came across: the registered model, and the metadata of the model."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.version: str | None = None
+        self.metadata: Any = None
+
+
+_found: ContextVar[Found | None] = ContextVar("modelspan_mlflow_found", default=None)
+
+
+def loads(patches: Patches, module: Any) -> None:
+    """Follow `load_model` of a module of MLflow."""
+    loader = f"{module.__name__}.load_model"
+    patches.wrap(module, "load_model", lambda original: _loading(original, loader))
+
+
+def metadata(patches: Patches, module: Any) -> None:
+    """Note the metadata of a model that is read."""
+
+    def noting(original: Any) -> Any:
+        @functools.wraps(original.__func__)
+        def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            read = original.__func__(cls, *args, **kwargs)
+            found = _found.get()
+            if found is not None:
+                found.metadata = read
+            return read
+
+        return classmethod(load)
+
+    patches.wrap(module, "Model.load", noting)
+
+
+def registry(patches: Patches, module: Any) -> None:
+    """Note the registered model and version that a URI turns out to mean."""
+
+    def noting(original: Method) -> Method:
+        @functools.wraps(original)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            found = _found.get()
+            if found is not None:
+                found.name = getattr(self, "model_name", None)
+                found.version = getattr(self, "model_version", None)
+
+        return __init__
+
+    patches.wrap(module, "ModelsArtifactRepository.__init__", noting)
+
+
+def _loading(original: Method, loader: str) -> Method:
+    @functools.wraps(original)
+    def load_model(*args: Any, **kwargs: Any) -> Any:
+        found = Found()
+        token = _found.set(found)
+        try:
+            model = original(*args, **kwargs)
+        finally:
+            _found.reset(token)
+        try:
+            uri = inspect.signature(original).bind(*args, **kwargs).arguments.get("model_uri")
+            identities.tell(model, partial(_origin, found, None if uri is None else str(uri), loader))
+        except Exception as problem:
+            failed("see what MLflow loads", problem)
+        return model
+
+    return load_model
+
+
+def _origin(found: Found, uri: str | None, loader: str) -> Origin:
+    said = found.metadata
+    place = str(getattr(said, "artifact_path", None) or "")
+    experiment = _EXPERIMENT.search(place)
+    version = None if found.version is None else str(found.version)
+    model_id = getattr(said, "model_id", None)
+    lineage = {
+        ml.ML_MODEL_ID: f"models:/{found.name}/{version}" if found.name else model_id and f"models:/{model_id}",
+        ml.ML_MODEL_SOURCE_URI: uri,
+        ml.ML_MODEL_SOURCE_LOADER: loader,
+        ml.ML_TRAINING_RUN_ID: getattr(said, "run_id", None),
+        ml.ML_TRAINING_EXPERIMENT_ID: experiment and experiment.group(1),
+    }
+    return Origin(found.name or _name_of(uri), version, {key: value for key, value in lineage.items() if value})
+
+
+def _name_of(uri: str | None) -> str | None:
+    """What a `runs:/<run>/<name>` URI calls the model."""
+    if uri is None or not uri.startswith("runs:/"):
+        return None
+    last = uri.rstrip("/").rpartition("/")[2]
+    return None if last == _PLAIN_NAME else last
