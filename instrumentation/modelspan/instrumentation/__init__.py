@@ -45,6 +45,11 @@ variable                                         default  meaning
 ================================================ ======== ==========================================================
 ``OTEL_INSTRUMENTATION_ML_CAPTURE``              all      features to capture: ``all``, ``none``, or names with commas
 ``OTEL_INSTRUMENTATION_ML_TENSORS``              summary  of each row of a tensor: ``summary``, ``values``, ``none``
+``OTEL_INSTRUMENTATION_ML_FEATURES``                      by name: ``age=bucket:10,ssn=drop,email=hash,name=mask``
+``OTEL_INSTRUMENTATION_ML_HASH_KEY``                      key of the hashes
+``OTEL_INSTRUMENTATION_ML_HASH_KEY_FILE``                 file that holds the key
+``OTEL_INSTRUMENTATION_ML_PII``                  off      personal data in texts: ``off``, ``mask``, ``hash``, ``drop``
+``OTEL_INSTRUMENTATION_ML_PII_REGION``                    country of phone numbers without a prefix, as ``DE``
 ``OTEL_INSTRUMENTATION_ML_MODEL_NAME``                    name of models that the program does not identify
 ``OTEL_INSTRUMENTATION_ML_MODEL_VERSION``                 version of models that the program does not identify
 ``OTEL_INSTRUMENTATION_ML_SPAN_RATE``            10       spans per second and model outside of a sampled trace

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder.keep import KeepRules, parse_keep
+from modelspan.instrumentation.recorder.policy import DROP, HASH, MASK, Rules, parse_features
 
 RowRule = Callable[[Mapping[str, Sequence[Any]]], Sequence[bool]]
 """Given the columns of some rows by name, as `docs/wire.md` lists them, which rows to keep."""
@@ -41,6 +42,17 @@ def _features(text: str) -> frozenset[str] | None:
     if choice.lower() == "none":
         return frozenset()
     return frozenset(name.strip() for name in choice.split(",") if name.strip())
+
+
+def _redaction(text: str) -> str | None:
+    """`off` is None. What is not understood hides, too."""
+    choice = text.strip().lower()
+    if choice in (OFF, "", "false"):
+        return None
+    if choice not in (MASK, HASH, DROP):
+        warn_once("pii", f"{PREFIX}PII={text!r} is none of {OFF}, {MASK}, {HASH}, {DROP}: personal data is masked.")
+        return MASK
+    return choice
 
 
 def _probability(text: str) -> float:
@@ -84,8 +96,17 @@ def _tensors(text: str) -> str:
     return choice
 
 
-def _option(variable: str, default: Any, parse: Callable[[str], Any]) -> Any:
-    return field(default=default, metadata={"variable": PREFIX + variable, "parse": parse})
+def _option(
+    variable: str,
+    default: Any,
+    parse: Callable[[Any], Any],
+    forms: tuple[type, ...] = (str,),
+    *,
+    secret: bool = False,
+) -> Any:
+    """An option, read by `parse` from a value of any of `forms`."""
+    metadata = {"variable": PREFIX + variable, "parse": parse, "forms": forms}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,16 @@ class Config:
     """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
     duty: float = _option("DUTY", 0.1, _positive(float))
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
+    features: Rules | None = _option("FEATURES", None, parse_features, (str, Mapping))  # noqa: RUF009  # a field
+    """What is done with features by their name, `*` for anything in it: `drop`, `hash`, `mask`, `bucket:10`, `bucket:18/65`."""
+    hash_key: str | None = _option("HASH_KEY", None, str, secret=True)
+    """Key of the hashes. Processes with the same key give equal values equal hashes."""
+    hash_key_file: str | None = _option("HASH_KEY_FILE", None, str)
+    """File that holds the key."""
+    pii: str | None = _option("PII", None, _redaction)
+    """What is done with personal data that is found in texts: `mask`, `hash`, `drop`, or nothing (None)."""
+    pii_region: str | None = _option("PII_REGION", None, str)
+    """Country whose phone numbers are found without the prefix of a country, such as `DE`."""
     sample: float = _option("SAMPLE", 1.0, _probability)
     """Probability with which a row is handed on; those that are carry its inverse as their weight."""
     keep: KeepRules = _option("KEEP", parse_keep("error,uncertain:0.05,slow:p99"), parse_keep)  # noqa: RUF009  # a field
@@ -140,7 +171,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:
     for option in fields(Config):
         variable = option.metadata["variable"]
         given = overrides.get(option.name, environ.get(variable))
-        if not isinstance(given, str):
+        if not isinstance(given, option.metadata["forms"]):
             continue
         try:
             values[option.name] = option.metadata["parse"](given)

@@ -20,6 +20,9 @@ ML_ACTUAL_SOURCE: Final = "ml.actual.source"
 ML_ACTUAL_VALUE: Final = "ml.actual.value"
 """Ground-truth numeric value."""
 
+ML_CAPTURE_FEATURES: Final = "ml.capture.features"
+"""Which features are captured, if not all."""
+
 ML_DATA_QUALITY_CHECK: Final = "ml.data_quality.check"
 """Data quality check."""
 
@@ -205,11 +208,20 @@ ML_PREDICTION_TIME: Final = "ml.prediction.time"
 ML_PREDICTION_VARIANT: Final = "ml.prediction.variant"
 """Variant of an experiment that the prediction belongs to."""
 
+ML_REDACTION_DETECTOR: Final = "ml.redaction.detector"
+"""Kind of personal data that was found."""
+
+ML_REDACTION_FEATURE_COUNT: Final = "ml.redaction.feature.count"
+"""Number of features whose values were changed or removed before export, of which the first 100 are named."""
+
 ML_REDACTION_FEATURES: Final = "ml.redaction.features"
 """Features whose values were changed or removed before export."""
 
 ML_REDACTION_METHOD: Final = "ml.redaction.method"
 """How values were changed before export."""
+
+ML_REDACTION_METHODS: Final = "ml.redaction.methods"
+"""How each of `ml.redaction.features` was changed, in their order, as in `ml.redaction.method`."""
 
 ML_REFERENCE_ID: Final = "ml.reference.id"
 """Identifier of the reference data set."""
@@ -311,6 +323,16 @@ class MlActualSourceValues(str, Enum):
 
     HEURISTIC = "heuristic"
     """Derived by a rule."""
+
+
+class MlCaptureFeaturesValues(str, Enum):
+    """Which features are captured, if not all."""
+
+    LISTED = "listed"
+    """Those on a list."""
+
+    NONE = "none"
+    """None."""
 
 
 class MlDataQualityCheckValues(str, Enum):
@@ -504,6 +526,22 @@ class MlPredictionBatchFormatValues(str, Enum):
 
     ARROW_STREAM = "arrow_stream"
     """Arrow IPC stream, application/vnd.apache.arrow.stream."""
+
+
+class MlRedactionDetectorValues(str, Enum):
+    """Kind of personal data that was found."""
+
+    EMAIL = "email"
+    """E-mail address."""
+
+    IBAN = "iban"
+    """International bank account number."""
+
+    CARD = "card"
+    """Number of a payment card."""
+
+    PHONE = "phone"
+    """Phone number."""
 
 
 class MlRedactionMethodValues(str, Enum):

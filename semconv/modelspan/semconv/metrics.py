@@ -68,6 +68,13 @@ Instrument: counter
 Unit: {row}
 """
 
+MODELSPAN_RECORDER_REDACTED: Final = "modelspan.recorder.redacted"
+"""Personal data that was found in texts and withheld.
+
+Instrument: counter
+Unit: {value}
+"""
+
 MODELSPAN_RECEIVER_REQUESTS: Final = "modelspan.receiver.requests"
 """OTLP requests by what became of them.
 

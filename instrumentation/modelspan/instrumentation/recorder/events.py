@@ -132,8 +132,10 @@ def forget_announced() -> None:
     _announced = set()
 
 
-def announce(logger: Logger, identity: Identity, model: Any) -> None:
-    """Emit `ml.model.loaded`, once for each fitted state of a model, however often the program loads it."""
+def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[str, Any]) -> None:
+    """Emit `ml.model.loaded`, once for each fitted state of a model, however often the program loads it. `withheld` are
+    attributes that say what is not captured.
+    """
     if identity.announced is _announced:
         return
     identity.announced = _announced
@@ -143,6 +145,7 @@ def announce(logger: Logger, identity: Identity, model: Any) -> None:
         **identity.facts(model),
         **identity.origin.lineage,
         **identity.lineage,
+        **withheld,
     }
     said = repr(attributes)
     if said in _announced or len(_announced) >= _MOST_ANNOUNCED:

@@ -9,34 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.kinds import names_of
+from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 
 TEXT = "text"
 """Name of the one feature of models that read texts."""
 
 Features = dict[str, Column]
-
-
-class FeaturePolicy:
-    """Which features leave the process: `allowed` by name, or all (None); at most `most`."""
-
-    def __init__(self, allowed: frozenset[str] | None, most: int) -> None:
-        self._allowed = allowed
-        self._most = most
-
-    def choose(self, names: Sequence[str]) -> list[int]:
-        """Positions of the features to keep."""
-        kept = [i for i, name in enumerate(names) if self._allowed is None or name in self._allowed]
-        if len(kept) > self._most:
-            warn_once(
-                f"features:{len(names)}", f"A model has {len(names)} features; the first {self._most} are captured."
-            )
-        return kept[: self._most]
 
 
 EVERYTHING = FeaturePolicy(None, sys.maxsize)
@@ -54,8 +37,10 @@ def join_key(one: Snapshot) -> Any:
 
 
 def features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    """Feature columns of snapshots that share a `join_key`, one below the other. Empty where nothing is known of them."""
-    return _READERS[parts[0].kind](parts, model, policy)
+    """Feature columns of snapshots that share a `join_key`, one below the other, as they may leave the process. Empty where nothing
+    is known of them. What is withheld is noted in the policy.
+    """
+    return policy.apply(_READERS[parts[0].kind](parts, model, policy))
 
 
 def _nothing(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:

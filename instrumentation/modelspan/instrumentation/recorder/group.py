@@ -11,8 +11,9 @@ from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.alike import Alike
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.features import FeaturePolicy, Features, features
+from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.outputs import Outputs, outputs
+from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope
 from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept
 from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered
@@ -39,7 +40,9 @@ class Group:
         self.size = int(self.rows.sum())
         self._scoped = any(alike.scopes)
         self.started, self.durations, self.contexts = alike.started, alike.durations, alike.contexts
-        self.features = self._read_features(policy)
+        self.policy = policy.afresh()
+        """What was withheld of these features."""
+        self.features = self._read_features(self.policy)
         self.outputs = self._read_outputs()
 
     def _read_features(self, policy: FeaturePolicy) -> Features:
@@ -49,7 +52,7 @@ class Group:
         try:
             return features(self._alike.x, self.first.model, policy)
         except Exception as error:
-            failed("read the inputs of a model", error)
+            failed("read the inputs of a model", policy.without_values(error))
             return {}
 
     def _read_outputs(self) -> Outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ class PredictionMetrics:
         self._predictions = meter.create_counter(
             names.ML_PREDICTIONS, unit="{prediction}", description="Number of predicted rows."
         )
+        self._redacted = meter.create_counter(
+            names.MODELSPAN_RECORDER_REDACTED, unit="{value}", description="Personal data found in texts and withheld."
+        )
         self._dropped = meter.create_counter(
             names.MODELSPAN_RECORDER_DROPPED, unit="{row}", description="Rows that the recorder dropped."
         )
@@ -64,6 +68,11 @@ class PredictionMetrics:
             attributes[ERROR_TYPE] = error
         self._predictions.add(rows, attributes)
         record_all(self._duration, durations / 1e9, attributes | {ml.ML_FRAMEWORK_NAME: framework})
+
+    def redacted(self, identity: Identity, detected: Mapping[str, int]) -> None:
+        """Count values in which personal data was found, by its kind."""
+        for kind, count in detected.items():
+            self._redacted.add(count, self._model(identity) | {ml.ML_REDACTION_DETECTOR: kind})
 
     def scores(self, identity: Identity, scores: npt.NDArray[np.float64]) -> None:
         """Count probabilities."""

@@ -24,7 +24,7 @@ class RunningQuantile:
     def exceeded(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which of the values lie above the quantile of those before them all; then they count too."""
         bins = np.clip(np.log2(np.maximum(values, 1)) * _PER_OCTAVE, 0, _BINS - 1).astype(np.int64)
-        above = bins > self._bin()
+        above: npt.NDArray[np.bool_] = bins > self._bin()
         self._counts += np.bincount(bins, minlength=_BINS)
         if self._counts.sum() > _FORGET:
             self._counts *= 0.5

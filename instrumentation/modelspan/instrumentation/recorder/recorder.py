@@ -23,11 +23,11 @@ from modelspan.instrumentation.recorder.alike import gather, split
 from modelspan.instrumentation.recorder.calls import CallQueue, Item, Task, item_of, receive, shapes
 from modelspan.instrumentation.recorder.duty import Duty
 from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes, forget_announced
-from modelspan.instrumentation.recorder.features import FeaturePolicy
 from modelspan.instrumentation.recorder.group import Group
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.leaving import export_within
 from modelspan.instrumentation.recorder.metrics import PredictionMetrics
+from modelspan.instrumentation.recorder.redaction import policy_of
 from modelspan.instrumentation.recorder.sampling import Sampling
 from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
@@ -45,7 +45,7 @@ class Recorder:
     def __init__(self, config: Config, providers: Providers) -> None:
         self.config = config
         self._providers = providers
-        self.policy = FeaturePolicy(config.capture, config.max_features)
+        self.policy = policy_of(config)
         self._copies = config.capture is None or bool(config.capture)
         self.queue = CallQueue(config.queue_calls, config.queue_bytes)
         self.known = identities.by_id
@@ -280,8 +280,8 @@ class Recorder:
         logger = self._signals.logger
         if logger is None:
             return
-        announce(logger, first.identity, first.model)
-        attributes = batch_attributes(first.identity, first.model, first.operation)
+        announce(logger, first.identity, first.model, self.policy.described())
+        attributes = batch_attributes(first.identity, first.model, first.operation) | group.policy.attributes()
         table, rows = self._sampling.of(group, group.table(ids, spans))
         self._emitter.unsampled += int(group.totals.sum()) - rows
         self._emitter.emit(logger, table, rows, attributes)
@@ -294,6 +294,7 @@ class Recorder:
         self._metrics.calls(
             first.identity, framework, first.operation, first.error, int(group.totals.sum()), group.durations
         )
+        self._metrics.redacted(first.identity, group.policy.detected)
         if first.operation == _PREDICT_PROBA and names.SCORE in group.outputs:
             scores = group.outputs[names.SCORE]
             present = scores.values if scores.valid is None else scores.values[scores.valid]

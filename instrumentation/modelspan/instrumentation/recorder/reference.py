@@ -70,7 +70,7 @@ def _emit(
     if logger is None:
         return
     identity.resolve(model, recorder.config)
-    announce(logger, identity, model)
+    announce(logger, identity, model, recorder.policy.described())
     series = feature_series(recorder, x, model)
     for operation, values in predictions.items():
         found = outputs([values], operation, model)
@@ -98,7 +98,7 @@ def emit_profile(
 
 def feature_series(recorder: Recorder, x: Snapshot, model: Any) -> list[Any]:
     """Profiles of the features under the names and types that predictions record, but of those that are always missing."""
-    found = features([x], model, recorder.policy)
+    found = features([x], model, recorder.policy.afresh())
     return [_profile("feature", name, column) for name, column in found.items() if not column.is_empty()]
 
 

@@ -135,8 +135,8 @@ def take(value: Any, limit: int) -> Raw | Taken:
     if type(value) is np.ndarray and value.ndim and value.nbytes > limit and value.dtype.kind in _PLAIN:
         rows = len(value)
         if rows > 1:  # written out rather than by `rows_to_keep`: the program waits for it
-            keep = strata.sample(rows, limit * rows // value.nbytes or 1)
-            return _new(Taken, (_rows_of_array(value, keep), _new(Kept, (keep, rows))))
+            sample = strata.sample(rows, limit * rows // value.nbytes or 1)
+            return _new(Taken, (_rows_of_array(value, sample), _new(Kept, (sample, rows))))
     if _copiers.get(type(value)) is _pandas_frame:
         values = _one_block(value)
         if values is not None and values.nbytes <= limit:

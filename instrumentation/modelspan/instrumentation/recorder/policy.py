@@ -1,0 +1,81 @@
+"""What is to be done with features by their name, as the configuration writes it. A rule that cannot be read drops its feature."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelspan.instrumentation.failure import warn_once
+
+DROP, HASH, MASK, BUCKET = "drop", "hash", "mask", "bucket"
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is done with the values of a feature."""
+
+    kind: str
+    width: float = 0.0
+    """Of buckets that begin at its multiples; 0 where there are edges."""
+    edges: tuple[float, ...] = ()
+    """Of buckets, ascending."""
+
+
+Rules = tuple[tuple[str, Action], ...]
+"""Names of features, in which `*` stands for anything, and what is done with those features. A name without `*` comes first,
+then the first that fits."""
+
+_DROPPED = Action(DROP)
+_NUMBERED = re.compile(r"(.*)\.\d+", re.DOTALL)
+
+
+def parse_features(given: str | Mapping[str, Any]) -> Rules:
+    """Read `age=bucket:10,ssn=drop`, or a mapping of names to such actions."""
+    if isinstance(given, str):
+        parts = [part.strip() for part in given.split(",") if part.strip()]
+        pairs = [(name.strip(), action.strip()) for name, _, action in (part.rpartition("=") for part in parts)]
+        # `ssn` without an action is a name: what was meant is unknown, that it is not to leave is likely.
+        pairs = [(name, action) if name else (action, "") for name, action in pairs]
+    else:
+        pairs = [(str(name), action) for name, action in given.items()]
+    return tuple((name, action if isinstance(action, Action) else _parse(name, action)) for name, action in pairs)
+
+
+def _parse(name: str, text: Any) -> Action:
+    try:
+        kind, _, how = str(text).strip().lower().partition(":")
+        if kind == BUCKET:
+            return _bucket(how)
+        if kind not in (DROP, HASH, MASK) or how:
+            raise ValueError("an action is drop, hash, mask, bucket:<width> or bucket:<edge>/<edge>/...")
+        return Action(kind)
+    except ValueError as error:
+        warn_once(f"feature-rule:{name}", f"The rule {text!r} of feature {name!r} is not known; it is dropped: {error}")
+        return _DROPPED
+
+
+def _bucket(how: str) -> Action:
+    numbers = tuple(float(part) for part in how.split("/"))
+    if not all(map(math.isfinite, numbers)) or list(numbers) != sorted(set(numbers)):
+        raise ValueError("edges of buckets are ascending numbers")
+    if len(numbers) > 1:
+        return Action(BUCKET, edges=numbers)
+    if numbers[0] <= 0:
+        raise ValueError("the width of a bucket is a number above 0")
+    return Action(BUCKET, width=numbers[0])
+
+
+def find_action(rules: Rules, name: str) -> Action | None:
+    """The action for a feature. `ssn.1`, the second column of that name or a part of that input, is treated as `ssn` where
+    nothing is said about itself.
+    """
+    found = dict(reversed(rules)).get(name) or next((a for pattern, a in rules if _fits(pattern, name)), None)
+    numbered = None if found else _NUMBERED.fullmatch(name)
+    return find_action(rules, numbered[1]) if numbered else found
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return "*" in pattern and re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
