@@ -116,13 +116,13 @@ class Recorder:
     ) -> None:
         """After a call: leave it to the background thread."""
         try:
-            ids = None if said is None else self._scoped_ids(said, x, y)
+            ids = None if said is None else self.scoped_ids(said, x, y)
             left = identities.get(model), model, operation, x, y, ticks, duration, context, said, ids, error
             self.queue.put(item_of(left))
         except Exception as problem:
             failed("record a prediction", problem)
 
-    def _scoped_ids(self, said: PredictionScope, x: Raw | Taken, y: Raw | Snapshot) -> list[str]:
+    def scoped_ids(self, said: PredictionScope, x: Raw | Taken, y: Raw | Snapshot) -> list[str]:
         """Identifiers of the rows of a call within `prediction_context`, which the program can read at once."""
         _, keep, _, rows = shapes(x, y)
         if said.ids is not None and len(said.ids) == rows:

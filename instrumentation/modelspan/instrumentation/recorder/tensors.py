@@ -144,7 +144,8 @@ def projection(name: str, width: int) -> npt.NDArray[np.float32]:
         if len(_drawn) >= _MAX_DRAWN:
             _drawn.pop(next(iter(_drawn)))
         _drawn[name] = drawn
-    return drawn[:width] / np.float32(np.sqrt(max(width, 1)))
+    scale = np.float32(np.sqrt(max(width, 1)))
+    return np.asarray(drawn[:width] / scale, dtype=np.float32)
 
 
 _MAX_DRAWN = 32

@@ -20,7 +20,8 @@ from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Snapshot, Taken
 from modelspan.instrumentation.recorder.tensors import NONE, VALUES
 from modelspan.instrumentation.torch.capture import COPY_BYTES, Plans, copy_input, copy_output
-from modelspan.instrumentation.torch.flatten import in_arguments, in_result
+from modelspan.instrumentation.torch.cuda import Asked, DeviceCalls
+from modelspan.instrumentation.torch.flatten import Found, in_arguments, in_result
 from modelspan.instrumentation.torch.kind import unwrapped
 from modelspan.instrumentation.torch.training import is_prediction
 from modelspan.semconv.attributes import MlOperationNameValues
@@ -39,11 +40,12 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     """
     mode = NONE if recorder.config.capture == frozenset() else recorder.config.tensors
     plans, output_plans = Plans((0,), mode), Plans((), VALUES)
+    device_calls = DeviceCalls(recorder, mode)
     queue, known = recorder.queue, recorder.known
     get, enter, leave = around.get, around.set, around.reset
 
-    def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken | None:
-        """A copy of the input of a prediction; None of any other call."""
+    def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken | Found | None:
+        """A copy of the input of a prediction, or its tensors if a device has to copy them; None of any other call."""
         limit = min(queue.plain_bytes, COPY_BYTES)
         if len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor and is_prediction(module, args):
             copied = plans.copy(args[0], limit)
@@ -51,6 +53,8 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 return _new(Taken, (copied, None))
         found = in_arguments(args, kwargs)
         if is_prediction(module, [tensor for _, tensor in found]):
+            if any(tensor.is_cuda for _, tensor in found):
+                return found
             return copy_input(found, mode, limit)
         if id(module) in known and getattr(module, "training", False):
             # What was predicted so far keeps its version, what follows gets another.
@@ -75,7 +79,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         said = get()
         token = enter(INSIDE)
         try:
-            x: Taken | None = None
+            x: Taken | Found | None = None
             try:
                 if (recorder.active or recorder.activate()) and not _is_looked_at():
                     context = get_current()
@@ -86,6 +90,9 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 failed("read the input of a module", problem)
             if x is None:
                 return original(module, *args, **kwargs)
+            if isinstance(x, list):
+                asked = Asked(model, _PREDICT, context, said)
+                return device_calls.record(lambda: original(module, *args, **kwargs), asked, x)
             ticks = perf_counter_ns()
             try:
                 result = original(module, *args, **kwargs)

@@ -66,25 +66,26 @@ class Plans:
 
     def copy(self, tensor: torch.Tensor, limit: int) -> Snapshot | None:
         """A copy of the whole tensor; None of one of more than `limit` bytes, or that takes more thought."""
-        key = tensor.dtype, tensor.layout, None if tensor.is_nested else tensor.shape
-        plan = self._plans.get(key, _UNSEEN)
-        if plan is _UNSEEN:
-            plan = self._plan(tensor, key)
-        if plan is None or not tensor.is_cpu or not tensor.is_contiguous() or tensor.is_neg():
+        try:
+            key = tensor.dtype, tensor.shape
+            plan = self._plans.get(key, _UNSEEN)
+            if plan is _UNSEEN:
+                plan = self._plan(key)
+            if plan is None or plan[2] > limit or not tensor.is_cpu or not tensor.is_contiguous() or tensor.is_neg():
+                return None
+            layout, rows, size = plan
+            return _new(Snapshot, (TENSORS, layout, rows, (_bytes_at(tensor.data_ptr(), size),), size))
+        except RuntimeError:  # sparse or nested: without such a shape, or without memory of its own
             return None
-        layout, rows, size = plan
-        if size > limit:
-            return None
-        return _new(Snapshot, (TENSORS, layout, rows, (_bytes_at(tensor.data_ptr(), size),), size))
 
-    def _plan(self, tensor: torch.Tensor, key: Any) -> tuple[Any, int, int] | None:
+    def _plan(self, key: tuple[torch.dtype, torch.Size]) -> tuple[Any, int, int] | None:
         """Layout, rows and bytes of tensors of a type and shape, if they can be copied whole."""
         if len(self._plans) > _MOST_PLANS:
             self._plans.clear()
+        dtype, shape = key
         plan = None
-        dtype, _, shape = key
-        if dtype in _DTYPES and not dtype.is_complex and tensor.layout is torch.strided and shape is not None:
-            inner, size = tuple(shape[1:]), tensor.nbytes
+        if dtype in _DTYPES and not dtype.is_complex:
+            inner, size = tuple(shape[1:]), shape.numel() * dtype.itemsize
             part = Part(self._path, _DTYPES[dtype], inner, True, 1, True)
             if size and self._mode != NONE and step_of(_width(inner)) == 1:
                 plan = (self._mode, (part,)), shape[0] if shape else 1, size
@@ -107,8 +108,8 @@ def copy_input(found: Found, mode: str, limit: int) -> Taken:
     rows = rows_of(found)
     if mode == NONE or rows < 0:
         return Taken(Snapshot(OPAQUE, None, rows, None, 0), None)
-    parts = [_part(path, tensor, rows) for path, tensor in found]
-    taken = sum(_row_bytes(part, tensor) for part, (_, tensor) in zip(parts, found, strict=True) if part.per_row)
+    parts = [part_of(path, tensor, rows) for path, tensor in found]
+    taken = sum(row_bytes(part, tensor) for part, (_, tensor) in zip(parts, found, strict=True) if part.per_row)
     kept = rows_to_keep(rows, taken, limit)
     keep = None if kept is None else Kept(kept, rows)
     return Taken(_snapshot(parts, found, mode, rows, keep), keep)
@@ -118,11 +119,12 @@ def copy_output(found: Found, rows: int, keep: Kept | None) -> Snapshot:
     """Copies of the tensors of an output, the rows that were kept of the input. `rows` are those of the input, -1 if unknown."""
     if rows < 0:
         rows = rows_of(found) if found else 1
-    parts = [_part(path, tensor, rows) for path, tensor in found]
+    parts = [part_of(path, tensor, rows) for path, tensor in found]
     return _snapshot(parts, found, VALUES, rows, keep)
 
 
-def _part(path: Any, tensor: torch.Tensor, rows: int) -> Part:
+def part_of(path: Path, tensor: torch.Tensor, rows: int) -> Part:
+    """What is recorded of a tensor, of an input with so many rows."""
     shape = (int(tensor.size(0)),) if tensor.is_nested else tuple(tensor.shape)
     per_row = (bool(shape) and shape[0] == rows) or (not shape and rows == 1)
     inner = shape[1:] if per_row else shape
@@ -136,7 +138,7 @@ def _is_readable(tensor: torch.Tensor) -> bool:
     return (
         type(tensor) in _PLAIN
         and tensor.layout is torch.strided
-        and tensor.is_cpu
+        and (tensor.is_cpu or tensor.is_cuda)
         and not tensor.is_conj()
         and not tensor.is_neg()
     )
@@ -158,7 +160,8 @@ def _width(shape: Sequence[int]) -> int:
     return width
 
 
-def _row_bytes(part: Part, tensor: torch.Tensor) -> int:
+def row_bytes(part: Part, tensor: torch.Tensor) -> int:
+    """Bytes that are copied of a row."""
     return -(-_width(part.shape) // part.step) * tensor.itemsize if part.known else 0
 
 
@@ -169,7 +172,7 @@ def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept 
         kept = keep.rows if keep is not None and part.per_row else None
         count = (rows if kept is None else len(kept)) if part.per_row else 1
         data = None
-        if part.known and size + count * _row_bytes(part, found[i][1]) <= COPY_BYTES:
+        if part.known and found[i][1].is_cpu and size + count * row_bytes(part, found[i][1]) <= COPY_BYTES:
             data = _bytes(found[i][1], part, kept)
             size += len(data)
         elif part.known:
@@ -192,6 +195,8 @@ def _bytes(tensor: torch.Tensor, part: Part, kept: Any) -> bytes:
     if kept is None and part.step == 1:
         return _bytes_at(tensor.data_ptr(), size)
     # Read before `tensor` goes.
-    memory = np.frombuffer((ctypes.c_char * size).from_address(tensor.data_ptr()), dtype=f"V{tensor.itemsize}")
-    table = memory.reshape(tensor.shape[0] if tensor.dim() else 1, -1)[:, :: part.step]
-    return (table if kept is None else table[kept]).tobytes()
+    memory: Any = (ctypes.c_char * size).from_address(tensor.data_ptr())
+    values = np.frombuffer(memory, dtype=f"V{tensor.itemsize}")
+    table = values.reshape(tensor.shape[0] if tensor.dim() else 1, -1)[:, :: part.step]
+    chosen: bytes = (table if kept is None else table[kept]).tobytes()
+    return chosen

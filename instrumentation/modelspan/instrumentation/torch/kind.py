@@ -100,7 +100,8 @@ def _content(tensor: torch.Tensor) -> bytes:
         return b""
     if tensor.is_cuda:
         # A stream of its own: what is copied on the program's would hold it up.
-        stream = torch.cuda.Stream(tensor.device)
+        cuda: Any = torch.cuda  # without annotations
+        stream = cuda.Stream(tensor.device)
         with torch.cuda.stream(stream):
             return _sampled(tensor)
     return _sampled(tensor)

@@ -19,15 +19,12 @@ def follow(optimizer: Any) -> None:
 
 def is_prediction(module: Any, tensors: Iterable[torch.Tensor]) -> bool:
     """Whether a call of `module` with these tensors is one; see the documentation of the package."""
-    if module.__dict__.get("_is_replica"):  # runs for DataParallel, in a thread that does not know of it
-        return False
-    if torch.is_inference_mode_enabled():
-        return not _is_training(module) or _has_parameters(module)
-    if _is_training(module):
+    if "_is_replica" in module.__dict__:  # runs for DataParallel, in a thread that does not know of it
         return False
     if not torch.is_grad_enabled():
-        return True
-    return not any(one.requires_grad for one in tensors) and not _is_optimised(module)
+        training = _is_training(module)
+        return not training or (torch.is_inference_mode_enabled() and _has_parameters(module))
+    return not _is_training(module) and not any(one.requires_grad for one in tensors) and not _is_optimised(module)
 
 
 def _is_training(module: Any) -> bool:
