@@ -91,6 +91,8 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
 
     def _make_patches(self, options: dict[str, Any]) -> Patches:
         if self._patches is None:
+            import numpy  # noqa: F401  # first, because a hook may wait for it, which makes the patches
+        if self._patches is None:
             # Only now, because this imports NumPy, which the library has imported.
             from modelspan.instrumentation.patching.patches import Patches
             from modelspan.instrumentation.recorder import current
