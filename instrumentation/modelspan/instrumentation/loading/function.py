@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +12,13 @@ class NotedFunction:
     """Calls a built-in function, and then says what it returned for its first argument.
 
     Not a Python function, because those bind: a class that has `load = pickle.load` would give it a `self` that the built-in
-    function does not get. Pickled by name, copied and compared as the function that it stands for.
+    function does not get. Pickled, copied and compared as the function that it stands for.
     """
 
-    __slots__ = ("__doc__", "__module__", "__name__", "__qualname__", "__wrapped__", "_note")
-
     def __init__(self, function: Callable[..., Any], note: Callable[[Any, Any], None]) -> None:
+        functools.update_wrapper(self, function)
         self.__wrapped__ = function
         self._note = note
-        self.__doc__ = function.__doc__
-        self.__module__ = function.__module__
-        self.__name__ = function.__name__
-        self.__qualname__ = function.__qualname__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self.__wrapped__(*args, **kwargs)
@@ -29,7 +26,7 @@ class NotedFunction:
         return result
 
     def __reduce__(self) -> Any:
-        return getattr, (__import__(self.__module__), self.__name__)
+        return copy.copy, (self.__wrapped__,)  # of a function, that is the function
 
     def __eq__(self, other: object) -> bool:
         return self is other or self.__wrapped__ == other

@@ -39,7 +39,9 @@ def _skops(patches: Patches, module: Any) -> None:
 
 def _xgboost(patches: Patches, module: Any) -> None:
     core, sklearn = module.core, module.sklearn
-    patches.wrap(core, "Booster.load_model", lambda original: _reloading(original, "xgboost.Booster.load_model", patches))
+    patches.wrap(
+        core, "Booster.load_model", lambda original: _reloading(original, "xgboost.Booster.load_model", patches)
+    )
     patches.wrap(
         sklearn, "XGBModel.load_model", lambda original: _reloading(original, "xgboost.XGBModel.load_model", patches)
     )
@@ -61,7 +63,9 @@ def _lightgbm(patches: Patches, module: Any) -> None:
 
 def _catboost(patches: Patches, module: Any) -> None:
     patches.wrap(
-        module.core, "CatBoost.load_model", lambda original: _reloading(original, "catboost.CatBoost.load_model", patches)
+        module.core,
+        "CatBoost.load_model",
+        lambda original: _reloading(original, "catboost.CatBoost.load_model", patches),
     )
 
 
@@ -152,7 +156,7 @@ def _held(loaded: Any) -> list[Any]:
 
 
 def _is_model(value: Any) -> bool:
-    return not isinstance(value, type) and any(hasattr(type(value), name) for name in PREDICTIONS)
+    return not isinstance(value, type) and any(name in vars(cls) for cls in type(value).__mro__ for name in PREDICTIONS)
 
 
 def _path(file: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from modelspan.instrumentation.config import Config
@@ -27,8 +28,7 @@ def note_weights(loaded: Any, path: Any, loader: str) -> None:
         if file is None:
             return
         for tensor in _first_tensors(loaded, _DEPTH):
-            key = id(tensor)
-            _sources[key] = weakref.ref(tensor, lambda _, key=key: _sources.pop(key, None)), file, loader
+            _sources[id(tensor)] = weakref.ref(tensor, partial(_forget, id(tensor))), file, loader
         prepare(file)
     except Exception as error:
         failed("see what weights were loaded", error)
@@ -43,6 +43,12 @@ def took_weights(model: Any, weights: Any, config: Config) -> None:
             identities.tell(model, of_file(found[1], found[2]))
     except Exception as error:
         failed("see what weights a model is given", error)
+
+
+def _forget(address: int, gone: Any) -> None:
+    found = _sources.get(address)
+    if found is not None and found[0] is gone:
+        del _sources[address]
 
 
 def _first_tensors(values: Any, depth: int) -> list[Any]:

@@ -16,6 +16,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.loading.training import fitted_here
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -224,6 +225,26 @@ def guarded(original: Method) -> Method:
     return call
 
 
+def guarded_change(original: Method, recorder: Recorder) -> Method:
+    """A method that makes its object another model without fitting it: nothing is recorded within it, and the model gets another
+    version.
+    """
+
+    @functools.wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            identities.refit(self, recorder.config)
+        except Exception as problem:
+            failed("see that a model is changed", problem)
+        token = around.set(INSIDE)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            around.reset(token)
+
+    return call
+
+
 def guarded_fit(original: Method, recorder: Recorder) -> Method:
     """A method that fits a model anew: nothing is recorded within it, and the model gets another version. What the outermost
     one is given first becomes the reference of the model, unless the fit raises.
@@ -244,6 +265,8 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
             result = original(self, *args, **kwargs)
         finally:
             around.reset(token)
+        if around.get() is not INSIDE:
+            fitted_here(self)
         reference_after_fit(recorder, self, sample)
         return result
 
@@ -268,6 +291,8 @@ def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder
             model = original(*args, **kwargs)
         finally:
             around.reset(token)
+        if around.get() is not INSIDE:
+            fitted_here(model)
         reference_after_fit(recorder, model, sample)
         return model
 
