@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from wrapt import when_imported
 
 from modelspan.instrumentation.config import Config, load
+from modelspan.instrumentation.declared import Declared, is_declared, is_disabled
 from modelspan.instrumentation.failure import failed, warn_once
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
 
     `instrument` takes ``tracer_provider``, ``logger_provider`` and ``meter_provider``, by default the global ones, and every
     option of :class:`modelspan.instrumentation.config.Config` as a keyword, before its environment variable. Instrumentors of
-    one process share a recorder: the options of the first hold for all.
+    one process share a recorder, and their options: of one that several give, the first holds.
     """
+
+    configuration = Declared
+    """The options in OpenTelemetry's configuration file."""
 
     requirements: Collection[str] = ()
     """Distributions that provide the library, any of them, with the versions that are supported."""
@@ -38,6 +42,8 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     _options: dict[str, Any] | None = None
     """What `instrument` was called with; None while not instrumented."""
     _hooked = False
+    _given: dict[type, dict[str, Any]] = {}
+    """What each of the instrumentors was called with."""
 
     def hooks(self) -> Mapping[str, Hook]:
         """What to do when a module is imported, by its name."""
@@ -46,8 +52,14 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     def instrumentation_dependencies(self) -> Collection[str]:
         return self.requirements
 
+    def instrument(self, **kwargs: Any) -> None:
+        by_itself = not kwargs.keys() - {"skip_dep_check", "raise_exception_on_conflict"}
+        if by_itself and is_declared() and (self.is_instrumented_by_opentelemetry or is_disabled(type(self))):
+            return
+        super().instrument(**kwargs)
+
     def _instrument(self, **kwargs: Any) -> None:
-        self._options = kwargs
+        self._options = self._given[type(self)] = kwargs
         if not self._hooked:
             type(self)._hooked = True
             for name in self.hooks():
@@ -59,6 +71,7 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
 
     def _uninstrument(self, **kwargs: Any) -> None:
         self._options = None
+        self._given.pop(type(self), None)
         if self._patches is not None:
             from modelspan.instrumentation.recorder import current
 
@@ -70,7 +83,7 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         if self._options is None or not self._is_supported():
             return
         try:
-            self.hooks()[name](self._make_patches(self._options), module)
+            self.hooks()[name](self._make_patches(), module)
         except Exception as error:  # the program goes on without this instrumentation
             failed(f"instrument {name}", error)
 
@@ -89,10 +102,12 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
                 return False
         return True
 
-    def _make_patches(self, options: dict[str, Any]) -> Patches:
+    def _make_patches(self) -> Patches:
         if self._patches is None:
             import numpy  # noqa: F401  # first, because a hook may wait for it, which makes the patches
         if self._patches is None:
+            # Those of an instrumentor whose library is imported later, too: it must not be too late to withhold a feature.
+            options = {name: value for given in reversed(self._given.values()) for name, value in given.items()}
             # Only now, because this imports NumPy, which the library has imported.
             from modelspan.instrumentation.patching.patches import Patches
             from modelspan.instrumentation.recorder import current

@@ -1,0 +1,122 @@
+"""OpenTelemetry's configuration file says the same things as the environment, with and without `opentelemetry-instrument`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from opentelemetry.instrumentation import auto_instrumentation
+
+PROVIDERS = """
+file_format: "1.0"
+logger_provider:
+  processors:
+    - simple:
+        exporter:
+          console: {}
+instrumentation/development:
+  python:
+"""
+
+PROGRAM = """
+from opentelemetry import _logs
+from opentelemetry.sdk._logs import export
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+import numpy as np
+from sklearn.linear_model import LinearRegression
+memory = export.InMemoryLogRecordExporter()
+provider = _logs.get_logger_provider()
+provider.add_log_record_processor(SimpleLogRecordProcessor(memory))
+model = LinearRegression().fit([[1.0, 2.0], [2.0, 1.0]], [1.0, 2.0])
+model.predict(np.array([[31.0, 2.0], [38.0, 1.0]]))
+import modelspan.instrumentation as ms
+ms.flush()
+import pyarrow as pa
+for log in memory.get_finished_logs():
+    data = (log.log_record.attributes or {}).get("ml.prediction.batch.data")
+    if data:
+        table = pa.ipc.open_stream(data).read_all().to_pydict()
+        print("ROWS", {name: v for name, v in table.items() if name.startswith("feature.") or name == "weight"})
+from modelspan.instrumentation.recorder import current
+recorder = current.started()
+print("CONFIG", recorder and (recorder.config.capture, recorder.config.span_rate, recorder.config.span_features))
+"""
+
+
+@pytest.fixture
+def declared(tmp_path: Path) -> Callable[..., tuple[list[str], str]]:
+    """Run the program under `opentelemetry-instrument` with a configuration file; what it says of its rows, and its errors."""
+
+    def run(sections: str, **environment: str) -> tuple[list[str], str]:
+        (tmp_path / "otel.yaml").write_text(PROVIDERS + textwrap.indent(textwrap.dedent(sections), "    "))
+        (tmp_path / "program.py").write_text(PROGRAM)
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "program.py")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.path.dirname(auto_instrumentation.__file__),
+                "OTEL_CONFIG_FILE": str(tmp_path / "otel.yaml"),
+                "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "fastapi,flask,asgi,wsgi",
+                **environment,
+            },
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if line.startswith(("ROWS", "CONFIG"))], done.stderr
+
+    return run
+
+
+def test_options_of_the_file_hold_and_nothing_is_instrumented_twice(
+    declared: Callable[..., tuple[list[str], str]],
+) -> None:
+    lines, errors = declared(
+        "modelspan-sklearn: {features: {x0: 'bucket:10', x1: drop}, span_rate: 3, span_features: true}"
+    )
+    assert lines == ["ROWS {'feature.x0': [30.0, 30.0]}", "CONFIG (None, 3.0, True)"]
+    assert "already instrumented" not in errors
+
+
+def test_what_is_disabled_there_records_nothing(declared: Callable[..., tuple[list[str], str]]) -> None:
+    lines, _ = declared("modelspan-sklearn: {enabled: false}")
+    assert [line for line in lines if line.startswith("ROWS")] == []
+
+
+def test_what_the_file_does_not_name_is_instrumented_as_without_it(
+    declared: Callable[..., tuple[list[str], str]],
+) -> None:
+    lines, errors = declared("requests: {enabled: false}", OTEL_INSTRUMENTATION_ML_CAPTURE="x0")
+    assert lines[0] == "ROWS {'feature.x0': [31.0, 38.0]}"
+    assert "already instrumented" not in errors
+
+
+def test_an_option_that_there_is_not_does_not_undo_the_others(declared: Callable[..., tuple[list[str], str]]) -> None:
+    lines, errors = declared("modelspan-sklearn: {capture: [x1], captrue: all}")
+    assert lines[0] == "ROWS {'feature.x1': [2.0, 1.0]}"
+    assert "no option 'captrue'" in errors
+
+
+def test_options_of_an_instrumentor_hold_for_the_others_whichever_library_comes_first(
+    program: Callable[..., str],
+) -> None:
+    shown = program(
+        """
+        set_up_sdk()
+        from modelspan.instrumentation.xgboost import XGBoostInstrumentor
+        XGBoostInstrumentor().instrument()
+        SklearnInstrumentor().instrument(capture="none")
+        import xgboost
+        from modelspan.instrumentation.recorder import current
+        print(current.started().config.capture)
+        """
+    )
+    assert shown == "frozenset()"
