@@ -32,7 +32,7 @@ _OPERATIONS = {
 """By prediction type; None is a regressor's choice."""
 
 _CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker")
-_REFITS = ("fit", "load_model", "shrink", "drop_unused_features", "set_scale_and_bias", "set_leaf_values")
+_CHANGES = ("load_model", "shrink", "drop_unused_features", "set_scale_and_bias", "set_leaf_values")
 _GUARDED = (
     "score",
     "calc_feature_statistics",
@@ -61,8 +61,9 @@ def patch(patches: Patches, catboost: Any) -> None:
     patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba)
     patches.predicts(core, "CatBoostClassifier.predict_log_proba", _predict_log_proba)
     for cls in ("_CatBoostBase", *_CLASSES):
-        for name in _REFITS:
-            patches.refits(core, f"{cls}.{name}")
+        patches.fits(core, f"{cls}.fit")
+        for name in _CHANGES:
+            patches.changes(core, f"{cls}.{name}")
         for name in _GUARDED:
             patches.guard(core, f"{cls}.{name}")
     _patch_training(patches, catboost)

@@ -15,8 +15,7 @@ _PREDICT_PROBA = Operation.PREDICT_PROBA.value
 _DECISION_FUNCTION = Operation.DECISION_FUNCTION.value
 
 _GUARDED = ("Booster.eval", "Booster.eval_train", "Booster.eval_valid", "Booster.refit")
-_REFITS = (
-    "Booster.update",
+_CHANGES = (
     "Booster.rollback_one_iter",
     "Booster.shuffle_models",
     "Booster.set_leaf_output",
@@ -31,8 +30,9 @@ def patch(patches: Patches, lightgbm: Any) -> None:
     patches.predicts(basic, "Booster.predict", _booster_predict)
     for path in _GUARDED:
         patches.guard(basic, path)
-    for path in _REFITS:
-        patches.refits(basic, path)
+    patches.fits(basic, "Booster.update")
+    for path in _CHANGES:
+        patches.changes(basic, path)
     _patch_training(patches, lightgbm)
     models = getattr(lightgbm, "sklearn", None)
     for name, cls in list(vars(models).items()) if models is not None else ():
@@ -61,7 +61,7 @@ def _patch_model(patches: Patches, module: Any, name: str) -> None:
     patches.predicts(module, f"{name}.predict", _model_predict)
     patches.predicts(module, f"{name}.predict_proba", _model_predict_proba)
     patches.predicts(module, f"{name}.decision_function", _model_decision_function)
-    patches.refits(module, f"{name}.fit")
+    patches.fits(module, f"{name}.fit")
 
 
 def _booster_predict(

@@ -17,7 +17,7 @@ _PREDICT = Operation.PREDICT.value
 _PREDICT_PROBA = Operation.PREDICT_PROBA.value
 
 _GUARDED = ("Booster.eval", "Booster.eval_set")
-_REFITS = ("Booster.update", "Booster.boost", "Booster.load_model")
+_FITS = ("Booster.update", "Booster.boost")
 _RELEARNS = ("Booster.load_model", "Booster.load_config", "Booster.set_param")
 """What may change the objective."""
 
@@ -33,8 +33,9 @@ def patch(patches: Patches, xgboost: Any) -> None:
         patches.guard(core, path)
     for path in _RELEARNS:
         patches.wrap(core, path, _forgetting)
-    for path in _REFITS:
-        patches.refits(core, path)
+    patches.changes(core, "Booster.load_model")
+    for path in _FITS:
+        patches.fits(core, path)
     _patch_training(patches, xgboost)
     models = getattr(xgboost, "sklearn", None)
     for name, cls in list(vars(models).items()) if models is not None else ():
@@ -71,8 +72,8 @@ def _patch_training(patches: Patches, xgboost: Any) -> None:
 def _patch_model(patches: Patches, module: Any, name: str) -> None:
     patches.predicts(module, f"{name}.predict", _model_predict)
     patches.predicts(module, f"{name}.predict_proba", _model_predict_proba)
-    patches.refits(module, f"{name}.fit")
-    patches.refits(module, f"{name}.load_model")
+    patches.fits(module, f"{name}.fit")
+    patches.changes(module, f"{name}.load_model")
     for method in ("apply", "score"):
         patches.guard(module, f"{name}.{method}")
 
