@@ -33,6 +33,11 @@ def seen(path: Any) -> File | None:
     return File(name, found.st_size, found.st_mtime_ns)
 
 
+def is_digested(file: File) -> bool:
+    """Whether the digest of a file is known."""
+    return file in _known
+
+
 def digest(file: File) -> str | None:
     """SHA-256 of a file, in hex. None where it is too large, gone, or was changed since it was seen.
 

@@ -54,7 +54,7 @@ def of_file(file: files.File, loader: str) -> Tell:
 def prepare(file: files.File) -> None:
     """Have a file digested soon, in the background: a temporary one may be gone at the first prediction."""
     recorder = current.started()
-    if recorder is not None and file.size <= files.MAX_BYTES:
+    if recorder is not None and file.size <= files.MAX_BYTES and not files.is_digested(file):
         recorder.submit(lambda: _digest(file))
 
 
