@@ -195,9 +195,7 @@ def set_reference(model: Any, X: Any, y: Any = None, *, predictions: Any = None,
 def flush(timeout: float = 5.0) -> bool:
     """Hand over everything that was recorded, and have the SDK export the events. False if it took longer than `timeout` s."""
     try:
-        from modelspan.instrumentation.recorder import current
-
-        recorder = current.started()
+        recorder = _current().started()
         return recorder is None or recorder.flush(timeout)
     except Exception as error:
         failed("flush", error)
@@ -206,9 +204,7 @@ def flush(timeout: float = 5.0) -> bool:
 
 def _try(what: str, submit: Callable[..., bool], *arguments: Any) -> bool:
     try:
-        from modelspan.instrumentation.recorder import current
-
-        recorder = current.get()
+        recorder = _current().get()
         if not (recorder.active or recorder.activate()):
             if not recorder.failed:
                 warn_once("no-sdk", f"OpenTelemetry is not set up in this process: could not {what}.")
@@ -217,3 +213,11 @@ def _try(what: str, submit: Callable[..., bool], *arguments: Any) -> bool:
     except Exception as error:
         failed(what, error)
         return False
+
+
+def _current() -> Any:
+    import numpy  # noqa: F401  # first, because hooks that wait for it import what follows
+
+    from modelspan.instrumentation.recorder import current
+
+    return current
