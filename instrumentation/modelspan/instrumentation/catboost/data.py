@@ -1,14 +1,29 @@
-"""Inputs that only CatBoost knows: a `Pool`, and one object instead of many."""
+"""Inputs that only CatBoost knows: a `Pool`, and one object instead of many.
+
+The values of a Pool never change, so the caller only holds it; reading 10,000 rows of 20 numbers takes longer than predicting
+them, and is left to the background thread.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.features import Features, read_by
+from modelspan.instrumentation.recorder.kinds import names_of
 from modelspan.instrumentation.recorder.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from modelspan.instrumentation.recorder.redaction import FeaturePolicy
+
+POOL = "catboost.Pool"
+"""Kind of snapshot. payload: Pool of numbers; layout: names of its columns."""
+_BYTES_OF_VALUE = 4
 
 _pool: type | None = None
 
@@ -39,7 +54,8 @@ def follow(pool: type) -> None:
     """Have pools read that are given to `readable`."""
     global _pool
     _pool = pool
-    snap.copied_by(Held, _copy)
+    snap.copied_by(Held, _hold)
+    read_by(POOL, _features)
 
 
 def readable(data: Any) -> tuple[bool, Any]:
@@ -71,10 +87,13 @@ def _is_of_numbers(pool: Any) -> bool:
     )
 
 
-def _copy(held: Held) -> Snapshot:
-    values = held.pool.get_features()
-    names = held.pool.get_feature_names()
-    if not any(names):
-        return snap.copy(values)
-    data = values.tobytes("F")
-    return Snapshot(snap.FRAME_ARRAY, values.dtype, len(values), (data, names), len(data))
+def _hold(held: Held) -> Snapshot:
+    rows, width = held.shape
+    return Snapshot(POOL, tuple(held.pool.get_feature_names()), rows, held.pool, rows * width * _BYTES_OF_VALUE)
+
+
+def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    given = parts[0].layout
+    names = given if any(given) else names_of(model, len(given))
+    table = np.concatenate([part.payload.get_features() for part in parts])
+    return {names[i]: columns.from_array(np.ascontiguousarray(table[:, i])) for i in policy.choose(names)}

@@ -85,7 +85,9 @@ class CatBoostKind(Kind):
         task = self.task(model)
         if task == REGRESSION:
             return VALUE
-        return SCORE if is_float else LABEL  # labels come as objects
+        # A plain CatBoost returns raw values unless it is asked for classes; only where classes are floats it does not show.
+        is_classifier = getattr(model, "_estimator_type", None) == "classifier"
+        return SCORE if is_float and not is_classifier else LABEL
 
 
 def _loss(model: Any) -> str:

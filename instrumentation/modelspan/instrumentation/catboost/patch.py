@@ -85,12 +85,7 @@ def _predict(model: Any, data: Any, prediction_type: Any = _RAW, *args: Any, **k
     if prediction_type == _RAW and getattr(model, "_estimator_type", None) == "classifier":
         operation = _DECISION_FUNCTION
     is_single, x = inputs.readable(data)
-    shown = None
-    if prediction_type == _CLASS:
-        shown = _one_label if is_single else _labels
-    elif is_single:
-        shown = _one
-    return Described(model, operation, x, shown)
+    return Described(model, operation, x, _one if is_single else None)
 
 
 def _classifier_predict(
@@ -120,15 +115,6 @@ def _predict_log_proba(model: Any, X: Any, *args: Any, **kwargs: Any) -> Describ
 def _one(result: Any) -> Any:
     """The result for one object as that for a list of one."""
     return np.asarray(result)[np.newaxis]
-
-
-def _labels(result: Any) -> Any:
-    """Labels are objects, so that those that are floats are not taken for raw values."""
-    return np.asarray(result).astype(object)
-
-
-def _one_label(result: Any) -> Any:
-    return _labels(_one(result))
 
 
 def _training_data(pool: Any = None, params: Any = None, dtrain: Any = None, *args: Any, **kwargs: Any) -> Any:
