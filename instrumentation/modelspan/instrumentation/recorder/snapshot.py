@@ -27,7 +27,7 @@ class Snapshot(NamedTuple):
 
 
 ARRAY = "array"
-"""payload: bytes in C order; layout: (dtype, shape of a row)."""
+"""payload: bytes in C order; layout: (dtype, shape of a row). Fields of a structured dtype are inputs or outputs by name."""
 OBJECTS = "objects"
 """payload: object array; layout: shape of a row."""
 FRAME_ARRAY = "frame_array"
@@ -109,7 +109,7 @@ def finish(raw: Raw) -> Snapshot:
     dtype, shape, data, names = raw
     if names is not None:
         return _new(Snapshot, (FRAME_ARRAY, dtype, shape[0], (data, names), len(data)))
-    if not shape or dtype.kind not in _PLAIN:
+    if not shape or (dtype.kind not in _PLAIN and (not dtype.names or dtype.hasobject)):
         return Snapshot(OPAQUE, None, shape[0] if shape else -1, None, 0)
     return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], data, len(data)))
 
@@ -132,14 +132,16 @@ def by_column(dtype: npt.DTypeLike, width: int, data: Sequence[Any]) -> npt.NDAr
 
 def take(value: Any, limit: int) -> Raw | Taken:
     """Copy an input, or of one of more than about `limit` bytes a sample of its rows."""
-    if type(value) is np.ndarray and value.ndim and value.nbytes > limit and value.dtype.kind in _PLAIN:
+    if type(value) is np.ndarray and value.ndim and value.dtype.kind in _PLAIN:
         rows = len(value)
-        if rows > 1:  # written out rather than by `rows_to_keep`: the program waits for it
-            sample = strata.sample(rows, limit * rows // value.nbytes or 1)
-            return _new(Taken, (_rows_of_array(value, sample), _new(Kept, (sample, rows))))
+        if rows < 2 or value.nbytes <= limit:
+            return value.dtype, value.shape, value.tobytes(), None
+        # Written out rather than by `rows_to_keep`: the program waits for it.
+        sample = strata.sample(rows, limit * rows // value.nbytes or 1)
+        return _new(Taken, (_rows_of_array(value, sample), _new(Kept, (sample, rows))))
     if _copiers.get(type(value)) is _pandas_frame:
         values = _one_block(value)
-        if values is not None and values.nbytes <= limit:
+        if values is not None and (values.nbytes <= limit or len(value) == 1):
             columns, rows = values.shape
             return values.dtype, (rows, columns), values.tobytes(), value.columns
     rows, row_bytes = measure(value)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
-"""Positions of rows, ascending."""
+"""Positions of rows, in no order."""
 
 MOST_AHEAD = 64
 MOST_NUMBERS = 16_384
@@ -51,7 +51,8 @@ class Strata:
         edges = np.arange(kept + 1) * rows // kept
         within = (self._generator.random((count, kept)) * np.diff(edges)).astype(np.int64)
         turned = self._generator.integers(rows if rows % kept else 1, size=(count, 1))
-        drawn = np.sort((edges[:-1] + within + turned) % rows, axis=1)
+        drawn = edges[:-1] + within + turned
+        drawn -= rows * (drawn >= rows)
         self._ahead.setdefault((rows, kept), []).extend(drawn[1:])
         first: Rows = drawn[0]
         return first
