@@ -8,12 +8,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack
 from modelspan.instrumentation.recorder.snapshot import Named
 from modelspan.semconv.attributes import MlOperationNameValues
 
 PREDICT = MlOperationNameValues.PREDICT.value
-MAX_WIDTH = 4096
-"""Columns up to which the rows of a tensor are read."""
 
 
 class Unread:
@@ -41,6 +40,9 @@ def output_of(names: Sequence[str], values: Sequence[Any], session: Any) -> Any:
         only = readable(values[0])
         if type(only) is np.ndarray:
             return only
+    packed = pack(tuple(names), values)
+    if packed is not None:
+        return packed
     return Named({name: readable(value) for name, value in zip(names, values, strict=False)})
 
 

@@ -49,6 +49,8 @@ def _nothing(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Fe
 
 def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     dtype, row_shape = parts[0].layout
+    if dtype.names:
+        return {}
     flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=dtype)
     if not row_shape:
         return _one(columns.from_array(flat), model, policy)

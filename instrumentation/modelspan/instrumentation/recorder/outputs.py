@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,8 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
         return tensors.outputs(parts)
     if parts[0].kind == snap.SEVERAL:
         return _several(parts, model)
-    if parts[0].kind == snap.NAMED:
-        return _named(parts)
+    if parts[0].kind == snap.NAMED or (parts[0].kind == snap.ARRAY and parts[0].layout[0].names):
+        return _named(_by_name(parts))
     values = _values(parts)
     if values is None:
         return {}
@@ -114,20 +114,43 @@ def _several(parts: Sequence[Snapshot], model: Any) -> Outputs:
     return result
 
 
-def _named(parts: Sequence[Snapshot]) -> Outputs:
+class _ByClass(NamedTuple):
+    """A score of each class for each row."""
+
+    classes: list[Any]
+    table: npt.NDArray[Any]
+
+
+def _by_name(parts: Sequence[Snapshot]) -> dict[str, npt.NDArray[Any] | _ByClass | None]:
+    """The values of outputs that have names."""
+    if parts[0].kind == snap.ARRAY:
+        flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=parts[0].layout[0])
+        return {name: _field(flat[name]) for name in flat.dtype.names or ()}
+    result: dict[str, npt.NDArray[Any] | _ByClass | None] = {}
+    for name in parts[0].payload:
+        own = [part.payload[name] for part in parts]
+        result[name] = _by_class(own) if _is_by_class(own) else _values(own)
+    return result
+
+
+def _field(values: npt.NDArray[Any]) -> npt.NDArray[Any] | _ByClass:
+    classes = values.dtype.names
+    if not classes:
+        return values
+    return _ByClass(list(classes), np.stack([values[name] for name in classes], axis=1))
+
+
+def _named(outputs: Mapping[str, npt.NDArray[Any] | _ByClass | None]) -> Outputs:
     """Outputs that have names: labels are what is no floating-point number; beside labels, and by their names, numbers are
     scores; what is left are values.
     """
     labels: dict[str, npt.NDArray[Any]] = {}
     numbers: dict[str, npt.NDArray[Any]] = {}
     result: Outputs = {}
-    for name in parts[0].payload:
-        own = [part.payload[name] for part in parts]
-        if _is_by_class(own):
-            result |= _by_class(own)
-            continue
-        values = _values(own)
-        if values is not None and values.ndim:
+    for name, values in outputs.items():
+        if isinstance(values, _ByClass):
+            result |= _scores(values.table, values.classes)
+        elif values is not None and values.ndim:
             (numbers if values.dtype.kind == "f" else labels)[name] = _flat(values)
     scores = {name: values for name, values in numbers.items() if labels or _SCORES.search(name)}
     for name, values in scores.items():
@@ -161,11 +184,12 @@ def _is_by_class(parts: Sequence[Snapshot]) -> bool:
     return all(part.kind == snap.SEQUENCE and part.payload and type(part.payload[0]) is dict for part in parts)
 
 
-def _by_class(parts: Sequence[Snapshot]) -> Outputs:
+def _by_class(parts: Sequence[Snapshot]) -> _ByClass:
     """Scores as one map of class to score for each row, as converters of scikit-learn models write them."""
     rows = [row for part in parts for row in part.payload]
     classes = list(rows[0])
-    return _scores(np.array([[row.get(name, np.nan) for name in classes] for row in rows], dtype=np.float64), classes)
+    table = np.array([[row.get(name, np.nan) for name in classes] for row in rows], dtype=np.float64)
+    return _ByClass(classes, table)
 
 
 def _class_names(classes: list[Any] | None, width: int) -> list[str]:
