@@ -139,6 +139,7 @@ def _is_readable(tensor: torch.Tensor) -> bool:
         type(tensor) in _PLAIN
         and tensor.layout is torch.strided
         and (tensor.is_cpu or tensor.is_cuda)
+        and not tensor.is_nested
         and not tensor.is_conj()
         and not tensor.is_neg()
     )

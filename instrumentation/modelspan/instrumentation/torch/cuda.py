@@ -22,7 +22,6 @@ from modelspan.instrumentation.torch.capture import part_of, row_bytes, rows_of
 from modelspan.instrumentation.torch.flatten import Found, in_result
 from modelspan.instrumentation.torch.staging import Copied, Staging, pinned, rows_that_fit
 
-
 _cuda: Any = torch.cuda  # without annotations
 
 

@@ -32,10 +32,13 @@ ORIGINAL = "_torchdynamo_inline"
 def replace_call(patches: Patches, torch: Any) -> None:
     """Record the calls of modules."""
     register(nn.Module, ModuleKind())
-    original = vars(nn.Module)["__call__"]
+    original: Any = vars(nn.Module)["__call__"]
     call = _module_call(original, outermost_call(patches.recorder))
     setattr(call, ORIGINAL, original)
     patches.replace(nn.Module, "__call__", call)
+    if vars(nn.Module).get(original.__name__) is original:
+        # By that name pickles of `model.__call__` find it.
+        patches.replace(nn.Module, original.__name__, call)
     patches.wrap(nn, "Module.load_state_dict", lambda load: guarded_fit(load, patches.recorder))
     patches.wrap(optim, "Optimizer.add_param_group", _followed)
 
