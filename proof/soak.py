@@ -27,6 +27,9 @@ from bench.service import BIN, Service
 UP, DOWN = 45.0, 15.0
 """Seconds."""
 
+_DIFFERENT = "SELECT uniqExact(xxHash64(prediction_id)) FROM ml_predictions WHERE xxHash64(prediction_id) % 16 = {part}"
+"""In parts, each of which fits into the memory that the service gives a query."""
+
 
 @dataclass
 class Seen:
@@ -81,14 +84,14 @@ def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any,
     if program.returncode != 0:
         raise RuntimeError(f"the program ended with {program.returncode}:\n{log.read_text()[-2000:]}")
     time.sleep(5)
-    stored = service.query(
-        "SELECT count(), uniqExact(prediction_id), countIf(value != round(features_numeric['x0'] * 2, 6)) FROM ml_predictions"
-    )
+    wrong = "countIf(abs(value - features_numeric['x0'] * 2) > 1e-6)"
+    ((stored, wrong_values),) = service.query(f"SELECT count(), {wrong} FROM ml_predictions")
+    different = sum(service.query(_DIFFERENT.format(part=part))[0][0] for part in range(16))
     counters = service.query(
         "SELECT recorder_id, max(rows_recorded), max(rows_dropped), sum(rows) FROM ml_recorders GROUP BY 1"
     )
     service.__exit__(None, None, None)
-    return seen, [*stored, *counters], downs
+    return seen, [(stored, different, wrong_values), *counters], downs
 
 
 def report(minutes: float, seen: Seen, found: list[tuple[Any, ...]], downs: int) -> tuple[str, bool]:
