@@ -45,6 +45,21 @@ bench: $(READY)  ## Print the tables of the README
 bench-drift: $(READY)  ## Measure false alarms and recall of the verdicts (needs ../shared/data), about four minutes
 	$(BIN)/python -m bench.drift
 
+NEWRELIC := .venv-newrelic
+.PHONY: bench-frameworks
+bench-frameworks: $(FRAMEWORKS)  ## Measure what recording costs in every framework, and New Relic's agent beside it, about half an hour
+	$(PYTHON) -m venv $(NEWRELIC)
+	$(NEWRELIC)/bin/pip install --quiet --disable-pip-version-check newrelic==14.1.0 scikit-learn
+	$(BIN)/python -m bench.frameworks
+
+.PHONY: proof-checks
+proof-checks: $(FRAMEWORKS)  ## Run scikit-learn's checks of all estimators with and without instrumentation, about ten minutes
+	$(BIN)/python -m proof.check_estimators
+
+.PHONY: proof-soak
+proof-soak: $(FRAMEWORKS)  ## Predict ten million times in eight threads while the service goes up and down, ten minutes
+	$(BIN)/python -m proof.soak
+
 # Python 3.10 to 3.12: later ones came after these versions.
 OLDEST := .venv-oldest
 .PHONY: test-oldest
