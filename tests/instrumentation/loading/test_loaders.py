@@ -15,6 +15,7 @@ import joblib
 import lightgbm
 import numpy as np
 import pytest
+import skops.io
 import torch
 import xgboost
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -76,6 +77,12 @@ def test_pickle_and_cloudpickle(loads: Any, tmp_path: Path) -> None:
         assert lineage(pickle.load(file)) == of_file(path, "pickle.load")
     with path.open("rb") as file:
         assert lineage(cloudpickle.load(file))["ml.model.source.uri"] == str(path)
+
+
+def test_skops(loads: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.skops"
+    skops.io.dump(MODEL, path)
+    assert lineage(skops.io.load(path)) == of_file(path, "skops.io.load")
 
 
 def test_models_within_what_was_loaded(loads: Any, tmp_path: Path) -> None:
@@ -240,7 +247,16 @@ def test_pickle_load_is_as_it_was_but_for_what_it_notes(loads: Any) -> None:
 
 def test_nothing_is_left_after_uninstrumenting(telemetry: Any) -> None:
     owners = (
-        *(joblib, joblib.numpy_pickle, pickle, cloudpickle, xgboost.Booster, xgboost.XGBModel, lightgbm.Booster),
+        *(
+            joblib,
+            joblib.numpy_pickle,
+            pickle,
+            cloudpickle,
+            skops.io,
+            xgboost.Booster,
+            xgboost.XGBModel,
+            lightgbm.Booster,
+        ),
         *(catboost.CatBoost, torch, torch.jit, torch.nn.Module),
     )
     before = [dict(vars(owner)) for owner in owners]
