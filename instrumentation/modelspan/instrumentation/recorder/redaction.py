@@ -26,6 +26,8 @@ MASKED = "[masked]"
 """What stands for every value of a masked feature."""
 MAX_NAMES = 100
 """Features whose redaction is named in an event; how many there are is said beside."""
+MAX_ACTIONS = 10_000
+"""Names of features for which the action is remembered."""
 
 _METHODS = {
     DROP: MlRedactionMethodValues.REMOVED.value,
@@ -88,6 +90,8 @@ class FeaturePolicy:
         if not self._rules:
             return None
         if name not in self._actions:
+            if len(self._actions) >= MAX_ACTIONS:  # names may be keys of dicts, hence anything
+                self._actions.clear()
             self._actions[name] = find_action(self._rules, name)
         return self._actions[name]
 
