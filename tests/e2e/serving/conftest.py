@@ -48,8 +48,10 @@ class Deployment:
             **os.environ,
             **otel(port, protocol),
             "OTEL_SERVICE_NAME": self.name,
-            "OTEL_BSP_SCHEDULE_DELAY": "200",
-            "OTEL_BLRP_SCHEDULE_DELAY": "200",
+            # So long that what is stored was exported because the process ended.
+            "OTEL_INSTRUMENTATION_ML_FLUSH_INTERVAL": "600",
+            "OTEL_BSP_SCHEDULE_DELAY": "600000",
+            "OTEL_BLRP_SCHEDULE_DELAY": "600000",
             "OMP_NUM_THREADS": "1",
             **more,
         }

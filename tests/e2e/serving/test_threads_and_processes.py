@@ -21,7 +21,6 @@ from tests.e2e.serving.conftest import Deployment
         ("fork", "http/protobuf"),
         ("spawn", "grpc"),
         ("executor fork", "http/protobuf"),
-        ("executor spawn", "grpc"),
     ],
 )
 def test_every_prediction_is_stored_once_with_its_trace(deployment: Deployment, how: str, protocol: str) -> None:

@@ -24,7 +24,7 @@ def test_the_verdicts_of_a_server_use_the_data_of_the_fit(
     server = Deployment(deployment.collector, tmp_path)
     server.run("serve.py", file)
 
-    ((version,),) = server.rows("DISTINCT model_version")
+    ((version,),) = wait_for(lambda: server.rows("DISTINCT model_version"), "the predictions", 10)
     assert trained == [("RandomForestClassifier", version, "fit", ["amount", "country"], 3000.0)]
     usual, shifted = wait_for(lambda: windows(server), "the verdicts", 10)
     assert usual == ("ok", [])

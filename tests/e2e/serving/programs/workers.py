@@ -88,7 +88,6 @@ HOW = {
     "fork": lambda: multiprocess("fork"),
     "spawn": lambda: multiprocess("spawn"),
     "executor fork": lambda: process_pool("fork"),
-    "executor spawn": lambda: process_pool("spawn"),
 }
 
 if __name__ == "__main__":
