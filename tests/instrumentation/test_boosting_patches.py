@@ -21,10 +21,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelspan.instrumentation import identify
 from modelspan.instrumentation.catboost import CatBoostInstrumentor
 from modelspan.instrumentation.lightgbm import LightGBMInstrumentor
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from modelspan.instrumentation.xgboost import XGBoostInstrumentor
+from modelspan.instrumentation.xgboost.model import BoosterKind
 
 RNG = np.random.default_rng(6)
 X = RNG.normal(size=(120, 3)).astype(np.float32)
@@ -289,3 +291,33 @@ def test_training_on_gives_a_booster_another_version(recorded: Any) -> None:
     native.predict(X)
     versions = [attributes["ml.model.version"] for attributes, _ in recorded.batches()]
     assert len(set(versions)) == len(versions) == 4
+
+
+def test_a_loop_that_trains_on_is_digested_once(recorded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    digested = []
+    digest = BoosterKind.digest
+    monkeypatch.setattr(BoosterKind, "digest", lambda kind, model: digested.append(model) or digest(kind, model))
+    data = xgb.DMatrix(X, label=Y)
+    booster = xgb.Booster({"nthread": 1}, [data])
+    for i in range(3):
+        booster.update(data, i)
+    assert digested == []
+    booster.predict(data)
+    for i in range(3):
+        booster.update(data, i)
+    assert recorded.rows() == 120
+    assert digested == [booster]
+
+
+def test_a_name_is_kept_while_a_booster_is_trained_on(recorded: Any) -> None:
+    data = xgb.DMatrix(X, label=Y)
+    booster = xgb.train({"nthread": 1}, data, 1)
+    identify(booster, name="mine")
+    for i in range(2):
+        booster.predict(data)
+        booster.update(data, i)
+        booster.update(data, i)
+    booster.predict(data)
+    found = [(attributes["ml.model.name"], attributes["ml.model.version"]) for attributes, _ in recorded.batches()]
+    assert [name for name, _ in found] == ["mine"] * 3
+    assert len({version for _, version in found}) == 3

@@ -56,7 +56,7 @@ def identify(
         from modelspan.instrumentation.recorder.identity import Identity, identities
 
         known = {key: value for key, value in lineage.items() if value is not None}
-        old = identities.by_id.get(id(model))
+        old = identities.known(model)
         identities.identify(model, Identity(name, version, known))
         if old is not None and old.training is not None:
             from modelspan.instrumentation.recorder.training import rename

@@ -16,6 +16,7 @@ _DECISION_FUNCTION = Operation.DECISION_FUNCTION.value
 
 _GUARDED = ("Booster.eval", "Booster.eval_train", "Booster.eval_valid", "Booster.refit")
 _CHANGES = (
+    "Booster.update",
     "Booster.rollback_one_iter",
     "Booster.shuffle_models",
     "Booster.set_leaf_output",
@@ -30,7 +31,6 @@ def patch(patches: Patches, lightgbm: Any) -> None:
     patches.predicts(basic, "Booster.predict", _booster_predict)
     for path in _GUARDED:
         patches.guard(basic, path)
-    patches.fits(basic, "Booster.update")
     for path in _CHANGES:
         patches.changes(basic, path)
     _patch_training(patches, lightgbm)

@@ -103,6 +103,8 @@ class Identities:
     def __init__(self) -> None:
         self.by_id: dict[int, Identity] = {}
         """By the address of the model. An entry goes before the model's memory can be another's."""
+        self._changed: dict[int, Identity] = {}
+        """Of models that were changed and that nobody has asked about since: a loop that trains on one costs nothing."""
         self._pinned: OrderedDict[int, Any] = OrderedDict()
 
     def get(self, model: Any) -> Identity:
@@ -110,20 +112,29 @@ class Identities:
         known = self.by_id.get(id(model))
         if known is not None:
             return known
-        new = Identity(None, None, {})
-        new.reference = self._reference(model)
+        new = self._changed.get(id(model))
+        if new is None:
+            new = Identity(None, None, {})
+            new.reference = self._reference(model)
         # Two threads may come here with the same model: both get what the first put.
-        return self.by_id.setdefault(id(model), new)
+        found = self.by_id.setdefault(id(model), new)
+        self._changed.pop(id(model), None)
+        return found
+
+    def known(self, model: Any) -> Identity | None:
+        """The identity of a model, if it has one."""
+        return self.by_id.get(id(model)) or self._changed.get(id(model))
 
     def put(self, model: Any, identity: Identity) -> Identity:
         """Make `identity` that of `model`."""
         identity.reference = self._reference(model)
         self.by_id[id(model)] = identity
+        self._changed.pop(id(model), None)
         return identity
 
     def identify(self, model: Any, identity: Identity) -> None:
         """The program says who a model is; what is known from elsewhere is still known."""
-        old = self.by_id.get(id(model))
+        old = self.known(model)
         if old is not None:
             identity.tells, identity.origin = old.tells, old.origin
         self.put(model, identity)
@@ -145,17 +156,25 @@ class Identities:
             old.facts(model)
             old.resolve(model, config)
         finally:
-            self.put(model, Identity(name, given, old.lineage))
+            new = Identity(name, given, old.lineage)
+            new.reference = self._reference(model)
+            self._changed[id(model)] = new
+            self.by_id.pop(id(model), None)
 
     def _reference(self, model: Any) -> Any:
         key = id(model)
-        by_id = self.by_id
-        try:
+        tables = self.by_id, self._changed
+
+        def forget(gone: Any) -> None:
             # Removed only if it is still this one's: the model may have got another identity since.
             # No names of the module: it may be empty when the last models go, at the exit.
-            return weakref.ref(
-                model, lambda gone: by_id.pop(key) if (now := by_id.get(key)) and now.reference is gone else None
-            )
+            for table in tables:
+                now = table.get(key)
+                if now is not None and now.reference is gone:
+                    table.pop(key)
+
+        try:
+            return weakref.ref(model, forget)
         except TypeError:
             return self._pin(model)
 
@@ -163,7 +182,9 @@ class Identities:
         """Hold a model that allows no weak references, the latest few of them."""
         self._pinned[id(model)] = model
         if len(self._pinned) > _MAX_PINNED:
-            self.by_id.pop(self._pinned.popitem(last=False)[0], None)
+            gone, _ = self._pinned.popitem(last=False)
+            self.by_id.pop(gone, None)
+            self._changed.pop(gone, None)
         return model
 
 

@@ -17,7 +17,7 @@ _PREDICT = Operation.PREDICT.value
 _PREDICT_PROBA = Operation.PREDICT_PROBA.value
 
 _GUARDED = ("Booster.eval", "Booster.eval_set")
-_FITS = ("Booster.update", "Booster.boost")
+_CHANGES = ("Booster.update", "Booster.boost", "Booster.load_model")
 _RELEARNS = ("Booster.load_model", "Booster.load_config", "Booster.set_param")
 """What may change the objective."""
 
@@ -33,9 +33,8 @@ def patch(patches: Patches, xgboost: Any) -> None:
         patches.guard(core, path)
     for path in _RELEARNS:
         patches.wrap(core, path, _forgetting)
-    patches.changes(core, "Booster.load_model")
-    for path in _FITS:
-        patches.fits(core, path)
+    for path in _CHANGES:
+        patches.changes(core, path)
     _patch_training(patches, xgboost)
     models = getattr(xgboost, "sklearn", None)
     for name, cls in list(vars(models).items()) if models is not None else ():
