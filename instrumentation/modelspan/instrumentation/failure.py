@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 _logger = logging.getLogger("modelspan.instrumentation")
 _said: set[str] = set()
@@ -19,6 +20,14 @@ def failed(part: str, error: BaseException) -> None:
     """Log that `part` failed, once for each place and type of error. The user's program continues without that telemetry."""
     message = f"Modelspan could not {part}; predictions continue without it. Said once."
     _say(f"{type(error).__qualname__} at {_origin(error)}", message, error)
+
+
+def attempt(part: str, function: Callable[..., object], *args: Any) -> None:
+    """Call `function`; where it fails, say so."""
+    try:
+        function(*args)
+    except Exception as error:
+        failed(part, error)
 
 
 def safely(part: str, function: Callable[[], object]) -> Callable[[], None]:

@@ -23,6 +23,12 @@ class File(NamedTuple):
     """Nanoseconds since 1970."""
 
 
+def path_of(opened: Any) -> Any:
+    """The path of a file that is given as such, or is open for reading."""
+    name = getattr(opened, "name", None) if hasattr(opened, "read") else opened
+    return name if not isinstance(name, int) else None
+
+
 def seen(path: Any) -> File | None:
     """The file as it is now; None if there is none."""
     try:

@@ -7,7 +7,8 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt
+from modelspan.instrumentation.loading.files import path_of
 from modelspan.instrumentation.loading.function import NotedFunction
 from modelspan.instrumentation.loading.origins import loaded_from, reloaded_from
 from modelspan.instrumentation.loading.weights import note_weights, took_weights
@@ -15,6 +16,8 @@ from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Method
 
 PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "forward")
+
+_SEE = "see what a model is loaded from"
 
 
 def _joblib(patches: Patches, module: Any) -> None:
@@ -24,12 +27,14 @@ def _joblib(patches: Patches, module: Any) -> None:
 
 
 def _pickle(patches: Patches, module: Any) -> None:
-    patches.replace(pickle, "load", NotedFunction(pickle.load, lambda model, file: noted(model, file, "pickle.load")))
+    patches.replace(
+        pickle, "load", NotedFunction(pickle.load, lambda model, file: attempt(_SEE, noted, model, file, "pickle.load"))
+    )
 
 
 def _cloudpickle(patches: Patches, module: Any) -> None:
     if not isinstance(module.load, NotedFunction):  # which it took over from pickle
-        note = NotedFunction(module.load, lambda model, file: noted(model, file, "cloudpickle.load"))
+        note = NotedFunction(module.load, lambda model, file: attempt(_SEE, noted, model, file, "cloudpickle.load"))
         patches.replace(module, "load", note)
 
 
@@ -54,7 +59,7 @@ def _lightgbm(patches: Patches, module: Any) -> None:
             original(self, *args, **kwargs)
             path = kwargs.get("model_file", args[2] if len(args) > 2 else None)
             if path is not None:
-                loaded_from(self, path, "lightgbm.Booster")
+                attempt(_SEE, loaded_from, self, path, "lightgbm.Booster")
 
         return __init__
 
@@ -75,8 +80,8 @@ def _torch(patches: Patches, module: Any) -> None:
         def load(*args: Any, **kwargs: Any) -> Any:
             loaded = original(*args, **kwargs)
             file = args[0] if args else kwargs.get("f")
-            noted(loaded, file, "torch.load")
-            note_weights(loaded, _path(file), "torch.load")
+            attempt(_SEE, noted, loaded, file, "torch.load")
+            attempt("see what weights were loaded", note_weights, loaded, file, "torch.load")
             return loaded
 
         return load
@@ -85,7 +90,8 @@ def _torch(patches: Patches, module: Any) -> None:
         @functools.wraps(original)
         def load_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(self, *args, **kwargs)
-            took_weights(self, args[0] if args else kwargs.get("state_dict"), patches.recorder.config)
+            weights = args[0] if args else kwargs.get("state_dict")
+            attempt("see what weights a model is given", took_weights, self, weights, patches.recorder.config)
             return result
 
         return load_state_dict
@@ -113,7 +119,7 @@ def _noting(original: Method, loader: str) -> Method:
     @functools.wraps(original)
     def load(*args: Any, **kwargs: Any) -> Any:
         loaded = original(*args, **kwargs)
-        noted(loaded, args[0] if args else next(iter(kwargs.values()), None), loader)
+        attempt(_SEE, noted, loaded, args[0] if args else next(iter(kwargs.values()), None), loader)
         return loaded
 
     return load
@@ -125,7 +131,8 @@ def _reloading(original: Method, loader: str, patches: Patches) -> Method:
     @functools.wraps(original)
     def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        reloaded_from(self, args[0] if args else kwargs.get("fname"), loader, patches.recorder.config)
+        file = args[0] if args else kwargs.get("fname")
+        attempt(_SEE, reloaded_from, self, file, loader, patches.recorder.config)
         return result
 
     return load_model
@@ -133,15 +140,12 @@ def _reloading(original: Method, loader: str, patches: Patches) -> Method:
 
 def noted(loaded: Any, file: Any, loader: str) -> None:
     """Something was loaded from a path or an open file: it, or what it holds by name or position, may be models."""
-    try:
-        path = _path(file)
-        if path is None:
-            return
-        for model in _held(loaded):
-            if _is_model(model):
-                loaded_from(model, path, loader)
-    except Exception as error:
-        failed("see what was loaded", error)
+    path = path_of(file)
+    if path is None:
+        return
+    for model in _held(loaded):
+        if _is_model(model):
+            loaded_from(model, path, loader)
 
 
 _MOST_HELD = 100
@@ -157,9 +161,3 @@ def _held(loaded: Any) -> list[Any]:
 
 def _is_model(value: Any) -> bool:
     return not isinstance(value, type) and any(name in vars(cls) for cls in type(value).__mro__ for name in PREDICTIONS)
-
-
-def _path(file: Any) -> Any:
-    """The path of a file that is given as such, or is open for reading."""
-    name = getattr(file, "name", None) if hasattr(file, "read") else file
-    return name if not isinstance(name, int) else None

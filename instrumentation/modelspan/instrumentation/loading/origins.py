@@ -7,7 +7,6 @@ from typing import Any
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_FILENAME, ARTIFACT_HASH
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.loading import files
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder.identity import Origin, Tell, identities
@@ -15,23 +14,17 @@ from modelspan.semconv import attributes as ml
 
 
 def loaded_from(model: Any, path: Any, loader: str) -> None:
-    """A model object was made from a file. Costs the loader a few microseconds; never raises."""
-    try:
-        file = files.seen(path)
-        if file is not None:
-            identities.tell(model, of_file(file, loader))
-            prepare(file)
-    except Exception as error:
-        failed("see what a model is loaded from", error)
+    """A model object was made from a file. Costs the loader a few microseconds."""
+    file = files.seen(path)
+    if file is not None:
+        identities.tell(model, of_file(file, loader))
+        prepare(file)
 
 
 def reloaded_from(model: Any, path: Any, loader: str, config: Config) -> None:
-    """An object took over what a file holds: another model from now on. Never raises."""
-    try:
-        identities.refit(model, config)
-        loaded_from(model, path, loader)
-    except Exception as error:
-        failed("see what a model is loaded from", error)
+    """An object took over what a file holds: another model from now on."""
+    identities.refit(model, config)
+    loaded_from(model, path, loader)
 
 
 def of_file(file: files.File, loader: str) -> Tell:

@@ -12,7 +12,6 @@ from typing import Any
 
 from opentelemetry.semconv._incubating.attributes.vcs_attributes import VCS_REF_HEAD_REVISION
 
-from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.identity import Origin, identities
 from modelspan.semconv import attributes as ml
 
@@ -34,11 +33,8 @@ CI_VARIABLES = (
 
 
 def fitted_here(model: Any) -> None:
-    """The program has fitted a model: when, in which run, from which revision. Takes some microseconds; never raises."""
-    try:
-        identities.tell(model, partial(_training, datetime.now(timezone.utc), _run_id()))
-    except Exception as error:
-        failed("see in which run a model is fitted", error)
+    """The program has fitted a model: when, in which run, from which revision. Takes some microseconds."""
+    identities.tell(model, partial(_training, datetime.now(timezone.utc), _run_id()))
 
 
 def _training(ended: datetime, run: str | None) -> Origin:

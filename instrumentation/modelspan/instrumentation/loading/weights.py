@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.loading.files import File, seen
+from modelspan.instrumentation.failure import attempt
+from modelspan.instrumentation.loading.files import File, path_of, seen
 from modelspan.instrumentation.loading.origins import of_file, prepare
 from modelspan.instrumentation.recorder.identity import identities
 
@@ -21,28 +21,26 @@ _sources: dict[int, tuple[Any, File, str]] = {}
 """By the address of a tensor, while it lives: a reference to it, the file that it came from, and what loaded that."""
 
 
-def note_weights(loaded: Any, path: Any, loader: str) -> None:
-    """Note the file of each set of weights, by the first tensor of the set: its keys may be renamed, and it copied. Never raises."""
-    try:
-        file = seen(path) if isinstance(loaded, Mapping) else None
-        if file is None:
-            return
-        for tensor in _first_tensors(loaded, _DEPTH):
-            _sources[id(tensor)] = weakref.ref(tensor, partial(_forget, id(tensor))), file, loader
-        prepare(file)
-    except Exception as error:
-        failed("see what weights were loaded", error)
+def note_weights(loaded: Any, opened: Any, loader: str) -> None:
+    """Note the file of each set of weights, by the first tensor of the set: its keys may be renamed, and it copied."""
+    file = seen(path_of(opened)) if isinstance(loaded, Mapping) else None
+    if file is None:
+        return
+    for tensor in _first_tensors(loaded, _DEPTH):
+        _sources[id(tensor)] = (
+            weakref.ref(tensor, partial(attempt, "forget weights", _forget, id(tensor))),
+            file,
+            loader,
+        )
+    prepare(file)
 
 
 def took_weights(model: Any, weights: Any, config: Config) -> None:
-    """A module has taken weights over: another model from now on, if they were those of a file. Never raises."""
-    try:
-        found = next((_sources.get(id(tensor)) for tensor in _first_tensors(weights, 0)), None)
-        if found is not None:
-            identities.refit(model, config)
-            identities.tell(model, of_file(found[1], found[2]))
-    except Exception as error:
-        failed("see what weights a model is given", error)
+    """A module has taken weights over: another model from now on, if they were those of a file."""
+    found = next((_sources.get(id(tensor)) for tensor in _first_tensors(weights, 0)), None)
+    if found is not None:
+        identities.refit(model, config)
+        identities.tell(model, of_file(found[1], found[2]))
 
 
 def _forget(address: int, gone: Any) -> None:

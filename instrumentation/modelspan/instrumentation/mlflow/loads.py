@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.identity import Origin, identities
@@ -73,6 +73,8 @@ def registry(patches: Patches, module: Any) -> None:
 
 
 def _loading(original: Method, loader: str) -> Method:
+    signature = inspect.signature(original)
+
     @functools.wraps(original)
     def load_model(*args: Any, **kwargs: Any) -> Any:
         found = Found()
@@ -81,14 +83,15 @@ def _loading(original: Method, loader: str) -> Method:
             model = original(*args, **kwargs)
         finally:
             _found.reset(token)
-        try:
-            uri = inspect.signature(original).bind(*args, **kwargs).arguments.get("model_uri")
-            identities.tell(model, partial(_origin, found, None if uri is None else str(uri), loader))
-        except Exception as problem:
-            failed("see what MLflow loads", problem)
+        attempt("see what MLflow loads", _tell, model, found, signature, args, kwargs, loader)
         return model
 
     return load_model
+
+
+def _tell(model: Any, found: Found, signature: inspect.Signature, args: Any, kwargs: Any, loader: str) -> None:
+    uri = signature.bind(*args, **kwargs).arguments.get("model_uri")
+    identities.tell(model, partial(_origin, found, None if uri is None else str(uri), loader))
 
 
 def _origin(found: Found, uri: str | None, loader: str) -> Origin:

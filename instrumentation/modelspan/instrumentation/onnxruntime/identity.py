@@ -11,7 +11,6 @@ from typing import Any
 
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_HASH
 
-from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.loading import files, origins
 from modelspan.instrumentation.onnxruntime.values import output_names
 from modelspan.instrumentation.recorder import kinds
@@ -75,16 +74,13 @@ def _is_float(output: Any) -> bool:
 
 
 def tell_of(session: Any) -> None:
-    """A session was made. Never raises."""
-    try:
-        path = session._model_path
-        file = None if path is None else files.seen(path)
-        if file is not None:
-            identities.tell(session, origins.of_file(file, _LOADER))
-            origins.prepare(file)
-        identities.tell(session, partial(_origin, session.get_modelmeta(), session._model_bytes))
-    except Exception as problem:
-        failed("see what a session is made from", problem)
+    """A session was made."""
+    path = session._model_path
+    file = None if path is None else files.seen(path)
+    if file is not None:
+        identities.tell(session, origins.of_file(file, _LOADER))
+        origins.prepare(file)
+    identities.tell(session, partial(_origin, session.get_modelmeta(), session._model_bytes))
 
 
 def _origin(meta: Any, content: bytes | None) -> Origin:

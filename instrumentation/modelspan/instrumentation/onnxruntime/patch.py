@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
 from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
@@ -32,7 +33,7 @@ def _made(original: Method) -> Method:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        tell_of(self)
+        attempt("see what a session is made from", tell_of, self)
 
     return __init__
 

@@ -15,7 +15,7 @@ import opentelemetry.context
 from opentelemetry.context import Context, get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.loading.training import fitted_here
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
@@ -266,7 +266,7 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
         finally:
             around.reset(token)
         if around.get() is not INSIDE:
-            fitted_here(self)
+            attempt("see in which run a model is fitted", fitted_here, self)
         reference_after_fit(recorder, self, sample)
         return result
 
@@ -292,7 +292,7 @@ def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder
         finally:
             around.reset(token)
         if around.get() is not INSIDE:
-            fitted_here(model)
+            attempt("see in which run a model is fitted", fitted_here, model)
         reference_after_fit(recorder, model, sample)
         return model
 
