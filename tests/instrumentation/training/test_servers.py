@@ -15,12 +15,12 @@ from modelspan.instrumentation.sklearn import SklearnInstrumentor
 X = np.eye(3)
 
 
-async def nothing(*args: Any) -> None:
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
     """An app that nobody asks."""
 
 
 async def start_and_stop() -> None:
-    server = uvicorn.Server(uvicorn.Config(nothing, port=0, lifespan="off", interface="asgi3", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(nothing, port=0, lifespan="off", log_config=None))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
