@@ -321,3 +321,15 @@ def test_a_name_is_kept_while_a_booster_is_trained_on(recorded: Any) -> None:
     found = [(attributes["ml.model.name"], attributes["ml.model.version"]) for attributes, _ in recorded.batches()]
     assert [name for name, _ in found] == ["mine"] * 3
     assert len({version for _, version in found}) == 3
+
+
+def test_what_the_functions_that_train_are_given_becomes_the_reference(recorded: Any) -> None:
+    frame = pd.DataFrame(X, columns=["age", "income", "debt"])
+    xgb.train({"nthread": 1}, xgb.DMatrix(frame, label=Y), 1)
+    lgb.train({"verbose": -1, "num_threads": 1}, lgb.Dataset(frame, Y), 1)
+    cb.train(cb.Pool(frame, Y), {**SMALL["cb"], "loss_function": "Logloss"}, verbose=False)
+    found = recorded.events("ml.reference.profile")
+    assert [one.attributes["ml.model.name"] for one in found] == ["xgboost.Booster", "lightgbm.Booster", "CatBoost"]
+    for one in found:
+        assert one.attributes["ml.reference.sample.count"] == 120
+        assert all(name in str(one.attributes["ml.reference.profile.data"]) for name in frame)
