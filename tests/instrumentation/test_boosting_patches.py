@@ -8,6 +8,7 @@ import inspect
 import itertools
 import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import catboost as cb
@@ -49,6 +50,12 @@ def uninstrument() -> None:
     for instrumentor in INSTRUMENTORS:
         if instrumentor().is_instrumented_by_opentelemetry:
             instrumentor().uninstrument()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CatBoost's searches write a folder where the program runs, whatever they are told."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
