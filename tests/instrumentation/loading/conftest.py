@@ -25,7 +25,7 @@ def lineage(model: Any) -> dict[str, Any]:
     """What is known of where a model comes from."""
     found: dict[str, Any] = {}
     for tell in identities.get(model).tells:
-        found |= tell().lineage
+        found |= tell().known()
     return found
 
 

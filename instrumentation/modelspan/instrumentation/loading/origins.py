@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_FILENAME, ARTIFACT_HASH
@@ -35,13 +36,16 @@ def of_file(file: files.File, loader: str) -> Tell:
             ml.ML_MODEL_SOURCE_URI: file.path,
             ml.ML_MODEL_SOURCE_LOADER: loader,
             ARTIFACT_FILENAME: file.path.replace("\\", "/").rpartition("/")[2],
+            ARTIFACT_HASH: partial(_hash, file),
         }
-        found = files.digest(file)
-        if found is not None:
-            lineage[ARTIFACT_HASH] = f"sha256:{found}"
         return Origin(lineage=lineage)
 
     return tell
+
+
+def _hash(file: files.File) -> str | None:
+    found = files.digest(file)
+    return None if found is None else f"sha256:{found}"
 
 
 def prepare(file: files.File) -> None:

@@ -38,13 +38,16 @@ def fitted_here(model: Any) -> None:
 
 
 def _training(ended: datetime, run: str | None) -> Origin:
-    lineage = {ml.ML_TRAINING_END_TIME: ended.isoformat()}
-    if run:
-        lineage[ml.ML_TRAINING_RUN_ID] = run
-    commit = revision(os.environ, Path.cwd())
-    if commit:
-        lineage[VCS_REF_HEAD_REVISION] = commit
+    lineage = {
+        ml.ML_TRAINING_END_TIME: ended.isoformat(),
+        ml.ML_TRAINING_RUN_ID: run,
+        VCS_REF_HEAD_REVISION: partial(_revision, Path.cwd()),
+    }
     return Origin(lineage=lineage)
+
+
+def _revision(directory: Path) -> str | None:
+    return revision(os.environ, directory)
 
 
 def _run_id() -> str | None:

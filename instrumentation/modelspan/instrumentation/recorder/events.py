@@ -143,7 +143,7 @@ def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[s
         ml.ML_MODEL_NAME: identity.name,
         ml.ML_MODEL_VERSION: identity.version,
         **identity.facts(model),
-        **identity.origin.lineage,
+        **identity.origin.known(),
         **identity.lineage,
         **withheld,
     }

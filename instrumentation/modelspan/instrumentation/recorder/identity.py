@@ -18,6 +18,7 @@ from modelspan.instrumentation.recorder.kinds import describe, kind_of
 from modelspan.instrumentation.recorder.texts import readable
 
 _MAX_PINNED = 64
+_MOST_TELLS = 7
 
 
 class Origin(NamedTuple):
@@ -26,10 +27,21 @@ class Origin(NamedTuple):
     name: str | None = None
     version: str | None = None
     lineage: Mapping[str, Any] = {}
+    """Attributes. A function stands for what takes its time to find out: it is called in the background, None is left out."""
+
+    def known(self) -> dict[str, Any]:
+        """The lineage, with what had to be found out."""
+        found: dict[str, Any] = {}
+        for key, value in self.lineage.items():
+            try:
+                found[key] = value() if callable(value) else value
+            except Exception as error:
+                failed("find out where a model comes from", error)
+        return {key: value for key, value in found.items() if value is not None}
 
 
 Tell = Callable[[], Origin]
-"""Asked once, in the background, when the model first matters: it may take its time, and raise."""
+"""Asked once, when the model first matters, in the background or before a new fit. May raise."""
 
 
 class Identity:
@@ -142,7 +154,7 @@ class Identities:
     def tell(self, model: Any, tell: Tell) -> None:
         """Have `tell` asked about a model, beside who else knows it."""
         identity = self.get(model)
-        identity.tells = (*identity.tells, tell)
+        identity.tells = (*identity.tells[-_MOST_TELLS:], tell)
 
     def refit(self, model: Any, config: Config) -> None:
         """A fit begins: what was predicted so far keeps the old version, what follows gets a new one."""
