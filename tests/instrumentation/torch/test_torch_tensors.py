@@ -214,6 +214,14 @@ def test_of_a_large_call_rows_are_sampled_and_weighted(torch_telemetry: Any) -> 
         assert features(table)["x.mean"] == table["score.0"].to_pylist()
 
 
+def test_outputs_may_be_larger_than_inputs(torch_telemetry: Any) -> None:
+    scores = torch.randn(5_000, 90, generator=GENERATOR)
+    call(torch.ones(5_000, 2), result=scores)
+    found = [value for _, table in torch_telemetry.batches() for value in table["score"].to_pylist()]
+    assert scores.nbytes > COPY_BYTES
+    assert found == pytest.approx(scores.max(dim=1).values.tolist())
+
+
 @pytest.mark.parametrize("format_", [torch.contiguous_format, torch.channels_last])
 def test_of_a_wide_row_every_kth_number_is_summarised(torch_telemetry: Any, format_: torch.memory_format) -> None:
     images = torch.randn(3, 3, 256, 256, generator=GENERATOR) * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]

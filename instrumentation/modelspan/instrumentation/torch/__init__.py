@@ -30,7 +30,7 @@ Frozen and exported modules count as in evaluation mode. Modules called within a
 The rows are the first dimension of the first tensor of the arguments. Of each row of each tensor, in arguments nested in lists,
 tuples, mappings and dataclasses, a summary is recorded (``docs/wire.md`` has its features), or the values with
 ``OTEL_INSTRUMENTATION_ML_TENSORS=values``, or nothing with ``none``. The first output with at most 100 numbers in a row is the prediction;
-of the others the values, or a summary of those that are longer. The caller copies at most 1 MiB of a call, and of a larger one
+of the others the values, or a summary of those that are longer. The caller copies at most 1 MiB of the inputs of a call, and of a larger one
 a random sample of its rows, with their weight.
 
 Tensors on a CUDA device are copied by the device into pinned memory, at most 64 KiB of each, and timed by events on the current

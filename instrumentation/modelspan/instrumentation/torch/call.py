@@ -19,7 +19,7 @@ from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Snapshot, Taken
 from modelspan.instrumentation.recorder.tensors import NONE, VALUES
-from modelspan.instrumentation.torch.capture import COPY_BYTES, Plans, copy_input, copy_output
+from modelspan.instrumentation.torch.capture import COPY_BYTES, OUTPUT_BYTES, Plans, copy_input, copy_output
 from modelspan.instrumentation.torch.cuda import Asked, DeviceCalls
 from modelspan.instrumentation.torch.flatten import Found, in_arguments, in_result
 from modelspan.instrumentation.torch.kind import unwrapped
@@ -67,7 +67,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         rows = snapshot.rows if keep is None else keep.total
         try:
             if type(result) is torch.Tensor and keep is None:
-                copied = output_plans.copy(result, COPY_BYTES)
+                copied = output_plans.copy(result, OUTPUT_BYTES)
                 if copied is not None and copied.rows == rows:
                     return copied
             return copy_output(in_result(result), rows, keep)

@@ -20,7 +20,9 @@ from modelspan.instrumentation.recorder.tensors import NONE, TENSORS, VALUES, Pa
 from modelspan.instrumentation.torch.flatten import Found
 
 COPY_BYTES = 1024 * 1024
-"""Bytes copied of the inputs, and of the outputs, of one call."""
+"""Bytes copied of the inputs of one call."""
+OUTPUT_BYTES = 8 * COPY_BYTES
+"""Bytes copied of its outputs. They are of the rows that were kept of the inputs; what does not fit is not known at all."""
 
 _PLAIN = frozenset((torch.Tensor, torch.nn.Parameter, torch.nn.Buffer))
 _DTYPES = {
@@ -112,7 +114,7 @@ def copy_input(found: Found, mode: str, limit: int) -> Taken:
     taken = sum(row_bytes(part, tensor) for part, (_, tensor) in zip(parts, found, strict=True) if part.per_row)
     kept = rows_to_keep(rows, taken, limit)
     keep = None if kept is None else Kept(kept, rows)
-    return Taken(_snapshot(parts, found, mode, rows, keep), keep)
+    return Taken(_snapshot(parts, found, mode, rows, keep, COPY_BYTES), keep)
 
 
 def copy_output(found: Found, rows: int, keep: Kept | None) -> Snapshot:
@@ -120,7 +122,7 @@ def copy_output(found: Found, rows: int, keep: Kept | None) -> Snapshot:
     if rows < 0:
         rows = rows_of(found) if found else 1
     parts = [part_of(path, tensor, rows) for path, tensor in found]
-    return _snapshot(parts, found, VALUES, rows, keep)
+    return _snapshot(parts, found, VALUES, rows, keep, OUTPUT_BYTES)
 
 
 def part_of(path: Path, tensor: torch.Tensor, rows: int) -> Part:
@@ -166,14 +168,14 @@ def row_bytes(part: Part, tensor: torch.Tensor) -> int:
     return -(-_width(part.shape) // part.step) * tensor.itemsize if part.known else 0
 
 
-def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept | None) -> Snapshot:
+def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept | None, most: int) -> Snapshot:
     payload: list[bytes | None] = []
     size = 0
     for i, part in enumerate(parts):
         kept = keep.rows if keep is not None and part.per_row else None
         count = (rows if kept is None else len(kept)) if part.per_row else 1
         data = None
-        if part.known and found[i][1].is_cpu and size + count * row_bytes(part, found[i][1]) <= COPY_BYTES:
+        if part.known and found[i][1].is_cpu and size + count * row_bytes(part, found[i][1]) <= most:
             data = _bytes(found[i][1], part, kept)
             size += len(data)
         elif part.known:

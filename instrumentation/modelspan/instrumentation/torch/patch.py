@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch import nn, optim
 
@@ -32,7 +32,7 @@ ORIGINAL = "_torchdynamo_inline"
 def replace_call(patches: Patches, torch: Any) -> None:
     """Record the calls of modules."""
     register(nn.Module, ModuleKind())
-    original: Any = vars(nn.Module)["__call__"]
+    original = cast("Call", vars(nn.Module)["__call__"])
     call = _module_call(original, outermost_call(patches.recorder))
     setattr(call, ORIGINAL, original)
     patches.replace(nn.Module, "__call__", call)
