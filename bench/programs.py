@@ -28,12 +28,6 @@ class Program:
     instrumentors: Callable[[], list[type[ModelInstrumentor]]]
 
 
-def _sklearn_instrumentor() -> list[type[ModelInstrumentor]]:
-    from modelspan.instrumentation.sklearn import SklearnInstrumentor
-
-    return [SklearnInstrumentor]
-
-
 def _logistic_regression(rows: int) -> tuple[Call, Any]:
     from sklearn.linear_model import LogisticRegression
 
@@ -59,8 +53,85 @@ def _forest(rows: int) -> tuple[Call, Any]:
     return lambda: model.predict(x), x[0]
 
 
+def _xgb_classifier(rows: int) -> tuple[Call, Any]:
+    from xgboost import XGBClassifier
+
+    model, x = XGBClassifier(n_estimators=50, n_jobs=1).fit(X, Y), X[:rows].copy()
+    return lambda: model.predict(x), x[0]
+
+
+def _xgb_booster(rows: int) -> tuple[Call, Any]:
+    import xgboost
+
+    data = xgboost.DMatrix(X, label=Y, feature_names=NAMES)
+    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 50)
+    x = xgboost.DMatrix(X[:rows], feature_names=NAMES)
+    return lambda: booster.predict(x), X[0]
+
+
+def _lgbm_classifier(rows: int) -> tuple[Call, Any]:
+    from lightgbm import LGBMClassifier
+
+    model, x = LGBMClassifier(n_estimators=50, n_jobs=1, verbose=-1).fit(X, Y), X[:rows].copy()
+    return lambda: model.predict(x), x[0]
+
+
+def _catboost_classifier(rows: int) -> tuple[Call, Any]:
+    from catboost import CatBoostClassifier
+
+    model = CatBoostClassifier(iterations=50, thread_count=1, verbose=False, allow_writing_files=False).fit(X, Y)
+    x = X[:rows].copy()
+    return lambda: model.predict(x, thread_count=1), x[0]
+
+
+def _torch_mlp(rows: int) -> tuple[Call, Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(20, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2)
+    )
+    model.eval()
+    x = torch.from_numpy(X[:rows].astype(np.float32))
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return model(x)
+
+    return call, X[0]
+
+
+def _onnx(rows: int) -> tuple[Call, Any]:
+    import onnxruntime
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+
+    x = X[:rows].astype(np.float32)
+    graph = to_onnx(LogisticRegression().fit(X, Y), x[:1], options={"zipmap": False})
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"X": x}), x[0]
+
+
+def _instrumentors(*names: str) -> Callable[[], list[type[ModelInstrumentor]]]:
+    def load() -> list[type[ModelInstrumentor]]:
+        from importlib.metadata import entry_points
+
+        points = entry_points(group="opentelemetry_instrumentor")
+        return [points[f"modelspan-{name}"].load() for name in names]
+
+    return load
+
+
 PROGRAMS = [
-    Program("LogisticRegression.predict", _logistic_regression, _sklearn_instrumentor),
-    Program("Pipeline.predict, DataFrame", _pipeline, _sklearn_instrumentor),
-    Program("RandomForest(100).predict", _forest, _sklearn_instrumentor),
+    Program("LogisticRegression.predict", _logistic_regression, _instrumentors("sklearn")),
+    Program("Pipeline.predict, DataFrame", _pipeline, _instrumentors("sklearn")),
+    Program("RandomForest(100).predict", _forest, _instrumentors("sklearn")),
+    Program("XGBClassifier.predict", _xgb_classifier, _instrumentors("sklearn", "xgboost")),
+    Program("xgboost.Booster.predict, DMatrix", _xgb_booster, _instrumentors("xgboost")),
+    Program("LGBMClassifier.predict", _lgbm_classifier, _instrumentors("sklearn", "lightgbm")),
+    Program("CatBoostClassifier.predict", _catboost_classifier, _instrumentors("catboost")),
+    Program("PyTorch, 3 linear layers", _torch_mlp, _instrumentors("torch")),
+    Program("ONNX Runtime, logistic regression", _onnx, _instrumentors("onnxruntime")),
 ]

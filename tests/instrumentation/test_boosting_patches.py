@@ -340,3 +340,14 @@ def test_what_the_functions_that_train_are_given_becomes_the_reference(recorded:
     for one in found:
         assert one.attributes["ml.reference.sample.count"] == 120
         assert all(name in str(one.attributes["ml.reference.profile.data"]) for name in frame)
+
+
+@pytest.mark.parametrize("model", MODELS[:2], ids=["xgboost", "lightgbm"])
+def test_the_instrumentor_of_scikit_learn_alone_records_what_derives_from_its_estimators(
+    model: Callable[[], Any], telemetry: Any
+) -> None:
+    uninstrument()
+    telemetry.instrument()
+    fitted = model().fit(X, Y)
+    fitted.predict(X[:7])
+    assert telemetry.rows() == 7

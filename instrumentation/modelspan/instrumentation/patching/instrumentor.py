@@ -42,8 +42,13 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     _options: dict[str, Any] | None = None
     """What `instrument` was called with; None while not instrumented."""
     _hooked = False
-    _given: dict[type, dict[str, Any]] = {}
+    _given: dict[type[ModelInstrumentor], dict[str, Any]] = {}
     """What each of the instrumentors was called with."""
+
+    @classmethod
+    def instruments(cls, library: str) -> bool:
+        """Whether an instrumentor of the library, by the name of its distribution, is in use."""
+        return any(Requirement(one).name == library for kind in cls._given for one in kind.requirements)
 
     def hooks(self) -> Mapping[str, Hook]:
         """What to do when a module is imported, by its name."""

@@ -90,6 +90,8 @@ class _Wrapped:
         setattr(self._owner, self._name, self.values[-1])
         for one in above:
             self.add(one)
+        if not self._wrappers:
+            _wrapped.pop((self._owner, self._name), None)
 
 
 _wrapped: dict[tuple[Any, str], _Wrapped] = {}

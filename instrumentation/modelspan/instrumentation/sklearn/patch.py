@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
@@ -26,9 +27,6 @@ PREDICTIONS = (
 FITS = ("fit", "fit_predict", "fit_transform")
 OTHERS = ("partial_fit", "score")
 """Methods that predict on the way, without being predictions or starting from nothing."""
-
-ELSEWHERE = frozenset({"xgboost", "lightgbm"})
-"""Libraries of estimators that have an instrumentor of their own, which knows what their methods return."""
 
 
 class Estimators:
@@ -47,7 +45,7 @@ class Estimators:
     def patch(self, cls: type) -> None:
         """Patch a class, where it or a class that it inherits from defines a method of interest."""
         for owner in cls.__mro__:
-            if owner.__module__.partition(".")[0] in ELSEWHERE:
+            if _is_known_better(owner):
                 continue
             for name in (*PREDICTIONS, *FITS, *OTHERS):
                 if name in owner.__dict__ and (owner, name) not in self._done:
@@ -60,7 +58,7 @@ class Estimators:
     def _patch_method(self, owner: type, name: str) -> None:
         raw = owner.__dict__[name]
         if _is_function(raw):
-            self._patches.replace(owner, name, self._wrapper(raw, name))
+            self._patches.wrap(owner, name, lambda original: self._wrapper(original, name))
         elif _is_available_if(raw):
             # The descriptor decides whether the method exists; only the function that it hands out is replaced.
             original, raw.fn = raw.fn, self._wrapper(raw.fn, name)
@@ -70,6 +68,12 @@ class Estimators:
         if name in PREDICTIONS:
             return recorded(function, name, self._patches.recorder)
         return guarded_fit(function, self._patches.recorder) if name in FITS else guarded(function)
+
+
+def _is_known_better(owner: type) -> bool:
+    """Whether the library of a class has an instrumentor of its own in use, which knows what its methods return."""
+    library = owner.__module__.partition(".")[0]
+    return library != "sklearn" and ModelInstrumentor.instruments(library)
 
 
 def _then(base: type, patch: Callable[[type], None]) -> Callable[..., None]:
