@@ -26,7 +26,7 @@ demo: $(READY)  ## Run the main job on real data: train, serve, break something,
 	$(BIN)/python -m demo
 
 .PHONY: lint
-lint: $(READY)  ## Check style, types and generated files
+lint: $(FRAMEWORKS)  ## Check style, types and generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,7 +34,7 @@ lint: $(READY)  ## Check style, types and generated files
 	$(BIN)/python -m modelspan.processor.config --check
 
 .PHONY: test
-test: lint $(FRAMEWORKS)  ## Run every check and every test
+test: lint  ## Run every check and every test
 	$(BIN)/pytest
 
 .PHONY: bench
