@@ -55,10 +55,10 @@ def patch(patches: Patches, catboost: Any) -> None:
     fingerprint.digested_by(catboost.CatBoost, CatBoostKind().digest)
     inputs.follow(catboost.Pool)
     patches.predicts(core, "CatBoost.predict", _predict)
-    patches.predicts(core, "CatBoostClassifier.predict", _classifier_predict)
-    patches.predicts(core, "CatBoostRegressor.predict", _regressor_predict)
+    patches.predicts(core, "CatBoostClassifier.predict", _classifier_predict, _PREDICT)
+    patches.predicts(core, "CatBoostRegressor.predict", _regressor_predict, _PREDICT)
     patches.predicts(core, "CatBoostRanker.predict", _ranker_predict)
-    patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba)
+    patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba, _PREDICT_PROBA)
     patches.predicts(core, "CatBoostClassifier.predict_log_proba", _predict_log_proba)
     for cls in ("_CatBoostBase", *_CLASSES):
         patches.fits(core, f"{cls}.fit")

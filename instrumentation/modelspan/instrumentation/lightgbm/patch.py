@@ -28,7 +28,7 @@ def patch(patches: Patches, lightgbm: Any) -> None:
     """Replace what predicts and what fits in the package `lightgbm`."""
     _answer_for(lightgbm)
     basic = lightgbm.basic
-    patches.predicts(basic, "Booster.predict", _booster_predict)
+    patches.predicts(basic, "Booster.predict", _booster_predict, _PREDICT)
     for path in _GUARDED:
         patches.guard(basic, path)
     for path in _CHANGES:
@@ -58,8 +58,8 @@ def _patch_training(patches: Patches, lightgbm: Any) -> None:
 
 
 def _patch_model(patches: Patches, module: Any, name: str) -> None:
-    patches.predicts(module, f"{name}.predict", _model_predict)
-    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba)
+    patches.predicts(module, f"{name}.predict", _model_predict, _PREDICT)
+    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba, _PREDICT_PROBA)
     patches.predicts(module, f"{name}.decision_function", _model_decision_function)
     patches.fits(module, f"{name}.fit")
 

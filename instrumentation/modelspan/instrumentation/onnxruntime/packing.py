@@ -28,6 +28,8 @@ def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | No
     layout = _layouts.get((names, kinds))
     if layout is None:
         layout = _layout(names, kinds)
+    if rows == 1 and list not in map(type, values):
+        return np.frombuffer(b"".join([value.tobytes() for value in values]), layout)
     packed = np.empty(rows, layout)
     for name, value in zip(names, values, strict=True):
         packed[name] = value if type(value) is np.ndarray else [tuple(row.values()) for row in value]

@@ -46,9 +46,9 @@ class Patches:
         """Record nothing while a function or method runs."""
         self.wrap(module, path, guarded)
 
-    def predicts(self, module: Any, path: str, describe: Describe) -> None:
-        """Record the calls of a function or method that `describe` says to be predictions."""
-        self.wrap(module, path, lambda original: described(original, describe, self.recorder))
+    def predicts(self, module: Any, path: str, describe: Describe, usual: str | None = None) -> None:
+        """Record the calls of a function or method that `describe` says to be predictions. `usual`: see `described`."""
+        self.wrap(module, path, lambda original: described(original, describe, self.recorder, usual))
 
     def fits(self, module: Any, path: str) -> None:
         """Record nothing while a method runs that fits its object to what it is given first."""

@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from time import perf_counter_ns
 from typing import Any, NamedTuple, cast
 
@@ -25,11 +24,13 @@ from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Raw, Snapshot, 
 from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
-Outermost = Callable[[Any, Any, Method], Any]
+Shown = Callable[[Any], Any]
+Outermost = Callable[..., Any]
+"""Takes a model, the input of a call, what makes the call given both, and what of the result is recorded if not itself."""
 
 
 def outermost_call(operation: str, recorder: Recorder) -> Outermost:
-    """A function of a model, the input of a call and what makes the call, given both, that records the call.
+    """A function that makes a call of a model and records it.
 
     The case of arrays is written out here rather than called: this code is cold whenever it runs, between two predictions,
     and each further Python function or object on the way was measured to take 0.2 to 2 µs.
@@ -38,7 +39,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
     get, enter, leave = around.get, around.set, around.reset
     nowhere = Context()
 
-    def outermost(self: Any, value: Any, predict: Method) -> Any:
+    def outermost(self: Any, value: Any, predict: Method, shown: Shown | None = None) -> Any:
         state, context, off = get(), nowhere, False
         x: Raw | Taken = _NOT_COPIED
         plain = True
@@ -75,21 +76,22 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             leave(token)
         y: Raw | Snapshot
         try:
-            if plain and type(result) is ndarray and not result.dtype.hasobject:
-                y_data = result.tobytes()
+            output = result if shown is None else shown(result)
+            if plain and type(output) is ndarray and not output.dtype.hasobject:
+                y_data = output.tobytes()
                 identity = known.get(id(self))
                 if state is None and identity is not None and queue.bytes < queue.wake_bytes:
                     size = CALL_BYTES + len(data) + len(y_data)
                     item = (
-                        identity, operation, dtype, shape, result.dtype, result.shape, names,
+                        identity, operation, dtype, shape, output.dtype, output.shape, names,
                         self, data, y_data, ticks, duration, context, size,
                     )  # fmt: skip
                     queue.items.append(item)
                     queue.bytes += size
                     return result
-                y = result.dtype, result.shape, y_data, None
+                y = output.dtype, output.shape, y_data, None
             else:
-                y = recorder.copy_output(result, x if isinstance(x, Taken) else None)
+                y = recorder.copy_output(output, x if isinstance(x, Taken) else None)
         except Exception as problem:
             failed("copy the output of a model", problem)
             y = UNKNOWN
@@ -137,24 +139,29 @@ class Described(NamedTuple):
     model: Any
     operation: str
     input: Any
-    shown: Callable[[Any], Any] | None = None
+    shown: Shown | None = None
     """What of the result is recorded, where that is not the result itself."""
 
 
 Describe = Callable[..., Described | None]
 
 
-def described(original: Method, describe: Describe, recorder: Recorder) -> Method:
+def described(original: Method, describe: Describe, recorder: Recorder, usual: str | None = None) -> Method:
     """A function or method that `describe`, given its arguments, says to be a prediction, or not (None). What is none is not
-    recorded, nor is what happens within it.
+    recorded, nor is what happens within it. `usual`: the operation of a call with nothing but a table of numbers, where
+    there is no need to ask.
     """
     get, enter, leave = around.get, around.set, around.reset
+    ndarray = np.ndarray
     outermost: dict[str, Outermost] = {}
+    as_usual = None if usual is None else outermost.setdefault(usual, outermost_call(usual, recorder))
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         if get() is INSIDE:
             return original(*args, **kwargs)
+        if as_usual is not None and len(args) == 2 and not kwargs and type(args[1]) is ndarray and args[1].ndim == 2:
+            return as_usual(args[0], args[1], original)
         try:
             what = describe(*args, **kwargs)
         except TypeError:  # arguments that the original does not take either
@@ -166,9 +173,7 @@ def described(original: Method, describe: Describe, recorder: Recorder) -> Metho
             record = outermost.get(what.operation)
             if record is None:
                 record = outermost[what.operation] = outermost_call(what.operation, recorder)
-            if what.shown is not None:
-                return _recorded_as(record, what, partial(original, *args, **kwargs))
-            return record(what.model, what.input, lambda model, value: original(*args, **kwargs))
+            return record(what.model, what.input, lambda model, value: original(*args, **kwargs), what.shown)
         token = enter(INSIDE)
         try:
             return original(*args, **kwargs)
@@ -176,23 +181,6 @@ def described(original: Method, describe: Describe, recorder: Recorder) -> Metho
             leave(token)
 
     return call
-
-
-def _recorded_as(record: Outermost, what: Described, predict: Callable[[], Any]) -> Any:
-    """Record a call whose result is not what is recorded, and give its result."""
-    result: Any = None
-
-    def shown(model: Any, value: Any) -> Any:
-        nonlocal result
-        result = predict()
-        try:
-            return None if what.shown is None else what.shown(result)
-        except Exception as problem:
-            failed("read the output of a model", problem)
-            return None
-
-    record(what.model, what.input, shown)
-    return result
 
 
 def _takes_only_x(method: Method) -> bool:

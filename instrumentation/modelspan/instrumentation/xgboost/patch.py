@@ -29,7 +29,7 @@ def patch(patches: Patches, xgboost: Any) -> None:
     _answer_for(xgboost)
     matrix.follow(patches, core)
     patches.predicts(core, "Booster.predict", _booster_predict)
-    patches.predicts(core, "Booster.inplace_predict", _inplace_predict)
+    patches.predicts(core, "Booster.inplace_predict", _inplace_predict, _PREDICT)
     for path in _GUARDED:
         patches.guard(core, path)
     for path in _RELEARNS:
@@ -73,8 +73,8 @@ def _patch_training(patches: Patches, xgboost: Any) -> None:
 
 
 def _patch_model(patches: Patches, module: Any, name: str) -> None:
-    patches.predicts(module, f"{name}.predict", _model_predict)
-    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba)
+    patches.predicts(module, f"{name}.predict", _model_predict, _PREDICT)
+    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba, _PREDICT_PROBA)
     patches.fits(module, f"{name}.fit")
     patches.changes(module, f"{name}.load_model")
     for method in ("apply", "score"):
