@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import logging
-import pkgutil
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,69 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from modelspan.instrumentation import failure, flush, prediction_context, record_actual, set_reference
 from modelspan.instrumentation.recorder.kinds import Kind
 from tests.instrumentation.conftest import Telemetry
+from tests.instrumentation.faults import Fault, places
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, 0] > 0
 FRAME = pd.DataFrame(X, columns=list("abc"))
-PARTS = ("recorder",)
-
-
-def modules() -> list[Any]:
-    """All modules that run once a recorder exists."""
-    found = []
-    for part in PARTS:
-        package = importlib.import_module(f"modelspan.instrumentation.{part}")
-        found += [
-            importlib.import_module(one.name) for one in pkgutil.iter_modules(package.__path__, package.__name__ + ".")
-        ]
-    return found
-
-
-def functions() -> Iterator[tuple[Any, str]]:
-    """Every function, and method of a class, with the module or class that defines it."""
-    for module in modules():
-        for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__:
-                yield module, name
-            elif inspect.isclass(value) and value.__module__ == module.__name__:
-                for method, raw in vars(value).items():
-                    if inspect.isfunction(raw) and not (method.startswith("__") and method != "__init__"):
-                        yield value, method
-
-
-def said(owner: Any, name: str) -> str:
-    module = getattr(owner, "__module__", owner.__name__)
-    return f"{module.removeprefix('modelspan.instrumentation.')}:{getattr(owner, '__qualname__', '')}.{name}"
-
-
-ALL = {said(owner, name): (owner, name) for owner, name in functions() if owner is not Kind}
+ALL = {place: found for place, found in places("recorder").items() if found[0] is not Kind}
 """But for questions to models, which may refuse to answer without a word."""
-
-
-class Injected(Exception):
-    """Nobody expects it."""
-
-
-class Fault:
-    """Stands in for a function, everywhere it is known, and raises."""
-
-    def __init__(self, owner: Any, name: str, patch: pytest.MonkeyPatch) -> None:
-        self.calls = 0
-        original = vars(owner)[name]
-
-        def broken(*args: Any, **kwargs: Any) -> Any:
-            self.calls += 1
-            raise Injected(name)
-
-        patch.setattr(owner, name, broken)
-        for module in [one for key, one in sys.modules.items() if key.startswith("modelspan.instrumentation")]:
-            for key, value in list(vars(module).items()):
-                if value is original:
-                    patch.setattr(module, key, broken)
-                elif isinstance(value, dict):
-                    for inner, one in list(value.items()):
-                        if one is original:
-                            patch.setitem(value, inner, broken)
 
 
 def program(model: Any) -> list[Any]:

@@ -25,7 +25,7 @@ from modelspan.instrumentation import failure, flush
 from modelspan.instrumentation.loading import LoadingInstrumentor
 from modelspan.instrumentation.onnxruntime import OnnxRuntimeInstrumentor
 from modelspan.instrumentation.recorder.kinds import Kind
-from tests.instrumentation.test_faults import Fault
+from tests.instrumentation.faults import Fault
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from wrapt import when_imported
 
 from modelspan.instrumentation.config import Config, load
 from modelspan.instrumentation.declared import Declared, is_declared, is_disabled
-from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.failure import attempt, failed, warn_once
 
 if TYPE_CHECKING:
     from modelspan.instrumentation.patching.patches import Patches
@@ -65,12 +65,16 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
 
     def _instrument(self, **kwargs: Any) -> None:
         self._options = self._given[type(self)] = kwargs
+        attempt(f"instrument by {type(self).__name__}", self._hook)
+
+    def _hook(self) -> None:
+        names = list(self.hooks())
         if not self._hooked:
             type(self)._hooked = True
-            for name in self.hooks():
-                when_imported(name)(partial(self._apply, name))
+            for name in names:
+                when_imported(name)(partial(attempt, f"instrument {name}", self._apply, name))
             return
-        for name in self.hooks():
+        for name in names:
             if name in sys.modules:
                 self._apply(name, sys.modules[name])
 
@@ -85,27 +89,13 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
             current.leave()
 
     def _apply(self, name: str, module: Any) -> None:
-        if self._options is None or not self._is_supported():
+        if self._options is None:
             return
         try:
-            self.hooks()[name](self._make_patches(), module)
+            if _are_supported(tuple(self.requirements)):
+                self.hooks()[name](self._make_patches(), module)
         except Exception as error:  # the program goes on without this instrumentation
             failed(f"instrument {name}", error)
-
-    def _is_supported(self) -> bool:
-        """Whether the library has a supported version. `opentelemetry-instrument` only asks whether any library has."""
-        for requirement in map(Requirement, self.requirements):
-            try:
-                found = version(requirement.name)
-            except PackageNotFoundError:
-                continue
-            if not requirement.specifier.contains(found, prereleases=True):
-                warn_once(
-                    f"version:{requirement.name}",
-                    f"{requirement.name} {found} is not instrumented: {requirement} is supported.",
-                )
-                return False
-        return True
 
     def _make_patches(self) -> Patches:
         if self._patches is None:
@@ -121,6 +111,23 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
             providers = Providers(*(options.get(f"{signal}_provider") for signal in ("tracer", "logger", "meter")))
             self._patches = Patches(current.join(lambda: load(**_config(options)), providers))
         return self._patches
+
+
+@cache  # reading a version takes 2 ms
+def _are_supported(requirements: tuple[str, ...]) -> bool:
+    """Whether the library has a supported version. `opentelemetry-instrument` only asks whether any library has."""
+    for requirement in map(Requirement, requirements):
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            warn_once(
+                f"version:{requirement.name}",
+                f"{requirement.name} {found} is not instrumented: {requirement} is supported.",
+            )
+            return False
+    return True
 
 
 def _config(options: dict[str, Any]) -> dict[str, Any]:
