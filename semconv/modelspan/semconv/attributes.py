@@ -258,10 +258,22 @@ ML_TASK_TYPE: Final = "ml.task.type"
 """Kind of task the model solves."""
 
 ML_TRAINING_DATASET_DIGEST: Final = "ml.training.dataset.digest"
-"""Digest of the data snapshot the model was trained on."""
+"""Digest of the data snapshot the model was trained on.
+
+Instrumentation writes `sha256:` and a digest of all rows, or `sample-sha256:` and a digest of a sample of rows and of the number of all rows.
+"""
+
+ML_TRAINING_DATASET_DIGESTS: Final = "ml.training.dataset.digests"
+"""Digests of the data sets the model was trained on, as a tracking server knows them.
+
+In the order of `ml.training.dataset.names`. How they are made is up to the tracking server.
+"""
 
 ML_TRAINING_DATASET_ID: Final = "ml.training.dataset.id"
 """Identifier of the data snapshot the model was trained on."""
+
+ML_TRAINING_DATASET_NAMES: Final = "ml.training.dataset.names"
+"""Names of the data sets the model was trained on, as a tracking server knows them."""
 
 ML_TRAINING_END_TIME: Final = "ml.training.end_time"
 """Time at which the training ended, ISO 8601."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,10 +46,12 @@ def log(store: None) -> Callable[..., Logged]:
     """Log a model of scikit-learn in a run."""
 
     @suppress_instrumentation()
-    def logged(*, signed: bool = True, **options: Any) -> Logged:
+    def logged(*, signed: bool = True, inputs: Mapping[str, str] | None = None, **options: Any) -> Logged:
         model = LogisticRegression().fit(X, Y)
         experiment = mlflow.set_experiment("shop").experiment_id
         with mlflow.start_run() as run:
+            for name, context in (inputs or {}).items():
+                mlflow.log_input(mlflow.data.from_numpy(X.to_numpy(), name=name), context=context)
             info = mlflow.sklearn.log_model(
                 model,
                 name="fraud",

@@ -20,8 +20,9 @@ with several columns each column is an output. ``predict_stream`` is not recorde
 
 A model that ``mlflow.pyfunc.load_model``, or ``load_model`` of a flavor (scikit-learn, XGBoost, LightGBM, CatBoost, PyTorch)
 gives has the name and version of the registry, also where the URI has an alias or stage. Without a registry its name is the last
-part of a ``runs:/`` URI, unless that is ``model``, and its version a digest of what it has learnt. Run, experiment and URI are its
-lineage. Nothing is asked of the tracking server.
+part of a ``runs:/`` URI, unless that is ``model``, and its version a digest of what it has learnt. Run, experiment, URI and the data
+sets of the run are its lineage. Of these only the data sets are asked for, in the background: once for each run, of a local store that is
+there, or of the server that MLflow asked for the model.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt
+from modelspan.instrumentation.mlflow.datasets import Place, datasets_of, place_of
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.identity import Origin, identities
@@ -90,12 +91,14 @@ def _loading(original: Method, loader: str) -> Method:
 
 
 def _tell(model: Any, found: Found, signature: inspect.Signature, args: Any, kwargs: Any, loader: str) -> None:
-    uri = signature.bind(*args, **kwargs).arguments.get("model_uri")
-    identities.tell(model, partial(_origin, found, None if uri is None else str(uri), loader))
+    given = signature.bind(*args, **kwargs).arguments.get("model_uri")
+    uri = None if given is None else str(given)
+    identities.tell(model, partial(_origin, found, uri, loader, place_of(uri)))
 
 
-def _origin(found: Found, uri: str | None, loader: str) -> Origin:
+def _origin(found: Found, uri: str | None, loader: str, runs: Place) -> Origin:
     said = found.metadata
+    run = getattr(said, "run_id", None)
     place = str(getattr(said, "artifact_path", None) or "")
     experiment = _EXPERIMENT.search(place)
     version = None if found.version is None else str(found.version)
@@ -104,10 +107,16 @@ def _origin(found: Found, uri: str | None, loader: str) -> Origin:
         ml.ML_MODEL_ID: f"models:/{found.name}/{version}" if found.name else model_id and f"models:/{model_id}",
         ml.ML_MODEL_SOURCE_URI: uri,
         ml.ML_MODEL_SOURCE_LOADER: loader,
-        ml.ML_TRAINING_RUN_ID: getattr(said, "run_id", None),
+        ml.ML_TRAINING_RUN_ID: run,
         ml.ML_TRAINING_EXPERIMENT_ID: experiment and experiment.group(1),
+        ml.ML_TRAINING_DATASET_NAMES: run and partial(_of_datasets, 0, run, runs),
+        ml.ML_TRAINING_DATASET_DIGESTS: run and partial(_of_datasets, 1, run, runs),
     }
     return Origin(found.name or _name_of(uri), version, {key: value for key, value in lineage.items() if value})
+
+
+def _of_datasets(part: int, run: str, runs: Place) -> list[str] | None:
+    return [dataset[part] for dataset in datasets_of(run, runs)] or None
 
 
 def _name_of(uri: str | None) -> str | None:

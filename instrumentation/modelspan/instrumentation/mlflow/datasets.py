@@ -1,0 +1,100 @@
+"""The data sets that the run of a model has read, as MLflow's tracking server knows them.
+
+Asked for in the background, once for each run, and only where that can do no harm: a local store must be there already, since
+MLflow makes one that is not, and a server must be the one that MLflow has just asked for the model.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+SECONDS = 3.0
+"""How long the background waits for a store. One that takes longer is not asked again."""
+
+_SERVED = ("models:/", "runs:/")
+"""URIs of models that MLflow asks its server for."""
+_SQLITE = "sqlite"
+_CONTEXT = "mlflow.data.context"
+_NOT_LEARNT_FROM = frozenset({"eval", "evaluate", "evaluation", "test", "testing", "val", "valid", "validation"})
+
+Datasets = tuple[tuple[str, str], ...]
+"""Name and digest of each."""
+
+_slow: set[str] = set()
+
+
+class Place(NamedTuple):
+    """Where MLflow keeps runs, and whether it had to ask there for the model."""
+
+    uri: str
+    asked: bool
+
+
+def place_of(model_uri: str | None) -> Place:
+    """Where MLflow keeps the runs, when it has just loaded a model. Takes some microseconds, asks nobody."""
+    mlflow: Any = sys.modules["mlflow"]
+    tracking: str = mlflow.get_tracking_uri()
+    served = model_uri is not None and model_uri.startswith(_SERVED)
+    return Place(tracking, served and mlflow.get_registry_uri() == tracking)
+
+
+@lru_cache(maxsize=1000)
+def datasets_of(run: str, place: Place) -> Datasets:
+    """Data sets that a run was trained on; none where that cannot be known."""
+    if place.uri in _slow or not _is_at_hand(place):
+        return ()
+    return _within(SECONDS, lambda: _ask(run, place.uri), place.uri)
+
+
+def _is_at_hand(place: Place) -> bool:
+    """Whether the store can be asked without making one, and without calling a server that MLflow has not called."""
+    parts = urlsplit(place.uri)
+    if parts.scheme == _SQLITE:
+        file = Path(unquote(place.uri.removeprefix("sqlite:///")))
+        return "sqlalchemy" in sys.modules and file.is_file() and file.stat().st_size > 0
+    if parts.scheme == "file" or "://" not in place.uri:
+        return (Path(url2pathname(parts.path) if parts.scheme else place.uri) / ".trash").is_dir()
+    return place.asked
+
+
+def _within(seconds: float, ask: Callable[[], Datasets], uri: str) -> Datasets:
+    """What `ask` returns in a thread of its own; nothing where it raises, or takes too long."""
+    found: list[Datasets] = []
+    thread = threading.Thread(target=_quietly, args=(ask, found), name="modelspan-mlflow", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is shutting down
+        return ()
+    thread.join(seconds)
+    if thread.is_alive():
+        _slow.add(uri)
+    return found[0] if found else ()
+
+
+def _quietly(ask: Callable[[], Datasets], found: list[Datasets]) -> None:
+    """A store that refuses is no fault of the instrumentation, and no reason to warn."""
+    try:
+        with suppress_instrumentation():
+            found.append(ask())
+    except Exception:
+        pass
+
+
+def _ask(run: str, uri: str) -> Datasets:
+    client = sys.modules["mlflow"].MlflowClient(tracking_uri=uri)
+    inputs = getattr(client.get_run(run), "inputs", None)
+    learnt = [one.dataset for one in getattr(inputs, "dataset_inputs", ()) if not _NOT_LEARNT_FROM & _contexts(one)]
+    return tuple((str(dataset.name), str(dataset.digest)) for dataset in learnt)
+
+
+def _contexts(given: Any) -> set[str]:
+    return {str(tag.value).lower() for tag in given.tags if tag.key == _CONTEXT}
