@@ -84,9 +84,9 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         if self._patches is not None:
             from modelspan.instrumentation.recorder import current
 
-            self._patches.undo()
-            self._patches = None
-            current.leave()
+            patches, self._patches = self._patches, None
+            attempt("put back what was there", patches.undo)
+            attempt("hand over what was recorded", current.leave)
 
     def _apply(self, name: str, module: Any) -> None:
         if self._options is None:
@@ -109,7 +109,12 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
             from modelspan.instrumentation.recorder.signals import Providers
 
             providers = Providers(*(options.get(f"{signal}_provider") for signal in ("tracer", "logger", "meter")))
-            self._patches = Patches(current.join(lambda: load(**_config(options)), providers))
+            recorder = current.join(lambda: load(**_config(options)), providers)
+            try:
+                self._patches = Patches(recorder)
+            except Exception:
+                current.leave()
+                raise
         return self._patches
 
 

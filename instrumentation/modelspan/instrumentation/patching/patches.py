@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.wrappers import Describe, described, guarded, guarded_change, guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
 
@@ -65,7 +65,7 @@ class Patches:
     def undo(self) -> None:
         """Put everything back, the last replaced first."""
         while self._undo:
-            self._undo.pop()()
+            attempt("put back what was there", self._undo.pop())
 
 
 class _Wrapped:

@@ -11,7 +11,7 @@ from typing import Any
 
 from wrapt import when_imported
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.patches import Patches
 
 
@@ -40,7 +40,7 @@ def _uvicorn(patches: Patches, module: Any) -> None:
             try:
                 return await original(*args, **kwargs)
             finally:
-                patches.recorder.end()
+                attempt("export at the end", patches.recorder.end)
 
         return shutdown
 
@@ -49,7 +49,7 @@ def _uvicorn(patches: Patches, module: Any) -> None:
 
 def _celery(patches: Patches, module: Any) -> None:
     def ended(**kwargs: Any) -> None:
-        patches.recorder.end()
+        attempt("export at the end", patches.recorder.end)
 
     module.worker_process_shutdown.connect(ended, weak=False)
     patches.on_undo(lambda: module.worker_process_shutdown.disconnect(ended))

@@ -127,7 +127,11 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if get() is INSIDE:
                 return original(self, *args, **kwargs)
-            value = args[0] if args else _keyword_input(original, kwargs)
+            value = None
+            try:
+                value = args[0] if args else _keyword_input(original, kwargs)
+            except Exception as problem:
+                failed(f"read the arguments of {original.__qualname__}", problem)
             return outermost(self, value, lambda self, _: original(self, *args, **kwargs))
 
     return call
@@ -162,17 +166,18 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: s
             return original(*args, **kwargs)
         if as_usual is not None and len(args) == 2 and not kwargs and type(args[1]) is ndarray and args[1].ndim == 2:
             return as_usual(args[0], args[1], original)
+        what = record = None
         try:
             what = describe(*args, **kwargs)
+            if what is not None:
+                record = outermost.get(what.operation)
+                if record is None:
+                    record = outermost[what.operation] = outermost_call(what.operation, recorder)
         except TypeError:  # arguments that the original does not take either
-            what = None
+            pass
         except Exception as problem:
             failed(f"read the arguments of {original.__qualname__}", problem)
-            what = None
-        if what is not None:
-            record = outermost.get(what.operation)
-            if record is None:
-                record = outermost[what.operation] = outermost_call(what.operation, recorder)
+        if what is not None and record is not None:
             return record(what.model, what.input, lambda model, value: original(*args, **kwargs), what.shown)
         token = enter(INSIDE)
         try:
@@ -255,7 +260,7 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
             around.reset(token)
         if around.get() is not INSIDE:
             attempt("see in which run a model is fitted", fitted_here, self)
-        reference_after_fit(recorder, self, sample)
+        attempt("make a reference of a fit", reference_after_fit, recorder, self, sample)
         return result
 
     return call
@@ -272,7 +277,9 @@ def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder
         try:
             if around.get() is not INSIDE:
                 sample = copy_before_fit(recorder, None, data(*args, **kwargs))
-        except Exception as problem:  # arguments that the original does not take either, too
+        except TypeError:  # arguments that the original does not take either
+            pass
+        except Exception as problem:
             failed(f"read the arguments of {original.__qualname__}", problem)
         token = around.set(INSIDE)
         try:
@@ -281,7 +288,7 @@ def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder
             around.reset(token)
         if around.get() is not INSIDE:
             attempt("see in which run a model is fitted", fitted_here, model)
-        reference_after_fit(recorder, model, sample)
+        attempt("make a reference of a fit", reference_after_fit, recorder, model, sample)
         return model
 
     return call

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelspan.instrumentation.config import Config, load
+from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.signals import Providers
 
@@ -24,11 +25,11 @@ def join(config: Callable[[], Config], providers: Providers) -> Recorder:
     global _recorder, _users
     if _users == 0:
         _stop()
-    _users += 1
     if _recorder is None:
         _recorder = Recorder(config(), providers)
+    _users += 1
     if _users == 1:
-        _follow_servers(_recorder)
+        attempt("follow servers", _follow_servers, _recorder)
     return _recorder
 
 

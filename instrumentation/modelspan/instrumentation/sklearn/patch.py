@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
@@ -86,7 +86,7 @@ def _then(base: type, patch: Callable[[type], None]) -> Callable[..., None]:
         else:
             parent: Any = super(base, cls)
             parent.__init_subclass__(**kwargs)
-        patch(cls)
+        attempt(f"instrument {cls.__qualname__}", patch, cls)
 
     return __init_subclass__
 
