@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.recorder.columns import label_text
+from modelspan.instrumentation.recorder.snapshot import Raw
 
 MAX_WIDTH = 4096
 """Columns up to which the rows of a tensor are read."""
@@ -17,6 +18,16 @@ MAX_ROWS = 500
 _MOST_LAYOUTS = 1000
 
 _layouts: dict[Any, np.dtype[Any]] = {}
+_layouts_of_a_row: dict[Any, np.dtype[Any]] = {}
+
+
+def pack_row(names: tuple[str, ...], values: Sequence[Any]) -> Raw | None:
+    """What `pack` made of one row of arrays, where it has packed such a row before."""
+    try:
+        layout = _layouts_of_a_row.get((names, *[(value.dtype, value.shape) for value in values]))
+    except AttributeError:  # no arrays
+        return None
+    return None if layout is None else (layout, (1,), b"".join([value.tobytes() for value in values]), None)
 
 
 def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | None:
@@ -29,7 +40,7 @@ def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | No
     if layout is None:
         layout = _layout(names, kinds)
     if rows == 1 and list not in map(type, values):
-        return np.frombuffer(b"".join([value.tobytes() for value in values]), layout)
+        _layouts_of_a_row[names, *[(value.dtype, value.shape) for value in values]] = layout
     packed = np.empty(rows, layout)
     for name, value in zip(names, values, strict=True):
         packed[name] = value if type(value) is np.ndarray else [tuple(row.values()) for row in value]
@@ -57,5 +68,6 @@ def _layout(names: tuple[str, ...], kinds: tuple[Any, ...]) -> np.dtype[Any]:
             fields.append((name, [(label_text(one) or str(one), np.float64) for one in kind]))
     if len(_layouts) >= _MOST_LAYOUTS:
         _layouts.clear()
+        _layouts_of_a_row.clear()
     layout = _layouts[names, kinds] = np.dtype(fields)
     return layout

@@ -6,14 +6,19 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
 from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
+from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_row
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.patching.wrappers import Described, Method, described
+from modelspan.instrumentation.patching.wrappers import Described, Method, described, outermost_call
 from modelspan.instrumentation.recorder import kinds
+from modelspan.instrumentation.recorder.recorder import Recorder
+from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 
 def patch(patches: Patches, module: Any) -> None:
@@ -21,7 +26,7 @@ def patch(patches: Patches, module: Any) -> None:
     recorder, bindings = patches.recorder, Bindings()
     kinds.register(module.Session, SessionKind())
     patches.wrap(module, "InferenceSession.__init__", _made)
-    patches.wrap(module, "Session.run", lambda original: described(original, _run, recorder))
+    patches.wrap(module, "Session.run", lambda original: _recorded_run(original, recorder))
     patches.wrap(module, "Session.run_with_ort_values", lambda original: described(original, _run_values, recorder))
     patches.wrap(module, "Session.run_with_iobinding", lambda original: described(original, bindings.run, recorder))
     patches.wrap(module, "Session.run_async", lambda original: recorded_async(original, recorder))
@@ -36,6 +41,35 @@ def _made(original: Method) -> Method:
         attempt("see what a session is made from", tell_of, self)
 
     return __init__
+
+
+def _recorded_run(original: Method, recorder: Recorder) -> Method:
+    """`run`: that of a table of numbers, the only input, without a function that is not needed."""
+    get, ndarray = around.get, np.ndarray
+    record = outermost_call(PREDICT, recorder)
+    any_run = described(original, _run, recorder)
+
+    @functools.wraps(original)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if get() is INSIDE:
+            return original(self, *args, **kwargs)
+        if len(args) == 2 and not kwargs and type(args[1]) is dict and len(args[1]) == 1:
+            names, feed = args
+            (value,) = feed.values()
+            if type(value) is ndarray and value.ndim == 2 and value.shape[1] <= MAX_WIDTH:
+                return record(
+                    self,
+                    value,
+                    lambda _, __: original(self, names, feed),
+                    lambda returned: shown(self, names, returned),
+                )
+        return any_run(self, *args, **kwargs)
+
+    def shown(session: Any, names: Sequence[str] | None, returned: Sequence[Any]) -> Any:
+        known = output_names(session) if names is None else tuple(names)
+        return pack_row(known, returned) or output_of(known, returned, session)
+
+    return run
 
 
 def _run(

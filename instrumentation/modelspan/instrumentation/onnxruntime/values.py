@@ -40,7 +40,7 @@ def output_of(names: Sequence[str], values: Sequence[Any], session: Any) -> Any:
         only = readable(values[0])
         if type(only) is np.ndarray:
             return only
-    packed = pack(names if type(names) is tuple else tuple(names), values)
+    packed = pack(tuple(names), values)
     if packed is not None:
         return packed
     return Named({name: readable(value) for name, value in zip(names, values, strict=False)})

@@ -25,8 +25,9 @@ from modelspan.instrumentation.recorder.training import copy_before_fit, referen
 
 Method = Callable[..., Any]
 Shown = Callable[[Any], Any]
+"""What of a result is recorded: itself, or else a `Raw`, with all of its rows."""
 Outermost = Callable[..., Any]
-"""Takes a model, the input of a call, what makes the call given both, and what of the result is recorded if not itself."""
+"""Takes a model, the input of a call, what makes the call given both, and `Shown` if that is not the result itself."""
 
 
 def outermost_call(operation: str, recorder: Recorder) -> Outermost:
@@ -77,19 +78,22 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
         y: Raw | Snapshot
         try:
             output = result if shown is None else shown(result)
-            if plain and type(output) is ndarray and not output.dtype.hasobject:
-                y_data = output.tobytes()
+            given = shown is not None and type(output) is tuple
+            if plain and (given or (type(output) is ndarray and not output.dtype.hasobject)):
+                y_dtype, y_shape, y_data, _ = output if given else (output.dtype, output.shape, output.tobytes(), None)
                 identity = known.get(id(self))
                 if state is None and identity is not None and queue.bytes < queue.wake_bytes:
                     size = CALL_BYTES + len(data) + len(y_data)
                     item = (
-                        identity, operation, dtype, shape, output.dtype, output.shape, names,
+                        identity, operation, dtype, shape, y_dtype, y_shape, names,
                         self, data, y_data, ticks, duration, context, size,
                     )  # fmt: skip
                     queue.items.append(item)
                     queue.bytes += size
                     return result
-                y = output.dtype, output.shape, y_data, None
+                y = y_dtype, y_shape, y_data, None
+            elif given:
+                y = output
             else:
                 y = recorder.copy_output(output, x if isinstance(x, Taken) else None)
         except Exception as problem:
