@@ -163,6 +163,21 @@ def test_a_loaded_model_keeps_its_lineage() -> None:
     assert dict(row["lineage"])[attributes.ML_TRAINING_RUN_ID] == "run-7"
 
 
+def test_what_a_model_was_fitted_on_is_its_training_data() -> None:
+    values = {
+        **MODEL,
+        attributes.ML_TRAINING_DATASET_DIGEST: "sha256:ab",
+        attributes.ML_TRAINING_DATASET_NAMES: ["transactions", "chargebacks"],
+        attributes.ML_TRAINING_DATASET_DIGESTS: ["1", "2"],
+    }
+    known, unknown = (
+        decoded(log(events.ML_MODEL_LOADED, one)).tables["ml_models"]["training_data"].to_pylist()[0]
+        for one in (values, MODEL)
+    )
+    assert known == ["sha256:ab", "transactions@1", "chargebacks@2"]
+    assert unknown == []
+
+
 def test_actuals_and_outcomes() -> None:
     shared = {**MODEL, attributes.ML_PREDICTION_ID: "p7"}
     actual = {**shared, attributes.ML_ACTUAL_LABEL: 1, attributes.ML_PREDICTION_TIME: "2023-11-14T22:13:20.5Z"}

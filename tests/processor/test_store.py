@@ -16,7 +16,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from modelspan.processor.decode import decode
 from modelspan.processor.store import MAX_ROWS, Store, StoreRefused, StoreRejected, StoreTooNew, StoreUnavailable
 from modelspan.processor.store.migrate import migrations
-from tests.processor.otlp import arrow, batch
+from modelspan.semconv import attributes, events
+from tests.processor.otlp import arrow, batch, log
 
 
 def count(store: Store, table: str) -> int:
@@ -182,6 +183,21 @@ def test_files_of_a_killed_process_are_swept_and_none_are_left_behind(store: Sto
     store.insert("ml_recorders", recorders("a"), "t")
     assert [file.name for file in work.iterdir()] == ["engine.xml"]
     assert work.stat().st_mode & 0o077 == 0
+
+
+def test_what_one_process_knows_of_the_training_data_outlives_what_others_do_not(store: Store) -> None:
+    names = attributes.ML_TRAINING_DATASET_NAMES, attributes.ML_TRAINING_DATASET_DIGESTS
+    said = [
+        {attributes.ML_TRAINING_DATASET_DIGEST: "sha256:ab"},
+        {attributes.ML_TRAINING_RUN_ID: "r1"},
+        dict(zip(names, (["transactions"], ["7"]), strict=True)),
+        {},
+    ]
+    for number, values in enumerate(said):
+        record = log(events.ML_MODEL_LOADED, {attributes.ML_MODEL_NAME: "fraud", **values})
+        store.insert("ml_models", decode([record], token="t", now=1).tables["ml_models"], f"t{number}")
+    query = "SELECT arraySort(training_data) FROM ml_models FINAL"
+    assert store.query(query, {}) == [(["sha256:ab", "transactions@7"],)]
 
 
 def random_table(rng: np.random.Generator) -> tuple[dict[str, pa.Array], list[dict[str, Any]]]:

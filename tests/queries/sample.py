@@ -25,11 +25,11 @@ FROM numbers(10)
 
 MODELS = """
 INSERT INTO ml_models (service_name, environment, model_name, model_version, model_type, framework_name, task_type,
-    first_seen, last_seen)
+    training_data, first_seen, last_seen)
 VALUES ('shop', 'prod', 'fraud', '2', 'LogisticRegression', 'scikit-learn', 'classification',
-    '2025-03-01 11:00:00', '2025-03-01 12:01:00'),
+    ['sha256:ab'], '2025-03-01 11:00:00', '2025-03-01 12:01:00'),
     ('shop', 'prod', 'fraud', '1', 'LogisticRegression', 'scikit-learn', 'classification',
-    '2025-02-01 11:00:00', '2025-02-01 12:01:00')
+    [], '2025-02-01 11:00:00', '2025-02-01 12:01:00')
 """
 
 REFERENCES = """

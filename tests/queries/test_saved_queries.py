@@ -59,6 +59,7 @@ def test_models_have_what_they_predicted_and_their_latest_verdict(gateway: Gatew
     assert rows["fraud", "2"]["predictions"] == 600 + 2 * 600
     assert rows["fraud", "2"]["latest_verdict"] == "drifted"
     assert rows["fraud", "2"]["model_type"] == "LogisticRegression"
+    assert [row["training_data"] for row in rows.values()] == [[], ["sha256:ab"], []]
     assert rows["fraud", "1"]["predictions"] == 0
     assert rows["price", "1"]["latest_verdict"] == "no_reference"
 

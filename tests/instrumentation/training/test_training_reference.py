@@ -322,10 +322,10 @@ def test_a_training_program_that_ends_at_once_loses_no_reference(program: Callab
     from sklearn.linear_model import LinearRegression
 
     def report():
-        print([log.log_record.attributes["ml.reference.source"] for log in logs.get_finished_logs()])
+        print([log.log_record.event_name for log in logs.get_finished_logs()])
 
     atexit.register(report)
     x = np.random.default_rng(0).normal(size=(1000, 3))
     LinearRegression().fit(x, x[:, 0])
     """
-    assert program(source) == "['fit']"
+    assert program(source) == f"['{events.ML_MODEL_LOADED}', '{events.ML_REFERENCE_PROFILE}']"

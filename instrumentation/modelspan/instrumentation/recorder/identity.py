@@ -91,6 +91,10 @@ class Identity:
                     told = config.model_version or self.origin.version
                     self.version = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
 
+    def learnt(self, lineage: Mapping[str, Any]) -> None:
+        """More is known of where the model comes from."""
+        self.origin = self.origin._replace(lineage={**self.origin.lineage, **lineage})
+
     def _ask(self) -> None:
         tells, self.tells = self.tells, ()
         for tell in tells:

@@ -14,7 +14,7 @@ from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.events import announce, emit
-from modelspan.instrumentation.recorder.features import features
+from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -71,7 +71,7 @@ def _emit(
         return
     identity.resolve(model, recorder.config)
     announce(logger, identity, model, recorder.policy.described())
-    series = feature_series(recorder, x, model)
+    series = feature_series(features([x], model, recorder.policy.afresh()))
     for operation, values in predictions.items():
         found = outputs([values], operation, model)
         series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
@@ -96,9 +96,8 @@ def emit_profile(
     )
 
 
-def feature_series(recorder: Recorder, x: Snapshot, model: Any) -> list[Any]:
+def feature_series(found: Features) -> list[Any]:
     """Profiles of the features under the names and types that predictions record, but of those that are always missing."""
-    found = features([x], model, recorder.policy.afresh())
     return [_profile("feature", name, column) for name, column in found.items() if not column.is_empty()]
 
 

@@ -1,4 +1,4 @@
-"""References that come from training: the data of a fit, copied before it, profiled and emitted in the background.
+"""References that come from training: the data of a fit, copied before it, profiled and emitted in the background, with a digest.
 
 A reference belongs to the fitted state, like the version of the model, so a server that loads the model finds it. One that
 the program sets wins over it: here, where it has not been emitted yet, and in the service.
@@ -7,7 +7,7 @@ the program sets wins over it: here, where it has not been emitted yet, and in t
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,13 +17,16 @@ from modelspan.instrumentation.config import OFF
 from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.content import digest
+from modelspan.instrumentation.recorder.events import announce
+from modelspan.instrumentation.recorder.features import features
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.reference import emit_profile, feature_series
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.profile import Profile, to_json
+from modelspan.semconv.attributes import ML_TRAINING_DATASET_DIGEST, MlReferenceSourceValues
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
-from modelspan.semconv.attributes import MlReferenceSourceValues
 
 MAX_ROWS = 20_000
 MAX_BYTES = 16 * 1024 * 1024
@@ -38,31 +41,51 @@ TOO_MANY = "More models are fitted than references are made of; set_reference ma
 _PREDICTIONS = (Operation.PREDICT.value, Operation.PREDICT_PROBA.value, Operation.SCORE_SAMPLES.value)
 
 
+class Sample(NamedTuple):
+    """Rows of the data of a fit."""
+
+    copied: Snapshot
+    rows: int
+    """Rows of the data."""
+    usual: bool
+    """Whether the same data would give the same sample at another time."""
+
+
 class Training:
-    """What was learnt from at one fit: the sample, and once it was emitted its profile, should the model be renamed."""
+    """What was learnt from at one fit: the sample, and once that was read its profile, should the model be renamed."""
 
-    __slots__ = ("_data", "_emitted", "_rows", "_sample", "identity")
+    __slots__ = ("_emitted", "_profile", "_rows", "_sample", "identity")
 
-    def __init__(self, identity: Identity, sample: Snapshot) -> None:
+    def __init__(self, identity: Identity, sample: Sample) -> None:
         self.identity = identity
-        self._sample: Snapshot | None = sample
-        self._rows = sample.rows
-        self._data = b""
+        self._sample: Sample | None = sample
+        self._rows = sample.copied.rows
+        self._profile = b""
         self._emitted: Identity | None = None
 
     def emit(self, recorder: Recorder, model: Any) -> None:
-        """Emit the reference, in the background thread, unless it was, or the program has set another."""
-        identity = self.identity
-        if recorder.logger is None or identity is self._emitted or identity.training is not self:
+        """Say what the model was fitted on, in the background thread, unless that was said. The reference goes out unless the
+        program has set another.
+        """
+        identity, logger = self.identity, recorder.logger
+        if logger is None or identity is self._emitted:
             return
         if self._sample is not None:
-            series = feature_series(recorder, self._sample, model)
+            self._read(self._sample, recorder, model)
             self._sample = None
-            self._data = to_json(Profile(tuple(series))) if series else b""
-        if self._data:
+        if self._profile:
             identity.resolve(model, recorder.config)
-            emit_profile(recorder.logger, identity, MlReferenceSourceValues.FIT, self._rows, self._data, None)
+            announce(logger, identity, model, recorder.policy.described())
+        if self._profile and identity.training is self:
+            emit_profile(logger, identity, MlReferenceSourceValues.FIT, self._rows, self._profile, None)
         self._emitted = identity
+
+    def _read(self, sample: Sample, recorder: Recorder, model: Any) -> None:
+        found = features([sample.copied], model, recorder.policy.afresh())
+        series = feature_series(found)
+        self._profile = to_json(Profile(tuple(series))) if series else b""
+        if series and sample.usual:
+            self.identity.learnt({ML_TRAINING_DATASET_DIGEST: digest(found, sample.rows)})
 
 
 class Allowance:
@@ -86,7 +109,7 @@ class Allowance:
 _allowances: WeakKeyDictionary[Recorder, Allowance] = WeakKeyDictionary()
 
 
-def copy_before_fit(recorder: Recorder, model: Any, x: Any) -> Snapshot | None:
+def copy_before_fit(recorder: Recorder, model: Any, x: Any) -> Sample | None:
     """A bounded sample of the data that `model` is about to be fitted on; None where no reference is to be made of it.
 
     Before, because a fit may change its input. `model` is None where the fit makes it. Never raises.
@@ -103,7 +126,7 @@ def copy_before_fit(recorder: Recorder, model: Any, x: Any) -> Snapshot | None:
         return None
 
 
-def reference_after_fit(recorder: Recorder, model: Any, sample: Snapshot | None) -> bool:
+def reference_after_fit(recorder: Recorder, model: Any, sample: Sample | None) -> bool:
     """Have the reference of a fitted model made in the background. False if it could not be taken. Never raises."""
     if sample is None:
         return False
@@ -112,7 +135,7 @@ def reference_after_fit(recorder: Recorder, model: Any, sample: Snapshot | None)
             return False
         identity = identities.get(model)
         training = identity.training = Training(identity, sample)
-        return recorder.submit(lambda: training.emit(recorder, model), sample.size)
+        return recorder.submit(lambda: training.emit(recorder, model), sample.copied.size)
     except Exception as problem:
         failed("make a reference of a fit", problem)
         return False
@@ -132,17 +155,18 @@ def _predicts(one: Any) -> bool:
     return any(hasattr(one, operation) for operation in _PREDICTIONS)
 
 
-def _sample(recorder: Recorder, x: Any) -> Snapshot | None:
+def _sample(recorder: Recorder, x: Any) -> Sample | None:
     rows, row_bytes = snap.measure(x)
     if rows < MIN_ROWS:
         return None
+    usual = min(MAX_ROWS, MAX_BYTES // max(row_bytes, 1))
     room = recorder.queue.most_bytes // 2 - recorder.queue.bytes  # the rest is for predictions
-    most = min(MAX_ROWS, min(MAX_BYTES, room) // max(row_bytes, 1))
+    most = min(usual, room // max(row_bytes, 1))
     if most < min(rows, MIN_ROWS) or not _allowance(recorder).take(time.monotonic()):
         warn_once("fits", TOO_MANY)
         return None
     copied = snap.copy(snap.pick(x, _spread(rows, most)) if rows > most else x)
-    return copied if copied.kind != snap.OPAQUE else None
+    return Sample(copied, rows, most >= min(rows, usual)) if copied.kind != snap.OPAQUE else None
 
 
 def _allowance(recorder: Recorder) -> Allowance:

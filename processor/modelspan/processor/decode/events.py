@@ -36,7 +36,22 @@ def loaded(origin: Source, values: dict[str, Raw], time: int, rows: Rows) -> Non
         for name in (names.ML_MODEL_TYPE, names.ML_FRAMEWORK_NAME, names.ML_FRAMEWORK_VERSION, names.ML_TASK_TYPE)
     ]
     seen = time // _MILLISECOND
-    rows["ml_models"].append((*model_of(origin, values), *kind, lineage, seen, seen))
+    rows["ml_models"].append((*model_of(origin, values), *kind, lineage, _training_data(values), seen, seen))
+
+
+def _training_data(values: dict[str, Raw]) -> list[str]:
+    """Digests of the data that the model was fitted on; those of a tracking server have the name of the data set before them."""
+    own = text(values.get(names.ML_TRAINING_DATASET_DIGEST))
+    tracked = zip(
+        _texts(values.get(names.ML_TRAINING_DATASET_NAMES)),
+        _texts(values.get(names.ML_TRAINING_DATASET_DIGESTS)),
+        strict=False,
+    )
+    return [*([own] if own else []), *(f"{name}@{digest}" for name, digest in tracked)]
+
+
+def _texts(value: Raw) -> list[str]:
+    return [text(one) for one in value] if isinstance(value, list) else []
 
 
 def actual(origin: Source, values: dict[str, Raw], time: int, rows: Rows, now: int) -> None:

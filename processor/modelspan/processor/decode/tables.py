@@ -124,6 +124,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         *_MODEL,
         *_strings("model_type framework_name framework_version task_type"),
         ("lineage", _map),
+        ("training_data", pa.list_(_s)),
         ("first_seen", pa.timestamp("ms", "UTC")),
         ("last_seen", pa.timestamp("ms", "UTC")),
     ],

@@ -16,13 +16,14 @@ SELECT
     max(type) AS model_type,
     max(framework) AS framework_name,
     max(task) AS task_type,
+    arraySort(groupUniqArrayArray(data)) AS training_data,
     service_name,
     environment
 FROM
 (
     SELECT
         model_name, model_version, service_name, environment,
-        model_type AS type, framework_name AS framework, task_type AS task,
+        model_type AS type, framework_name AS framework, task_type AS task, training_data AS data,
         toFloat64(0) AS weighted, '' AS verdict,
         CAST(first_seen, 'Nullable(DateTime64(3, \'UTC\'))') AS seen_first,
         CAST(last_seen, 'Nullable(DateTime64(3, \'UTC\'))') AS seen_last
@@ -30,14 +31,14 @@ FROM
     WHERE {model:String} = '' OR model_name = {model:String}
     UNION ALL
     SELECT
-        model_name, model_version, service_name, environment, '', '', '',
+        model_name, model_version, service_name, environment, '', '', '', emptyArrayString(),
         sum(weight), '', toDateTime64(min(time), 3, 'UTC'), toDateTime64(max(time), 3, 'UTC')
     FROM ml_predictions
     WHERE time > period_start AND time <= period_end AND ({model:String} = '' OR model_name = {model:String})
     GROUP BY model_name, model_version, service_name, environment
     UNION ALL
     SELECT
-        model_name, model_version, service_name, environment, '', '', '',
+        model_name, model_version, service_name, environment, '', '', '', emptyArrayString(),
         0, toString(argMax(status, (window_start, computed_at))), NULL, NULL
     FROM ml_windows
     WHERE segment = '' AND ({model:String} = '' OR model_name = {model:String})
