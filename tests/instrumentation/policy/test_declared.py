@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.instrumentation import auto_instrumentation
+from opentelemetry.sdk.version import __version__
+from packaging.version import Version
+
+reads_files = pytest.mark.skipif(
+    Version(__version__) < Version("1.44"), reason="OpenTelemetry before 1.44 has no opentelemetry-configuration"
+)
 
 PROVIDERS = """
 file_format: "1.0"
@@ -76,6 +82,7 @@ def declared(tmp_path: Path) -> Callable[..., tuple[list[str], str]]:
     return run
 
 
+@reads_files
 def test_options_of_the_file_hold_and_nothing_is_instrumented_twice(
     declared: Callable[..., tuple[list[str], str]],
 ) -> None:
@@ -86,11 +93,13 @@ def test_options_of_the_file_hold_and_nothing_is_instrumented_twice(
     assert "already instrumented" not in errors
 
 
+@reads_files
 def test_what_is_disabled_there_records_nothing(declared: Callable[..., tuple[list[str], str]]) -> None:
     lines, _ = declared("modelspan-sklearn: {enabled: false}")
     assert [line for line in lines if line.startswith("ROWS")] == []
 
 
+@reads_files
 def test_what_the_file_does_not_name_is_instrumented_as_without_it(
     declared: Callable[..., tuple[list[str], str]],
 ) -> None:
@@ -99,6 +108,7 @@ def test_what_the_file_does_not_name_is_instrumented_as_without_it(
     assert "already instrumented" not in errors
 
 
+@reads_files
 def test_an_option_that_there_is_not_does_not_undo_the_others(declared: Callable[..., tuple[list[str], str]]) -> None:
     lines, errors = declared("modelspan-sklearn: {capture: [x1], captrue: all}")
     assert lines[0] == "ROWS {'feature.x1': [2.0, 1.0]}"
