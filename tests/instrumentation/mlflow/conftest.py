@@ -17,12 +17,17 @@ import pandas as pd
 import pytest
 from mlflow.models import infer_signature
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from packaging.version import Version
 from sklearn.linear_model import LogisticRegression
 
 from modelspan.instrumentation.mlflow import MLflowInstrumentor
 
 X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
 Y = (X.a > 0).astype(int)
+
+BEFORE_3 = Version(mlflow.__version__) < Version("3")
+"""The URI of a logged model names its run and path then, so that it has the name of the path."""
+NAME = "artifact_path" if BEFORE_3 else "name"
 
 
 class Logged(NamedTuple):
@@ -54,7 +59,7 @@ def log(store: None) -> Callable[..., Logged]:
                 mlflow.log_input(mlflow.data.from_numpy(X.to_numpy(), name=name), context=context)
             info = mlflow.sklearn.log_model(
                 model,
-                name="fraud",
+                **{NAME: "fraud"},
                 signature=infer_signature(X, model.predict(X)) if signed else None,
                 pip_requirements=["scikit-learn"],
                 serialization_format="pickle",

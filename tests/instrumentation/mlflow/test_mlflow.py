@@ -13,13 +13,14 @@ import pytest
 from mlflow.models.model import Model
 from mlflow.pyfunc import PyFuncModel
 from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from modelspan.instrumentation import identify
 from modelspan.instrumentation.mlflow import MLflowInstrumentor
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.semconv import events
-from tests.instrumentation.mlflow.conftest import X, Y
+from tests.instrumentation.mlflow.conftest import BEFORE_3, NAME, X, Y
 
 
 def loaded(telemetry: Any) -> dict[str, Any]:
@@ -70,7 +71,8 @@ def test_a_model_without_a_registry_is_named_by_its_run_and_versioned_by_what_it
     found = loaded(models)
     assert found["ml.model.name"] == "fraud"
     assert found["ml.model.version"] == f"fit-{fingerprint(logged.model)[:12]}"
-    assert found["ml.model.id"] == logged.uri
+    assert found.get("ml.model.id") == (None if BEFORE_3 else logged.uri)
+    assert found["ml.training.experiment.id"] == logged.experiment
 
 
 def test_identify_comes_first(models: Any, log: Callable[..., Any]) -> None:
@@ -120,7 +122,7 @@ class Rules(mlflow.pyfunc.PythonModel):
 def test_a_model_of_the_programs_own_gives_each_column_of_its_frame(models: Any, store: None) -> None:
     mlflow.set_experiment("shop")
     with mlflow.start_run():
-        uri = mlflow.pyfunc.log_model(name="rules", python_model=Rules(), pip_requirements=[]).model_uri
+        uri = mlflow.pyfunc.log_model(**{NAME: "rules"}, python_model=Rules(), pip_requirements=[]).model_uri
     model = mlflow.pyfunc.load_model(uri)
     model.predict({"amount": [1.5, 2.5], "country": ["DE", "FR"]})
     assert rows(models, "label", "score", "feature") == {
@@ -130,7 +132,7 @@ def test_a_model_of_the_programs_own_gives_each_column_of_its_frame(models: Any,
         "feature.country": ["DE", "FR"],
     }
     found = loaded(models)
-    assert (found["ml.model.name"], found["ml.framework.name"]) == ("Rules", "mlflow")
+    assert (found["ml.model.name"], found["ml.framework.name"]) == ("rules" if BEFORE_3 else "Rules", "mlflow")
 
 
 def test_an_input_that_the_signature_refuses_raises_and_is_recorded(models: Any, log: Callable[..., Any]) -> None:
@@ -148,7 +150,7 @@ def test_a_model_that_is_not_there_raises_its_own_error(models: Any, store: None
 
 
 def test_nothing_is_left_after_uninstrumenting(telemetry: Any) -> None:
-    owners = (mlflow.pyfunc, PyFuncModel, Model, ModelsArtifactRepository, mlflow.sklearn)
+    owners = (mlflow.pyfunc, PyFuncModel, Model, ModelsArtifactRepository, RunsArtifactRepository, mlflow.sklearn)
     before = [dict(vars(owner)) for owner in owners]
     for _ in range(2):
         MLflowInstrumentor().instrument()

@@ -93,7 +93,7 @@ def test_weights_in_another_file_count(sessions: Any, tmp_path: Path) -> None:
         )
         made.ir_version = 8
         path = tmp_path / str(i) / "net.onnx"
-        onnx.save(made, path, save_as_external_data=True, location="net.data", size_threshold=0)
+        onnx.save(made, str(path), save_as_external_data=True, location="net.data", size_threshold=0)
         session(path).run(None, {"x": np.zeros((1, 300), dtype=np.float32)})
     assert (tmp_path / "1/net.onnx").read_bytes() == (tmp_path / "2/net.onnx").read_bytes()
     assert len({a["ml.model.version"] for a, _ in sessions.batches()}) == 2

@@ -54,6 +54,7 @@ class MLflowInstrumentor(ModelInstrumentor):
             "mlflow.pyfunc": _predictions,
             "mlflow.models.model": _metadata,
             "mlflow.store.artifact.models_artifact_repo": _registry,
+            "mlflow.store.artifact.runs_artifact_repo": _registry,
             **{f"mlflow.{flavor}": _load for flavor in _FLAVORS},
         }
 

@@ -9,6 +9,8 @@ from modelspan.instrumentation.recorder.kinds import Kind, kind_of
 from modelspan.semconv.attributes import MlFrameworkNameValues
 
 _OWN = MlFrameworkNameValues.MLFLOW.value
+_HELD = ("python_model", "sklearn_model", "xgb_model", "lgb_model", "cb_model", "pytorch_model")
+"""Where wrappers have the model that have no `get_raw_model`: that of a program's own model, and all in older versions."""
 _FRAMEWORKS = frozenset(framework.value for framework in MlFrameworkNameValues) - {_OWN}
 
 
@@ -54,5 +56,5 @@ def _within(model: Any) -> Any:
     """The model that a flavor wraps, or the program's own."""
     wrapper = model._model_impl
     raw = getattr(wrapper, "get_raw_model", None)
-    inner = raw() if raw is not None else getattr(wrapper, "python_model", None)
+    inner = raw() if raw is not None else next((vars(wrapper)[name] for name in _HELD if name in vars(wrapper)), None)
     return wrapper if inner is None else inner

@@ -18,16 +18,19 @@ from modelspan.semconv import attributes as ml
 
 _EXPERIMENT = re.compile(r"/(\w+)/(?:models/m-[0-9a-f]+|[0-9a-f]{32})/artifacts(?:/|$)")
 """The experiment in the place of an artifact: of a logged model of MLflow 3, or of a run."""
+_REPOSITORIES = ("ModelsArtifactRepository", "RunsArtifactRepository")
+"""By the scheme of the URI: `models:/` and `runs:/`."""
 _PLAIN_NAME = "model"
 
 
 class Found:
-    """What one `load_model` came across: the registered model, and the metadata of the model."""
+    """What one `load_model` came across: the registered model, the metadata of the model, and where its files are."""
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.version: str | None = None
         self.metadata: Any = None
+        self.place = ""
 
 
 _found: ContextVar[Found | None] = ContextVar("modelspan_mlflow_found", default=None)
@@ -57,7 +60,7 @@ def metadata(patches: Patches, module: Any) -> None:
 
 
 def registry(patches: Patches, module: Any) -> None:
-    """Note the registered model and version that a URI turns out to mean."""
+    """Note the registered model and version that a URI turns out to mean, and where the files of the model are."""
 
     def noting(original: Method) -> Method:
         @functools.wraps(original)
@@ -65,12 +68,15 @@ def registry(patches: Patches, module: Any) -> None:
             original(self, *args, **kwargs)
             found = _found.get()
             if found is not None:
-                found.name = getattr(self, "model_name", None)
-                found.version = getattr(self, "model_version", None)
+                found.name = getattr(self, "model_name", found.name)
+                found.version = getattr(self, "model_version", found.version)
+                found.place = str(getattr(getattr(self, "repo", None), "artifact_uri", found.place))
 
         return __init__
 
-    patches.wrap(module, "ModelsArtifactRepository.__init__", noting)
+    for repository in _REPOSITORIES:
+        if getattr(getattr(module, repository, None), "__module__", None) == module.__name__:
+            patches.wrap(module, f"{repository}.__init__", noting)
 
 
 def _loading(original: Method, loader: str) -> Method:
@@ -99,8 +105,8 @@ def _tell(model: Any, found: Found, signature: inspect.Signature, args: Any, kwa
 def _origin(found: Found, uri: str | None, loader: str, runs: Place) -> Origin:
     said = found.metadata
     run = getattr(said, "run_id", None)
-    place = str(getattr(said, "artifact_path", None) or "")
-    experiment = _EXPERIMENT.search(place)
+    # Before MLflow 3 the metadata has the path within the run alone.
+    experiment = _EXPERIMENT.search(str(getattr(said, "artifact_path", None))) or _EXPERIMENT.search(found.place)
     version = None if found.version is None else str(found.version)
     model_id = getattr(said, "model_id", None)
     lineage = {
