@@ -9,7 +9,7 @@ import numpy as np
 from modelspan.instrumentation.catboost import data as inputs
 from modelspan.instrumentation.catboost.model import CatBoostKind
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.patching.wrappers import Described, guarded, guarded_train
+from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
 from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
@@ -55,10 +55,10 @@ def patch(patches: Patches, catboost: Any) -> None:
     fingerprint.digested_by(catboost.CatBoost, CatBoostKind().digest)
     inputs.follow(catboost.Pool)
     patches.predicts(core, "CatBoost.predict", _predict)
-    patches.predicts(core, "CatBoostClassifier.predict", _classifier_predict, _PREDICT)
-    patches.predicts(core, "CatBoostRegressor.predict", _regressor_predict, _PREDICT)
+    patches.predicts(core, "CatBoostClassifier.predict", _classifier_predict, Usual(_PREDICT, ("prediction_type",)))
+    patches.predicts(core, "CatBoostRegressor.predict", _regressor_predict, Usual(_PREDICT, ("prediction_type",)))
     patches.predicts(core, "CatBoostRanker.predict", _ranker_predict)
-    patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba, _PREDICT_PROBA)
+    patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba, Usual(_PREDICT_PROBA))
     patches.predicts(core, "CatBoostClassifier.predict_log_proba", _predict_log_proba)
     for cls in ("_CatBoostBase", *_CLASSES):
         patches.fits(core, f"{cls}.fit")

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelspan.instrumentation.lightgbm.model import BoosterKind, ModelKind
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.patching.wrappers import Described, guarded, guarded_train
+from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
 from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
@@ -14,6 +14,7 @@ _PREDICT = Operation.PREDICT.value
 _PREDICT_PROBA = Operation.PREDICT_PROBA.value
 _DECISION_FUNCTION = Operation.DECISION_FUNCTION.value
 
+_OTHER_OUTPUTS = ("raw_score", "pred_leaf", "pred_contrib")
 _GUARDED = ("Booster.eval", "Booster.eval_train", "Booster.eval_valid", "Booster.refit")
 _CHANGES = (
     "Booster.update",
@@ -28,7 +29,7 @@ def patch(patches: Patches, lightgbm: Any) -> None:
     """Replace what predicts and what fits in the package `lightgbm`."""
     _answer_for(lightgbm)
     basic = lightgbm.basic
-    patches.predicts(basic, "Booster.predict", _booster_predict, _PREDICT)
+    patches.predicts(basic, "Booster.predict", _booster_predict, Usual(_PREDICT, _OTHER_OUTPUTS))
     for path in _GUARDED:
         patches.guard(basic, path)
     for path in _CHANGES:
@@ -58,8 +59,8 @@ def _patch_training(patches: Patches, lightgbm: Any) -> None:
 
 
 def _patch_model(patches: Patches, module: Any, name: str) -> None:
-    patches.predicts(module, f"{name}.predict", _model_predict, _PREDICT)
-    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba, _PREDICT_PROBA)
+    patches.predicts(module, f"{name}.predict", _model_predict, Usual(_PREDICT, _OTHER_OUTPUTS))
+    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba, Usual(_PREDICT_PROBA, _OTHER_OUTPUTS))
     patches.predicts(module, f"{name}.decision_function", _model_decision_function)
     patches.fits(module, f"{name}.fit")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt, failed
-from modelspan.instrumentation.patching.wrappers import Describe, described, guarded, guarded_change, guarded_fit
+from modelspan.instrumentation.patching.wrappers import Describe, Usual, described, guarded, guarded_change, guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
 
 Undo = Callable[[], None]
@@ -46,7 +46,7 @@ class Patches:
         """Record nothing while a function or method runs."""
         self.wrap(module, path, guarded)
 
-    def predicts(self, module: Any, path: str, describe: Describe, usual: str | None = None) -> None:
+    def predicts(self, module: Any, path: str, describe: Describe, usual: Usual | None = None) -> None:
         """Record the calls of a function or method that `describe` says to be predictions. `usual`: see `described`."""
         self.wrap(module, path, lambda original: described(original, describe, self.recorder, usual))
 

@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.loading.training import fitted_here
+from modelspan.instrumentation.patching.signatures import with_parameters_of
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -119,26 +120,26 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
     outermost = outermost_call(operation, recorder)
 
     if _takes_only_x(original):
-        # Written with the parameters that it has, a call within another takes some 30 ns; with any, ten times as long.
+        # What `with_parameters_of` would write, for the most common list of parameters.
         @functools.wraps(original)
         def call(self: Any, X: Any) -> Any:  # may be given by name
             if get() is INSIDE:
                 return original(self, X)
             return outermost(self, X, original)
-    else:
+        return call
 
-        @functools.wraps(original)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if get() is INSIDE:
-                return original(self, *args, **kwargs)
-            value = None
-            try:
-                value = args[0] if args else _keyword_input(original, kwargs)
-            except Exception as problem:
-                failed(f"read the arguments of {original.__qualname__}", problem)
-            return outermost(self, value, lambda self, _: original(self, *args, **kwargs))
+    @functools.wraps(original)
+    def any_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if get() is INSIDE:
+            return original(self, *args, **kwargs)
+        value = None
+        try:
+            value = args[0] if args else _keyword_input(original, kwargs)
+        except Exception as problem:
+            failed(f"read the arguments of {original.__qualname__}", problem)
+        return outermost(self, value, lambda self, _: original(self, *args, **kwargs))
 
-    return call
+    return with_parameters_of(original, any_call) or any_call
 
 
 class Described(NamedTuple):
@@ -154,15 +155,24 @@ class Described(NamedTuple):
 Describe = Callable[..., Described | None]
 
 
-def described(original: Method, describe: Describe, recorder: Recorder, usual: str | None = None) -> Method:
+class Usual(NamedTuple):
+    """A call with a matrix that needs no description."""
+
+    operation: str
+    decisive: tuple[str, ...] = ()
+    """Parameters that make it another, or none, unless they are their defaults."""
+
+
+def described(original: Method, describe: Describe, recorder: Recorder, usual: Usual | None = None) -> Method:
     """A function or method that `describe`, given its arguments, says to be a prediction, or not (None). What is none is not
-    recorded, nor is what happens within it. `usual`: the operation of a call with nothing but a table of numbers, where
-    there is no need to ask.
+    recorded, nor is what happens within it. `usual`: when there is no need to ask.
     """
     get, enter, leave = around.get, around.set, around.reset
     ndarray = np.ndarray
     outermost: dict[str, Outermost] = {}
-    as_usual = None if usual is None else outermost.setdefault(usual, outermost_call(usual, recorder))
+    as_usual = None
+    if usual is not None:
+        as_usual = outermost[usual.operation] = outermost_call(usual.operation, recorder)
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -189,7 +199,7 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: s
         finally:
             leave(token)
 
-    return call
+    return with_parameters_of(original, call, as_usual, () if usual is None else usual.decisive) or call
 
 
 def _takes_only_x(method: Method) -> bool:
@@ -210,9 +220,12 @@ def _current_context() -> Callable[[], Context]:
 
 def guarded(original: Method) -> Method:
     """A method or function within which nothing is recorded."""
+    get = around.get
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if get() is INSIDE:
+            return original(*args, **kwargs)
         token = around.set(INSIDE)
         try:
             return original(*args, **kwargs)

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.patching.wrappers import Described, guarded, guarded_train
+from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
 from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.instrumentation.xgboost import matrix
 from modelspan.instrumentation.xgboost.model import BoosterKind, ModelKind, forget
@@ -29,7 +29,7 @@ def patch(patches: Patches, xgboost: Any) -> None:
     _answer_for(xgboost)
     matrix.follow(patches, core)
     patches.predicts(core, "Booster.predict", _booster_predict)
-    patches.predicts(core, "Booster.inplace_predict", _inplace_predict, _PREDICT)
+    patches.predicts(core, "Booster.inplace_predict", _inplace_predict, Usual(_PREDICT, ("predict_type",)))
     for path in _GUARDED:
         patches.guard(core, path)
     for path in _RELEARNS:
@@ -73,8 +73,8 @@ def _patch_training(patches: Patches, xgboost: Any) -> None:
 
 
 def _patch_model(patches: Patches, module: Any, name: str) -> None:
-    patches.predicts(module, f"{name}.predict", _model_predict, _PREDICT)
-    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba, _PREDICT_PROBA)
+    patches.predicts(module, f"{name}.predict", _model_predict, Usual(_PREDICT, ("output_margin",)))
+    patches.predicts(module, f"{name}.predict_proba", _model_predict_proba, Usual(_PREDICT_PROBA))
     patches.fits(module, f"{name}.fit")
     patches.changes(module, f"{name}.load_model")
     for method in ("apply", "score"):
