@@ -25,11 +25,11 @@ FROM numbers(10)
 
 MODELS = """
 INSERT INTO ml_models (service_name, environment, model_name, model_version, model_type, framework_name, task_type,
-    training_data, first_seen, last_seen)
+    training_data, model_digest, first_seen, last_seen)
 VALUES ('shop', 'prod', 'fraud', '2', 'LogisticRegression', 'scikit-learn', 'classification',
-    ['sha256:ab'], '2025-03-01 11:00:00', '2025-03-01 12:01:00'),
+    ['sha256:ab'], 'd2', '2025-03-01 11:00:00', '2025-03-01 12:01:00'),
     ('shop', 'prod', 'fraud', '1', 'LogisticRegression', 'scikit-learn', 'classification',
-    [], '2025-02-01 11:00:00', '2025-02-01 12:01:00')
+    [], NULL, '2025-02-01 11:00:00', '2025-02-01 12:01:00')
 """
 
 REFERENCES = """
@@ -43,6 +43,29 @@ VALUES
 ('first2', 'first_predictions', 'shop', 'prod', 'fraud', '2', 'feature', 'amount', 'numeric', 50, 0, [9], [], [25, 25], 0, 30),
 ('first2', 'first_predictions', 'shop', 'prod', 'fraud', '2', 'label', '', 'categorical', 50, 0, [], ['0', '1'], [25, 25, 0], 0, 30)
 """
+
+TRAINED_ELSEWHERE = (
+    """
+INSERT INTO ml_models (service_name, model_name, model_version, model_type, training_data, model_digest)
+VALUES ('training', 'LinearRegression', 'fit-7', 'LinearRegression', ['sha256:cd'], '77'),
+    ('shop', 'price', '1', 'LinearRegression', ['prices@5'], '77'),
+    ('training', 'LinearRegression', 'fit-8', 'LinearRegression', ['sha256:ef'], '88')
+""",
+    """
+INSERT INTO ml_references (reference_id, source, service_name, model_name, model_version, model_digest, series_kind,
+    series_name, series_type, rows, cuts, counts, created_at)
+VALUES ('fit7', 'fit', 'training', 'LinearRegression', 'fit-7', '77', 'feature', 'size', 'numeric', 4, [9], [1, 3], 10),
+    ('fit8', 'fit', 'training', 'LinearRegression', 'fit-8', '88', 'feature', 'size', 'numeric', 8, [9], [4, 4], 20),
+    ('renamed', 'training', 'training', 'LogisticRegression', 'fit-2', 'd2', 'score', '', 'numeric', 8, [9], [4, 4], 20)
+""",
+    """
+INSERT INTO ml_feature_windows (service_name, model_name, model_version, segment, window_start, window_end,
+    series_kind, series_name, reference_id, rows, weight, weight_squared, missing, counts, computed_at)
+VALUES ('shop', 'price', '1', '', '2025-03-01 12:00:00', '2025-03-01 12:05:00', 'feature', 'size', 'fit7', 4, 4, 4, 0, [2, 2], 1)
+""",
+)
+"""A model that a registry calls `price`, and the program that fitted it as something else; another fit; and a reference under
+another name of a model that has one under its own."""
 
 WINDOWS = """
 INSERT INTO ml_windows (service_name, environment, model_name, model_version, segment, window_start, window_end, rows,
@@ -104,6 +127,7 @@ ALL = (
     OTHER_MODEL,
     MODELS,
     REFERENCES,
+    *TRAINED_ELSEWHERE,
     WINDOWS,
     DRIFT,
     FEATURE_WINDOWS,

@@ -55,13 +55,20 @@ def test_every_query_returns_rows_where_there_are_some(gateway: Gateway, name: s
 
 def test_models_have_what_they_predicted_and_their_latest_verdict(gateway: Gateway) -> None:
     rows = {(row["model_name"], row["model_version"]): row for row in ask(gateway, "models")}
-    assert list(rows) == [("fraud", "1"), ("fraud", "2"), ("price", "1")]
+    fitted = [("LinearRegression", "fit-7"), ("LinearRegression", "fit-8")]
+    assert list(rows) == [*fitted, ("fraud", "1"), ("fraud", "2"), ("price", "1")]
     assert rows["fraud", "2"]["predictions"] == 600 + 2 * 600
     assert rows["fraud", "2"]["latest_verdict"] == "drifted"
     assert rows["fraud", "2"]["model_type"] == "LogisticRegression"
-    assert [row["training_data"] for row in rows.values()] == [[], ["sha256:ab"], []]
     assert rows["fraud", "1"]["predictions"] == 0
     assert rows["price", "1"]["latest_verdict"] == "no_reference"
+
+
+def test_models_have_the_data_of_their_fit_also_where_another_program_fitted_them(gateway: Gateway) -> None:
+    data = {(row["model_name"], row["model_version"]): row["training_data"] for row in ask(gateway, "models")}
+    assert data["price", "1"] == data["LinearRegression", "fit-7"] == ["prices@5", "sha256:cd"]
+    assert data["LinearRegression", "fit-8"] == ["sha256:ef"]
+    assert (data["fraud", "2"], data["fraud", "1"]) == (["sha256:ab"], [])
 
 
 def test_predictions_per_minute_count_by_weight_and_give_latencies_and_errors(gateway: Gateway) -> None:
@@ -173,6 +180,15 @@ def test_the_reference_in_force_is_the_given_one_of_this_version_then_the_genera
         ("2", "label"): "first2",
     }
     assert (rows["2", "feature"]["reference_rows"], rows["2", "feature"]["series"]) == (100, 2)
+
+
+def test_a_model_without_a_reference_under_its_name_has_that_of_its_fit(gateway: Gateway) -> None:
+    (row,) = ask(gateway, "references", model="price")
+    assert (row["model_name"], row["series_kind"], row["source"], row["reference_id"]) == (
+        *("price", "feature", "fit", "fit7"),
+    )
+    bins = ask(gateway, "feature_distribution", model="price", feature="size")
+    assert [(one["reference_share"], one["window_share"]) for one in bins] == [(0.25, 0.5), (0.75, 0.5)]
 
 
 def test_a_value_never_becomes_part_of_the_statement(gateway: Gateway) -> None:

@@ -70,6 +70,12 @@ class Lab:
         self.store.insert("ml_references", rows, f"reference {next(_numbers)}")
         return profile
 
+    def loaded(self, key: ModelKey, digest: str | None) -> None:
+        """Store that a process has this model, which has learnt what `digest` says."""
+        said = {name: [value] for name, value in key._asdict().items()}
+        row = pa.table({**said, "model_digest": pa.array([digest], pa.string())})
+        self.store.insert("ml_models", row, f"model {next(_numbers)}")
+
     def settle(self) -> int:
         """Let time pass until nothing is waiting; windows that got a verdict."""
         before = self.evaluator.evaluated
@@ -179,6 +185,7 @@ def reference_rows(
                 "reference_id": reference_id,
                 "source": "training",
                 **model._asdict(),
+                "model_digest": "",
                 "series_kind": one.kind,
                 "series_name": one.name,
                 "series_type": "numeric" if numeric else "categorical",
@@ -194,7 +201,7 @@ def reference_rows(
     schema = pa.schema(
         [
             *((name, pa.string()) for name in ("reference_id", "source", *ModelKey._fields)),
-            *((name, pa.string()) for name in ("series_kind", "series_name", "series_type")),
+            *((name, pa.string()) for name in ("model_digest", "series_kind", "series_name", "series_type")),
             ("rows", pa.float64()),
             ("missing", pa.float64()),
             ("cuts", pa.list_(pa.float64())),

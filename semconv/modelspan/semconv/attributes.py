@@ -96,6 +96,12 @@ ML_INPUT_ROW_COUNT: Final = "ml.input.row.count"
 ML_MODEL_CLASSES: Final = "ml.model.classes"
 """Class labels in the order in which the model reports scores."""
 
+ML_MODEL_DIGEST: Final = "ml.model.digest"
+"""Digest of what the model has learnt.
+
+The same wherever the same fitted model is loaded, whatever it is called there.
+"""
+
 ML_MODEL_GRAPH_NAME: Final = "ml.model.graph.name"
 """Name of the graph in a model file that holds one."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import wait_for
+from modelspan.semconv import attributes as ml
+from tests.e2e.conftest import modelspan, wait_for
 from tests.e2e.serving.conftest import Deployment
 
 SOURCES = "arraySort(groupUniqArray(concat(series_kind, ' ', reference_source)))"
@@ -30,6 +31,36 @@ def test_the_verdicts_of_a_server_use_the_data_of_the_fit(
     assert usual == ("ok", [])
     assert shifted == ("drifted", ["amount"])
     assert "feature fit" in server.rows(SOURCES, "ml_drift FINAL")[0][0]
+
+
+def test_a_server_that_knows_the_model_by_the_name_of_a_registry_uses_the_data_of_the_fit(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    registry = {
+        "MLFLOW_TRACKING_URI": f"file://{tmp_path}/mlruns",
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    name = f"scorer-{deployment.name}"
+    run = deployment.run("train_mlflow.py", name, **registry)
+    ((fitted_as, *_),) = wait_for(lambda: references(deployment), "the reference of the training program")
+    server = Deployment(deployment.collector, tmp_path)
+    server.run("serve_mlflow.py", name, **registry)
+
+    assert wait_for(lambda: server.rows("DISTINCT model_name, model_version"), "the predictions") == [(name, "1")]
+    assert fitted_as == "RandomForestClassifier"
+    usual, shifted = wait_for(lambda: windows(server), "the verdicts")
+    assert (usual, shifted) == (("ok", []), ("drifted", ["amount"]))
+    assert "feature fit" in server.rows(SOURCES, "ml_drift FINAL")[0][0]
+
+    (of_fit,) = deployment.rows("model_digest, training_data", "ml_models FINAL")
+    ((lineage, *of_server),) = server.rows("lineage, model_digest, training_data", "ml_models FINAL")
+    assert of_fit[0] == of_server[0]
+    assert lineage[ml.ML_TRAINING_RUN_ID] == run.splitlines()[-1]
+    assert [data.partition("@")[0] for data in of_server[1]] == ["transactions"]
+    (found,) = modelspan("query", "models", "--param", f"model={name}", url=server.collector.url)
+    assert sorted(found["training_data"]) == sorted([*of_fit[1], *of_server[1]])
 
 
 def references(deployment: Deployment) -> list[Any]:

@@ -132,6 +132,16 @@ def forget_announced() -> None:
     _announced = set()
 
 
+def who(identity: Identity) -> dict[str, Any]:
+    """Attributes that say which model it is: by its name here, and by what it has learnt, which is the same everywhere."""
+    known = {
+        ml.ML_MODEL_NAME: identity.name,
+        ml.ML_MODEL_VERSION: identity.version,
+        ml.ML_MODEL_DIGEST: identity.digest,
+    }
+    return {key: value for key, value in known.items() if value}
+
+
 def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[str, Any]) -> None:
     """Emit `ml.model.loaded`, once for each fitted state of a model, however often the program loads it. `withheld` are
     attributes that say what is not captured.
@@ -139,9 +149,9 @@ def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[s
     if identity.announced is _announced:
         return
     identity.announced = _announced
+    identity.know_digest(model)
     attributes = {
-        ml.ML_MODEL_NAME: identity.name,
-        ml.ML_MODEL_VERSION: identity.version,
+        **who(identity),
         **identity.facts(model),
         **identity.origin.known(),
         **identity.lineage,

@@ -50,6 +50,7 @@ class Identity:
     __slots__ = (
         "_facts",
         "announced",
+        "digest",
         "lineage",
         "name",
         "origin",
@@ -66,6 +67,8 @@ class Identity:
         self.lineage = dict(lineage)
         self.tells: tuple[Tell, ...] = ()
         """Who is still to be asked about the model; of two that contradict each other the later one is right."""
+        self.digest: str | None = None
+        """Of what the model has learnt; None: not made yet, empty: not to be made."""
         self.origin = Origin()
         """What those who were asked said."""
         self.announced: object = None
@@ -89,7 +92,21 @@ class Identity:
             with _resolving:
                 if self.version is None:
                     told = config.model_version or self.origin.version
-                    self.version = readable(told) if told else _FIT + kind_of(model).digest(model)[:12]
+                    self.version = readable(told) if told else _FIT + self._digest_of(model)[:12]
+
+    def know_digest(self, model: Any) -> None:
+        """Have the digest made, unless the model has become another since. In the background: takes milliseconds and more."""
+        with _resolving:
+            if self.digest is None and identities.known(model) is self:
+                try:
+                    self._digest_of(model)
+                except Exception as error:
+                    failed("make a digest of a model", error)
+
+    def _digest_of(self, model: Any) -> str:
+        if self.digest is None:
+            self.digest = kind_of(model).digest(model)
+        return self.digest
 
     def learnt(self, lineage: Mapping[str, Any]) -> None:
         """More is known of where the model comes from."""
@@ -152,7 +169,7 @@ class Identities:
         """The program says who a model is; what is known from elsewhere is still known."""
         old = self.known(model)
         if old is not None:
-            identity.tells, identity.origin = old.tells, old.origin
+            identity.tells, identity.origin, identity.digest = old.tells, old.origin, old.digest
         self.put(model, identity)
 
     def tell(self, model: Any, tell: Tell) -> None:
@@ -173,9 +190,14 @@ class Identities:
             old.resolve(model, config)
         finally:
             new = Identity(name, given, old.lineage)
+            if given is not None:
+                new.digest = (
+                    ""  # a loop that trains on a model with a version of its own would have one made at every step
+                )
             new.reference = self._reference(model)
-            self._changed[id(model)] = new
-            self.by_id.pop(id(model), None)
+            with _resolving:  # no digest is made of a model in change
+                self._changed[id(model)] = new
+                self.by_id.pop(id(model), None)
 
     def _reference(self, model: Any) -> Any:
         key = id(model)

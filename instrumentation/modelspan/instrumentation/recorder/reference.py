@@ -13,7 +13,7 @@ from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.events import announce, emit
+from modelspan.instrumentation.recorder.events import announce, emit, who
 from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
@@ -86,8 +86,7 @@ def emit_profile(
         logger,
         events.ML_REFERENCE_PROFILE,
         {
-            ml.ML_MODEL_NAME: identity.name,
-            ml.ML_MODEL_VERSION: identity.version,
+            **who(identity),
             ml.ML_REFERENCE_ID: name or hashlib.sha256(data).hexdigest()[:16],
             ml.ML_REFERENCE_SOURCE: source.value,
             ml.ML_REFERENCE_SAMPLE_COUNT: rows,

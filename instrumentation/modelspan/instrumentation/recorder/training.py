@@ -74,6 +74,7 @@ class Training:
             self._read(self._sample, recorder, model)
             self._sample = None
         if self._profile:
+            identity.digest = identity.digest or None  # of a fit it is made
             identity.resolve(model, recorder.config)
             announce(logger, identity, model, recorder.policy.described())
         if self._profile and identity.training is self:

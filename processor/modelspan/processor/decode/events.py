@@ -19,6 +19,7 @@ _IDENTITY: Final = frozenset(
     {
         names.ML_MODEL_NAME,
         names.ML_MODEL_VERSION,
+        names.ML_MODEL_DIGEST,
         names.ML_MODEL_TYPE,
         names.ML_FRAMEWORK_NAME,
         names.ML_FRAMEWORK_VERSION,
@@ -35,8 +36,9 @@ def loaded(origin: Source, values: dict[str, Raw], time: int, rows: Rows) -> Non
         text(values.get(name))
         for name in (names.ML_MODEL_TYPE, names.ML_FRAMEWORK_NAME, names.ML_FRAMEWORK_VERSION, names.ML_TASK_TYPE)
     ]
+    digest = text(values.get(names.ML_MODEL_DIGEST)) or None
     seen = time // _MILLISECOND
-    rows["ml_models"].append((*model_of(origin, values), *kind, lineage, _training_data(values), seen, seen))
+    rows["ml_models"].append((*model_of(origin, values), *kind, lineage, _training_data(values), digest, seen, seen))
 
 
 def _training_data(values: dict[str, Raw]) -> list[str]:
@@ -85,7 +87,8 @@ def reference(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> M
     except InvalidProfile as error:
         raise Rejected(rejection.INVALID_PROFILE, str(error)) from error
     model = model_of(origin, values)
-    identity = (_required(values, names.ML_REFERENCE_ID), text(values.get(names.ML_REFERENCE_SOURCE)), *model)
+    source, digest = text(values.get(names.ML_REFERENCE_SOURCE)), text(values.get(names.ML_MODEL_DIGEST))
+    identity = (_required(values, names.ML_REFERENCE_ID), source, *model, digest)
     rows["ml_references"].extend((*identity, *_series(series), 0, now) for series in profile.series)
     return model
 

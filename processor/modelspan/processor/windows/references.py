@@ -11,7 +11,7 @@ import numpy as np
 from modelspan.profile import CategoricalProfile, NumericProfile
 
 from .ask import ask
-from .keys import ModelKey
+from .keys import KEY_CONDITION, ModelKey
 from .kinds import KINDS
 
 FIT = "fit"
@@ -19,20 +19,27 @@ FIRST_PREDICTIONS = "first_predictions"
 
 # One row of ml_references is found by these; parameters carry the names, so no name is ever part of a statement.
 REFERENCE_CONDITION = (
-    "model_name = {model_name:String} AND model_version = {reference_version:String} AND"
+    "model_name = {reference_model:String} AND model_version = {reference_version:String} AND"
     " service_name = {reference_service:String} AND environment = {reference_environment:String} AND"
     " reference_id = {reference_id:String} AND series_kind = {series_kind:String}"
 )
 
 _CANDIDATES = """
 SELECT reference_id, toString(source) AS source, toString(service_name) AS service, toString(environment) AS env,
-    toString(model_version) AS version, toString(series_kind) AS kind, max(created_at) AS created,
-    toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation
-FROM ml_references FINAL
-WHERE model_name = {model_name:String} AND model_version IN ({model_version:String}, '')
-    AND (source != 'first_predictions'
-        OR (service_name = {service_name:String} AND environment = {environment:String}))
-GROUP BY reference_id, source, service, env, version, kind
+    toString(model_name) AS model, toString(model_version) AS version, toString(series_kind) AS kind,
+    max(created_at) AS created, toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation
+FROM ml_references FINAL WHERE {condition}
+GROUP BY reference_id, source, service, env, model, version, kind
+"""
+
+_BY_NAME = """
+model_name = {model_name:String} AND model_version IN ({model_version:String}, '')
+    AND (source != 'first_predictions' OR (service_name = {service_name:String} AND environment = {environment:String}))
+"""
+
+_BY_DIGEST = f"""
+model_digest != '' AND model_digest IN
+    (SELECT assumeNotNull(model_digest) FROM ml_models FINAL WHERE {KEY_CONDITION} AND model_digest IS NOT NULL)
 """
 
 _SERIES = """
@@ -56,6 +63,8 @@ class Reference:
     source: str
     service_name: str
     environment: str
+    model_name: str
+    """Differs from that of the model where the reference was found by what the model has learnt."""
     model_version: str
     kind: str
     valid_from: int
@@ -76,10 +85,10 @@ class Reference:
         """Whether any row before `window_end` may be compared with it."""
         return not self.is_baseline or self.valid_from < window_end
 
-    def parameters(self, key: ModelKey) -> dict[str, str]:
+    def parameters(self) -> dict[str, str]:
         """Parameters of `REFERENCE_CONDITION`."""
         return {
-            "model_name": key.model_name,
+            "reference_model": self.model_name,
             "reference_version": self.model_version,
             "reference_service": self.service_name,
             "reference_environment": self.environment,
@@ -102,14 +111,25 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
 
     A reference that was given wins over one that was seen at a fit, and that over the baseline of first predictions, kind by
     kind: training data usually has no outputs.
+    Where none was given or seen under its name and version, those of the same fitted model under another name are looked for: a
+    training program seldom knows what a registry will call the model.
     A given one holds wherever the model runs, since a training job seldom bears the name of the service; of several the one for
     this version, from this service and this environment wins, then the newest.
     Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are.
     """
-    candidates = ask(client, _CANDIDATES, key._asdict(), settings).to_pylist()
+    candidates = _candidates(client, key, _BY_NAME, settings)
+    if all(row["source"] == FIRST_PREDICTIONS for row in candidates):
+        candidates += _candidates(client, key, _BY_DIGEST, settings)
     chosen = ((kind.name, _choose(key, [row for row in candidates if row["kind"] == kind.name])) for kind in KINDS)
     heads = {kind: _head(row) for kind, row in chosen if row is not None}
-    return _with_series(client, key, heads, settings) if heads else {}
+    return _with_series(client, heads, settings) if heads else {}
+
+
+def _candidates(client: Any, key: ModelKey, condition: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ask(
+        client, _CANDIDATES.format(condition=condition), key._asdict(), settings
+    ).to_pylist()
+    return found
 
 
 def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -138,6 +158,7 @@ def _head(row: dict[str, Any]) -> Reference:
         source=row["source"],
         service_name=row["service"],
         environment=row["env"],
+        model_name=row["model"],
         model_version=row["version"],
         kind=row["kind"],
         valid_from=row["valid_from"],
@@ -148,12 +169,12 @@ def _head(row: dict[str, Any]) -> Reference:
     )
 
 
-def _with_series(client: Any, key: ModelKey, heads: References, settings: dict[str, Any]) -> References:
+def _with_series(client: Any, heads: References, settings: dict[str, Any]) -> References:
     """Read the series of all kinds at once."""
     conditions, parameters = [], {}
     for i, head in enumerate(heads.values()):
         conditions.append(f"({REFERENCE_CONDITION.replace(':String', f'_{i}:String')})")
-        parameters.update({f"{name}_{i}": value for name, value in head.parameters(key).items()})
+        parameters.update({f"{name}_{i}": value for name, value in head.parameters().items()})
     found = ask(client, _SERIES.format(conditions=" OR ".join(conditions)), parameters, settings).to_pylist()
     complete = {}
     for kind, head in heads.items():

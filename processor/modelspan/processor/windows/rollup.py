@@ -137,7 +137,7 @@ class Rollup:
 def roll_up(client: Any, kind: Kind, rows: Rows, reference: Reference, limit: int, settings: dict[str, Any]) -> Rollup:
     """Counts of one kind of series on the edges of `reference`; at most `limit` unknown names per window and type."""
     rollup = Rollup.empty(rows.starts, reference.slots)
-    parameters = {**rows.parameters, **reference.parameters(rows.key)}
+    parameters = {**rows.parameters, **reference.parameters()}
     for statement, source in _sources(kind, rows):
         sql = statement.format(layout=_LAYOUT, source=source, limit=limit)
         rollup.add(ask(client, sql, parameters, settings))

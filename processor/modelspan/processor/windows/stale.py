@@ -23,6 +23,18 @@ WHERE {key} AND time >= {first} AND {until}
 GROUP BY window HAVING max(inserted_at) >= {since} ORDER BY window
 """
 
+_OF_REFERENCE = f"""
+(model_name = {{name:String}} AND (model_version = {{version:String}} OR {{version:String}} = '')
+OR ({KEY_COLUMNS}) IN
+(
+    SELECT {KEY_COLUMNS} FROM ml_models FINAL WHERE model_digest IN
+    (
+        SELECT model_digest FROM ml_references
+        WHERE model_name = {{name:String}} AND model_version = {{version:String}} AND model_digest != ''
+    )
+))
+"""
+
 _VERDICTS = f"""
 SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id FROM ml_windows FINAL
 WHERE {KEY_CONDITION} AND segment = ''
@@ -36,7 +48,8 @@ def stale_windows(
     """Model, starts of its stale windows, and its newest event time (nanoseconds), model by model.
 
     A window is stale when its verdict has seen another number of rows, or other references, than there are now. Only windows
-    that got rows within `recover_within` are looked at. `model` is a name and a version; an empty version is every version.
+    that got rows within `recover_within` are looked at. `model` is the name and version of a reference: its windows are those of
+    that version (empty: of every one), and of the same fitted model under other names.
     """
     since = f"fromUnixTimestamp64Milli(toInt64({int((now - settings.recover_within) * 1000)}), 'UTC')"
     which, parameters = _which(model)
@@ -52,10 +65,7 @@ def _which(model: tuple[str, str] | None) -> tuple[str, dict[str, str]]:
     if model is None:
         return "1", {}
     name, version = model
-    return (
-        "model_name = {name:String} AND (model_version = {version:String} OR {version:String} = '')",
-        {"name": name, "version": version},
-    )
+    return _OF_REFERENCE, {"name": name, "version": version}
 
 
 def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, settings: Settings) -> list[int]:

@@ -30,8 +30,11 @@ WITH
     (
         SELECT reference_id, source, series_type, cuts, categories, counts, missing
         FROM ml_references FINAL
-        WHERE model_name = {model:String} AND series_kind = {kind:String} AND series_name = {feature:String}
+        WHERE series_kind = {kind:String} AND series_name = {feature:String}
             AND reference_id IN (SELECT reference_id FROM current)
+        ORDER BY
+            model_name = {model:String} DESC,
+            model_digest IN (SELECT assumeNotNull(model_digest) FROM ml_models FINAL WHERE model_name = {model:String}) DESC
         LIMIT 1
     ),
     bins AS

@@ -5,7 +5,14 @@
 -- param until DateTime = now : end of the period; the newest prediction where that is earlier
 WITH
     least(toDateTime64({until:DateTime64(3, 'UTC')}, 9, 'UTC'), (SELECT max(time) FROM ml_predictions)) AS period_end,
-    period_end - toIntervalSecond({last:UInt64}) AS period_start
+    period_end - toIntervalSecond({last:UInt64}) AS period_start,
+    known AS
+    (
+        SELECT model_digest AS digest, groupUniqArrayArray(training_data) AS data
+        FROM ml_models
+        WHERE model_digest IS NOT NULL
+        GROUP BY digest
+    )
 SELECT
     model_name,
     model_version,
@@ -23,11 +30,13 @@ FROM
 (
     SELECT
         model_name, model_version, service_name, environment,
-        model_type AS type, framework_name AS framework, task_type AS task, training_data AS data,
+        model_type AS type, framework_name AS framework, task_type AS task,
+        arrayConcat(training_data, ifNull(known.data, emptyArrayString())) AS data,
         toFloat64(0) AS weighted, '' AS verdict,
         CAST(first_seen, 'Nullable(DateTime64(3, \'UTC\'))') AS seen_first,
         CAST(last_seen, 'Nullable(DateTime64(3, \'UTC\'))') AS seen_last
     FROM ml_models FINAL
+    LEFT JOIN known ON ml_models.model_digest = known.digest
     WHERE {model:String} = '' OR model_name = {model:String}
     UNION ALL
     SELECT

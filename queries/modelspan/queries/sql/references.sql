@@ -6,57 +6,69 @@
 WITH
     models AS
     (
-        SELECT DISTINCT model_name, model_version, service_name, environment
+        SELECT model_name, model_version, service_name, environment, max(digest) AS learnt
         FROM
         (
-            SELECT model_name, model_version, service_name, environment FROM ml_models
+            SELECT model_name, model_version, service_name, environment, model_digest AS digest FROM ml_models FINAL
             UNION ALL
-            SELECT model_name, model_version, service_name, environment FROM ml_windows
+            SELECT model_name, model_version, service_name, environment, NULL FROM ml_windows
         )
         WHERE ({model:String} = '' OR model_name = {model:String})
             AND ({version:String} = '' OR model_version = {version:String})
             AND ({service:String} = '' OR service_name = {service:String})
+        GROUP BY model_name, model_version, service_name, environment
     ),
     candidates AS
     (
         SELECT
-            model_name,
             reference_id,
-            source,
+            toString(source) AS reference_source,
             service_name AS for_service,
             environment AS for_environment,
+            model_name AS for_model,
             model_version AS for_version,
-            series_kind,
+            nullIf(model_digest, '') AS for_digest,
+            series_kind AS kind,
             uniqExact(series_name) AS series,
             max(rows) AS reference_rows,
             max(created_at) AS created
         FROM ml_references FINAL
-        WHERE {model:String} = '' OR model_name = {model:String}
-        GROUP BY model_name, reference_id, source, for_service, for_environment, for_version, series_kind
+        GROUP BY
+            reference_id, reference_source, for_service, for_environment, for_model, for_version, for_digest, kind
+    ),
+    matched AS
+    (
+        SELECT
+            *,
+            for_model = model_name AND if(reference_source = 'first_predictions',
+                for_version = model_version AND for_service = service_name AND for_environment = environment,
+                for_version IN (model_version, '')) AS is_named,
+            ifNull(for_digest = learnt, 0) AS is_same,
+            max(is_named AND reference_source != 'first_predictions')
+                OVER (PARTITION BY model_name, model_version, service_name, environment) AS any_named
+        FROM models
+        INNER JOIN candidates ON models.model_name = candidates.for_model OR models.learnt = candidates.for_digest
     )
 SELECT
-    models.model_name AS model_name,
-    models.model_version AS model_version,
-    candidates.series_kind AS series_kind,
-    candidates.source AS source,
-    candidates.reference_rows AS reference_rows,
-    candidates.series AS series,
-    candidates.created AS created_at,
-    candidates.reference_id AS reference_id,
-    models.service_name AS service_name,
-    models.environment AS environment
-FROM models
-INNER JOIN candidates ON models.model_name = candidates.model_name
-WHERE if(source = 'first_predictions',
-    for_version = models.model_version AND for_service = models.service_name AND for_environment = models.environment,
-    for_version IN (models.model_version, ''))
+    model_name,
+    model_version,
+    kind AS series_kind,
+    reference_source AS source,
+    reference_rows,
+    series,
+    created AS created_at,
+    reference_id,
+    service_name,
+    environment
+FROM matched
+WHERE is_named OR (is_same AND NOT any_named)
 ORDER BY
     model_name, model_version, service_name, environment, series_kind,
     source = 'first_predictions',
     source = 'fit',
     (for_version != '',
-        multiIf(for_service = models.service_name, 2, for_service = '', 1, 0),
-        multiIf(for_environment = models.environment, 2, for_environment = '', 1, 0)) DESC,
+        multiIf(for_service = service_name, 2, for_service = '', 1, 0),
+        multiIf(for_environment = environment, 2, for_environment = '', 1, 0)) DESC,
     if(source = 'first_predictions', -toFloat64(created), toFloat64(created)) DESC,
-    if(source = 'first_predictions', '', candidates.reference_id) DESC, candidates.reference_id
+    if(source = 'first_predictions', '', reference_id) DESC, reference_id
 LIMIT 1 BY model_name, model_version, service_name, environment, series_kind
