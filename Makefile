@@ -53,8 +53,18 @@ bench-frameworks: $(FRAMEWORKS)  ## Measure what recording costs in every framew
 	$(BIN)/python -m bench.frameworks
 
 .PHONY: proof-checks
-proof-checks: $(FRAMEWORKS)  ## Run scikit-learn's checks of all estimators with and without instrumentation, about ten minutes
+proof-checks: $(FRAMEWORKS)  ## Run scikit-learn's checks of all estimators with and without instrumentation, about twenty minutes
 	$(BIN)/python -m proof.check_estimators
+
+PEERS ?= ../peers
+PEERS_VENV := .venv-peers
+.PHONY: proof-peers
+proof-peers: $(FRAMEWORKS)  ## Run the tests that the libraries ship, of checkouts in the folder PEERS, with and without instrumentation, about an hour
+	$(BIN)/python -m venv $(PEERS_VENV)
+	$(BIN)/python -c 'import site; print("import site; site.addsitedir(" + repr(site.getsitepackages()[0]) + ")")' \
+		> $$($(PEERS_VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])')/frameworks.pth
+	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check hypothesis expecttest
+	$(PEERS_VENV)/bin/python -m proof.peer_tests $(PEERS)
 
 .PHONY: proof-soak
 proof-soak: $(FRAMEWORKS)  ## Predict ten million times in eight threads while the service goes up and down, ten minutes

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, caused, differences, rows, said_of
+from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, differences, fails, said_of
 
 OTHERS = {
     "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor", "XGBRanker"),
@@ -150,7 +150,7 @@ def main() -> None:
         return
     found, recorded = outcomes(given.most)
     print(report(found, recorded))
-    sys.exit(bool(caused(found)) or not rows(recorded))
+    sys.exit(fails(found, recorded))
 
 
 if __name__ == "__main__":

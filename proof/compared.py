@@ -22,6 +22,11 @@ def caused(found: Mapping[str, Outcome]) -> list[str]:
     return [check for check in different(found[PLAIN], found[INSTRUMENTED]) if check not in unstable]
 
 
+def fails(found: Mapping[str, Outcome], recorded: Mapping[str, Any]) -> bool:
+    """Whether instrumentation changed an outcome, or recorded nothing, which proves nothing."""
+    return bool(caused(found)) or rows(recorded) == 0
+
+
 def differences(found: Mapping[str, Outcome]) -> list[str]:
     """Lines of Markdown: every difference between any two runs."""
     ours = caused(found)

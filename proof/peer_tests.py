@@ -1,0 +1,222 @@
+"""Tests that the libraries themselves ship, without instrumentation and with it: `python -m proof.peer_tests PEERS`.
+
+PEERS is a folder with checkouts of their repositories, each at the version that is installed or near it; scikit-learn's tests come with
+its package. Every library's tests run in a process of their own, in one variant with everything recorded by a real SDK
+(`proof.instrumented`). Both must give the same outcome, test by test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from proof import gone, instrumented, outcomes
+from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, differences, fails, said_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests of one library."""
+
+    library: str
+    """Its distribution."""
+    folder: str
+    """Where its tests run, below PEERS; empty for tests that the installed package has."""
+    tests: tuple[str, ...]
+    """What pytest is given."""
+    arguments: tuple[str, ...] = ()
+
+
+SUITES = (
+    Suite(
+        "xgboost",
+        "xgboost/tests/python",
+        (
+            "test_predict.py",
+            "test_with_sklearn.py",
+            "test_basic.py",
+            "test_basic_models.py",
+            "test_callback.py",
+            "test_dmatrix.py",
+            "test_early_stopping.py",
+            "test_eval_metrics.py",
+            "test_intercept.py",
+            "test_linear.py",
+            "test_model_io.py",
+            "test_multi_target.py",
+            "test_ordinal.py",
+            "test_pickling.py",
+            "test_quantile_dmatrix.py",
+            "test_ranking.py",
+            "test_shap.py",
+            "test_training_continuation.py",
+            "test_with_arrow.py",
+            "test_with_pandas.py",
+            "test_with_polars.py",
+            "test_with_scipy.py",
+        ),
+    ),
+    Suite(
+        "lightgbm",
+        "LightGBM/tests/python_package_test",
+        (
+            "test_basic.py",
+            "test_callback.py",
+            "test_consistency.py",
+            "test_engine.py",
+            "test_sklearn.py",
+            "test_utilities.py",
+        ),
+    ),
+    Suite(
+        "torch",
+        "pytorch/test",
+        (
+            "nn/test_module_hooks.py",
+            "nn/test_lazy_modules.py",
+            "nn/test_parametrization.py",
+            "nn/test_pruning.py",
+            "nn/test_load_state_dict.py",
+            "nn/test_multihead_attention.py",
+            "nn/test_packed_sequence.py",
+            "nn/test_dropout.py",
+            "nn/test_embedding.py",
+            "test_modules.py",
+            "test_nn.py",
+            "test_fx.py",
+            "test_jit.py",
+            "jit/test_freezing.py",
+            "dynamo/test_hooks.py",
+            "dynamo/test_modules.py",
+            "dynamo/test_model_output.py",
+            "dynamo/test_nops.py",
+        ),
+        ("-c", os.devnull, "--rootdir=.", "--noconftest"),  # which belong to the machines that test PyTorch
+    ),
+    Suite("onnxruntime", "sklearn-onnx/tests", (".",)),
+    Suite(
+        "scikit-learn",
+        "",
+        (
+            "sklearn.tests",
+            "sklearn.model_selection",
+            "sklearn.ensemble",
+            "sklearn.linear_model",
+            "sklearn.inspection",
+            "sklearn.utils.tests.test_estimator_checks",
+        ),
+    ),
+)
+
+
+def run(suite: Suite, variant: str, peers: Path, folder: Path) -> tuple[Outcome, dict[str, Any]]:
+    """Outcome of every test in one variant, and what was recorded."""
+    seen, recorded = folder / f"{suite.library} {variant}", folder / f"{suite.library} {variant} recorded"
+    plugins = ["proof.gone", "proof.outcomes", *(["proof.instrumented"] if variant == INSTRUMENTED else [])]
+    command = [
+        *(
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "pytest",
+            "-q",
+            "--no-header",
+            "--tb=no",
+            "--continue-on-collection-errors",
+        ),
+        *("-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=600", f"--basetemp={folder / 'temporary'}"),
+        *(part for plugin in plugins for part in ("-p", plugin)),
+        *suite.arguments,
+        *([] if suite.folder else ["--pyargs"]),
+        *suite.tests,
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / f"hypothesis {variant}"),
+        gone.LIBRARY: suite.library,
+        outcomes.FILE: str(seen),
+        instrumented.FILE: str(recorded),
+    }
+    done = subprocess.run(command, cwd=peers / suite.folder, env=environment, stdout=sys.stderr, check=False)
+    outcome = outcomes.read(seen) | {"exit status of pytest": str(done.returncode)}
+    return outcome, json.loads(recorded.read_text()) if recorded.exists() else {}
+
+
+def compare(suite: Suite, peers: Path, folder: Path) -> tuple[dict[str, Outcome], dict[str, Any]]:
+    """Outcomes by variant, a second plain one where the first two differ, and what was recorded."""
+    found: dict[str, Outcome] = {}
+    found[PLAIN], _ = run(suite, PLAIN, peers, folder)
+    found[INSTRUMENTED], recorded = run(suite, INSTRUMENTED, peers, folder)
+    if found[PLAIN] != found[INSTRUMENTED]:
+        found[AGAIN], _ = run(suite, AGAIN, peers, folder)
+    return found, recorded
+
+
+def report(suite: Suite, peers: Path, found: dict[str, Outcome], recorded: dict[str, Any]) -> str:
+    """Markdown on one library."""
+    lines = [
+        f"### {suite.library} {version(suite.library)}",
+        "",
+        f"{_source(suite, peers)}: {' '.join(f'`{one}`' for one in suite.tests)}.",
+        "",
+        "| outcome | without | with |",
+        "|---|---|---|",
+    ]
+    counts = {variant: _counts(outcome) for variant, outcome in found.items()}
+    kinds = sorted(counts[PLAIN].keys() | counts[INSTRUMENTED].keys())
+    lines += [f"| {kind} | {counts[PLAIN].get(kind, 0)} | {counts[INSTRUMENTED].get(kind, 0)} |" for kind in kinds]
+    return "\n".join([*lines, "", *differences(found), "", *said_of(recorded), ""])
+
+
+def _counts(outcome: Outcome) -> dict[str, int]:
+    kinds = [said.split(":")[0].split(" ")[0] for check, said in outcome.items() if not check.startswith("exit status")]
+    return {kind: kinds.count(kind) for kind in kinds}
+
+
+def _source(suite: Suite, peers: Path) -> str:
+    if not suite.folder:
+        return "Tests of the installed package"
+    checkout = peers / suite.folder.partition("/")[0]
+    git = ["git", "-C", str(checkout), "log", "-1", "--format=%h of %cs"]
+    return (
+        f"Tests of {checkout.name} at {subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()}"
+    )
+
+
+def main() -> None:
+    """Print the report; exit with 1 where there is a difference, or nothing was recorded."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peers", type=Path, help="folder with the checkouts")
+    parser.add_argument("--only", nargs="*", help="libraries, by the name of their distribution")
+    given = parser.parse_args()
+    peers: Path = given.peers.resolve()
+    failed = False
+    print("## Tests that the libraries ship\n\nCommand: `make proof-peers PEERS=<folder with the checkouts>`.\n")
+    for suite in SUITES:
+        if given.only and suite.library not in given.only:
+            continue
+        if not (peers / suite.folder).is_dir():
+            print(f"### {suite.library}\n\nNot run: there is no `{suite.folder}`.\n")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found, recorded = compare(suite, peers, Path(folder))
+        print(report(suite, peers, found, recorded), flush=True)
+        failed = fails(found, recorded) or failed
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
