@@ -265,7 +265,7 @@ def test_a_matrix_made_from_an_iterator_is_counted(recorded: Any) -> None:
 
 
 def test_of_a_large_matrix_a_sample_is_held(recorded_with: Any) -> None:
-    telemetry = recorded_with(call_bytes=30 * 8 * 4)
+    telemetry = recorded_with(call_bytes=30 * 8 * FRAME.shape[1])
     booster = trained("reg:squarederror", NUMBER)
     telemetry.batches()
     result = booster.predict(xgb.DMatrix(FRAME, label=NUMBER, group=[60, 60]))

@@ -40,7 +40,8 @@ def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | No
     if layout is None:
         layout = _layout(names, kinds)
     if rows == 1 and list not in map(type, values):
-        _layouts_of_a_row[names, *[(value.dtype, value.shape) for value in values]] = layout
+        key = (names, *[(value.dtype, value.shape) for value in values])
+        _layouts_of_a_row[key] = layout
     packed = np.empty(rows, layout)
     for name, value in zip(names, values, strict=True):
         packed[name] = value if type(value) is np.ndarray else [tuple(row.values()) for row in value]

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter_ns
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import opentelemetry.context
@@ -21,7 +21,7 @@ from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
-from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Raw, Snapshot, Taken
+from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Taken
 from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
@@ -43,7 +43,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
 
     def outermost(self: Any, value: Any, predict: Method, shown: Shown | None = None) -> Any:
         state, context, off = get(), nowhere, False
-        x: Raw | Taken = _NOT_COPIED
+        x: Any = _NOT_COPIED  # Raw or Taken
         plain = True
         try:
             context = current_context()
@@ -57,7 +57,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 x = recorder.copy_input(value)
                 plain = type(x) is tuple
                 if plain:
-                    dtype, shape, data, names = cast("Raw", x)
+                    dtype, shape, data, names = x
         except Exception as problem:
             failed("copy the input of a model", problem)
             plain = False
@@ -76,27 +76,37 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             raise
         finally:
             leave(token)
-        y: Raw | Snapshot
+        y: Any = UNKNOWN  # Raw or Snapshot
         try:
             output = result if shown is None else shown(result)
-            given = shown is not None and type(output) is tuple
-            if plain and (given or (type(output) is ndarray and not output.dtype.hasobject)):
-                y_dtype, y_shape, y_data, _ = output if given else (output.dtype, output.shape, output.tobytes(), None)
-                identity = known.get(id(self))
-                if state is None and identity is not None and queue.bytes < queue.wake_bytes:
+            raw = True
+            if type(output) is ndarray and (plain or x[1] is None) and not output.dtype.hasobject:
+                y_dtype, y_shape, y_data = output.dtype, output.shape, output.tobytes()
+            elif shown is not None and type(output) is tuple:
+                y_dtype, y_shape, y_data, _ = output
+            else:
+                raw = False
+                y = recorder.copy_output(output, None if plain else x)
+            identity = known.get(id(self))
+            if state is None and identity is not None and queue.bytes < queue.wake_bytes:
+                if plain and raw:
                     size = CALL_BYTES + len(data) + len(y_data)
-                    item = (
+                    item: Any = (
                         identity, operation, dtype, shape, y_dtype, y_shape, names,
                         self, data, y_data, ticks, duration, context, size,
                     )  # fmt: skip
-                    queue.items.append(item)
-                    queue.bytes += size
-                    return result
+                else:
+                    size = CALL_BYTES + (len(data) if plain else x[0][4]) + (len(y_data) if raw else y[4])
+                    if plain:
+                        x = dtype, shape, data, names
+                    if raw:
+                        y = y_dtype, y_shape, y_data, None
+                    item = (identity, self, operation, x, y, ticks, duration, context, None, None, None), size
+                queue.items.append(item)
+                queue.bytes += size
+                return result
+            if raw:
                 y = y_dtype, y_shape, y_data, None
-            elif given:
-                y = output
-            else:
-                y = recorder.copy_output(output, x if isinstance(x, Taken) else None)
         except Exception as problem:
             failed("copy the output of a model", problem)
             y = UNKNOWN
@@ -126,6 +136,7 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
             if get() is INSIDE:
                 return original(self, X)
             return outermost(self, X, original)
+
         return call
 
     @functools.wraps(original)

@@ -43,10 +43,8 @@ class Held:
     __slots__ = ("matrix", "shape")
 
     def __init__(self, matrix: Any) -> None:
-        rows = matrix.num_row()
         self.matrix = matrix
-        # As wide as an array that takes as many bytes.
-        self.shape = (rows, matrix.num_nonmissing() // max(rows, 1) + 1)
+        self.shape = (matrix.num_row(), matrix.num_col())
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Held:
         return Held(self.matrix.slice(rows.astype(np.int32), allow_groups=True))
@@ -92,7 +90,7 @@ def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _hold(held: Held) -> Snapshot:
     rows, width = held.shape
-    return Snapshot(DMATRIX, held.matrix.num_col(), rows, held.matrix, rows * width * _BYTES_OF_VALUE)
+    return Snapshot(DMATRIX, width, rows, held.matrix, rows * width * _BYTES_OF_VALUE)
 
 
 def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
