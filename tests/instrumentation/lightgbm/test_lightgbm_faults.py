@@ -41,9 +41,9 @@ def program(folder: Path) -> list[Any]:
     models.append(lgb.LGBMClassifier(**SMALL).fit(X, np.digitize(X[:, 0], (-0.5, 0.5))))
     models.append(lgb.LGBMRanker(**SMALL).fit(X, Y, group=[60, 60]))
     results = [model.predict(FRAME.to_numpy()) for model in models]
-    results += [models[0].predict(FRAME), models[0].predict_proba(X[:1]), models[2].predict_proba(X=X[:2])]
+    results += [models[0].predict(FRAME), models[0].predict_proba(FRAME), models[2].predict_proba(X=X[:2])]
     results += [models[0].predict(X, raw_score=True), outcome(models[1].predict, X[:, :2])]
-    results += [outcome(models[0].decision_function, X), outcome(lgb.LGBMClassifier().predict, X)]
+    results += [outcome(lambda: models[0].decision_function(X)), outcome(lgb.LGBMClassifier().predict, X)]
     results += [models[0].booster_.predict(FRAME, pred_leaf=True)]
     booster = lgb.train({"objective": "binary", **QUIET}, lgb.Dataset(X, Y), 2, keep_training_booster=True)
     results += [booster.predict(X), booster.eval_train()]
@@ -67,6 +67,8 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Instrumented:
 def test_a_fault_changes_no_result_and_is_said_once(
     place: str, user: Instrumented, caplog: pytest.LogCaptureFixture
 ) -> None:
+    if place == "lightgbm.patch:._model_decision_function" and not hasattr(lgb.LGBMClassifier, "decision_function"):
+        pytest.skip(f"LightGBM {lgb.__version__} has no decision_function")
     assert not user.survives(ALL[place], caplog)
 
 

@@ -75,7 +75,7 @@ def test_probabilities_are_scores_by_class(recorded: Any) -> None:
 def test_a_decision_function_is_recorded_where_lightgbm_has_one(recorded: Any) -> None:
     model = lgb.LGBMClassifier(**SMALL).fit(X, BINARY)
     if not hasattr(model, "decision_function"):
-        pytest.skip("this LightGBM has no decision_function")
+        pytest.skip(f"LightGBM {lgb.__version__} has no decision_function")
     result = model.decision_function(X[:5])
     attributes, table = only(recorded)
     assert attributes["ml.operation.name"] == "decision_function"
