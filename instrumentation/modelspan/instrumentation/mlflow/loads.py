@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from modelspan.instrumentation.failure import attempt
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.mlflow.datasets import Place, datasets_of, place_of
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Method
@@ -49,9 +49,7 @@ def metadata(patches: Patches, module: Any) -> None:
         @functools.wraps(original.__func__)
         def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
             read = original.__func__(cls, *args, **kwargs)
-            found = _found.get()
-            if found is not None:
-                found.metadata = read
+            attempt("see what MLflow loads", _note_metadata, read)
             return read
 
         return classmethod(load)
@@ -66,11 +64,7 @@ def registry(patches: Patches, module: Any) -> None:
         @functools.wraps(original)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
-            found = _found.get()
-            if found is not None:
-                found.name = getattr(self, "model_name", found.name)
-                found.version = getattr(self, "model_version", found.version)
-                found.place = str(getattr(getattr(self, "repo", None), "artifact_uri", found.place))
+            attempt("see what MLflow loads", _note_place, self)
 
         return __init__
 
@@ -79,13 +73,30 @@ def registry(patches: Patches, module: Any) -> None:
             patches.wrap(module, f"{repository}.__init__", noting)
 
 
+def _note_metadata(read: Any) -> None:
+    found = _found.get()
+    if found is not None:
+        found.metadata = read
+
+
+def _note_place(repository: Any) -> None:
+    found = _found.get()
+    if found is not None:
+        found.name = getattr(repository, "model_name", found.name)
+        found.version = getattr(repository, "model_version", found.version)
+        found.place = str(getattr(getattr(repository, "repo", None), "artifact_uri", found.place))
+
+
 def _loading(original: Method, loader: str) -> Method:
     signature = inspect.signature(original)
 
     @functools.wraps(original)
     def load_model(*args: Any, **kwargs: Any) -> Any:
-        found = Found()
-        token = _found.set(found)
+        try:
+            token = _found.set(found := Found())
+        except Exception as problem:
+            failed("see what MLflow loads", problem)
+            return original(*args, **kwargs)
         try:
             model = original(*args, **kwargs)
         finally:
