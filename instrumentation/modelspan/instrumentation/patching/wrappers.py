@@ -37,7 +37,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
     The case of arrays is written out here rather than called: this code is cold whenever it runs, between two predictions,
     and each further Python function or object on the way was measured to take 0.2 to 2 µs.
     """
-    ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, _current_context()
+    ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, find_current_context()
     get, enter, leave = around.get, around.set, around.reset
     nowhere = Context()
 
@@ -223,7 +223,7 @@ def _takes_only_x(method: Method) -> bool:
     )
 
 
-def _current_context() -> Callable[[], Context]:
+def find_current_context() -> Callable[[], Context]:
     """`get_current` without the two Python functions on its way, where the runtime context is OpenTelemetry's usual one."""
     variable = getattr(getattr(opentelemetry.context, "_RUNTIME_CONTEXT", None), "_current_context", None)
     return variable.get if isinstance(variable, ContextVar) else get_current

@@ -7,12 +7,12 @@ from time import perf_counter_ns
 from typing import Any
 
 import torch
-from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.patching.wrappers import find_current_context
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -22,8 +22,8 @@ from modelspan.instrumentation.recorder.tensors import NONE, VALUES
 from modelspan.instrumentation.torch.capture import COPY_BYTES, OUTPUT_BYTES, Plans, copy_input, copy_output
 from modelspan.instrumentation.torch.cuda import Asked, DeviceCalls
 from modelspan.instrumentation.torch.flatten import Found, in_arguments, in_result
-from modelspan.instrumentation.torch.kind import unwrapped
-from modelspan.instrumentation.torch.training import is_prediction
+from modelspan.instrumentation.torch.kind import WRAPPERS, unwrapped
+from modelspan.instrumentation.torch.training import REPLICA, is_prediction
 from modelspan.semconv.attributes import MlOperationNameValues
 
 _PREDICT = MlOperationNameValues.PREDICT.value
@@ -43,6 +43,8 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     device_calls = DeviceCalls(recorder, mode)
     queue, known = recorder.queue, recorder.known
     get, enter, leave = around.get, around.set, around.reset
+    current_context, grad_enabled, tensor_type = find_current_context(), torch.is_grad_enabled, torch.Tensor
+    copy = plans.copy
 
     def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken | Found | None:
         """A copy of the input of a prediction, or its tensors if a device has to copy them; None of any other call."""
@@ -82,10 +84,16 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             x: Taken | Found | None = None
             try:
                 if (recorder.active or recorder.activate()) and not _is_looked_at():
-                    context = get_current()
+                    context = current_context()
                     if not context or is_instrumentation_enabled():
-                        model = unwrapped(module)
-                        x = read(model, args, kwargs)
+                        model = unwrapped(module) if type(module).__name__ in WRAPPERS else module
+                        copied = None
+                        if not kwargs and len(args) == 1 and type(args[0]) is tensor_type and not grad_enabled():
+                            state = model.__dict__
+                            if not state.get("training", True) and REPLICA not in state:
+                                limit = queue.plain_bytes
+                                copied = copy(args[0], limit if limit < COPY_BYTES else COPY_BYTES)
+                        x = read(model, args, kwargs) if copied is None else _new(Taken, (copied, None))
             except Exception as problem:
                 failed("read the input of a module", problem)
             if x is None:

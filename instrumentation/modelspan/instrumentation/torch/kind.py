@@ -12,7 +12,7 @@ import torch
 from modelspan.instrumentation.recorder.kinds import Kind
 from modelspan.semconv import attributes as ml
 
-_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
 """Classes whose instances run another module, and the attribute that has it."""
 _MAX_NUMBERS = 65_536
 """Of one parameter, in its digest: of a larger one every k-th."""
@@ -21,7 +21,7 @@ _MAX_NUMBERS = 65_536
 def unwrapped(module: Any) -> Any:
     """The module that a compiled or parallel one runs."""
     for _ in range(4):
-        attribute = _WRAPPERS.get(type(module).__name__)
+        attribute = WRAPPERS.get(type(module).__name__)
         if attribute is None:
             return module
         module = getattr(module, attribute, module)

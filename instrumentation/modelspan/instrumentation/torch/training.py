@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+REPLICA = "_is_replica"
+"""Attribute of what runs for DataParallel."""
+
 _optimizers: weakref.WeakSet[Any] = weakref.WeakSet()
 """Those of the program that were made since instrumenting."""
 
@@ -19,7 +22,7 @@ def follow(optimizer: Any) -> None:
 
 def is_prediction(module: Any, tensors: Iterable[torch.Tensor]) -> bool:
     """Whether a call of `module` with these tensors is one; see the documentation of the package."""
-    if "_is_replica" in module.__dict__:  # runs for DataParallel, in a thread that does not know of it
+    if REPLICA in module.__dict__:  # runs for DataParallel, in a thread that does not know of it
         return False
     if not torch.is_grad_enabled():
         training = _is_training(module)
