@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,43 @@ def test_probabilities_are_a_histogram(telemetry: Any) -> None:
     edges = np.searchsorted(SCORE_BOUNDS, scores, side="left")
     assert list(point.bucket_counts) == np.bincount(edges, minlength=20).tolist()
     assert (point.min, point.max) == (scores.min(), scores.max())
+
+
+def test_rows_of_a_call_too_large_to_copy_count_for_those_they_stand_for(again: Callable[..., Any]) -> None:
+    telemetry = again(call_bytes=24 * 100)
+    many = np.repeat(X, 10, axis=0)[:2999]
+    model = LogisticRegression().fit(X, X[:, 0] > 0)
+    scores = model.predict_proba(many)[:, 1]
+    model.predict_proba(many[:7])
+    (point,) = telemetry.points("ml.prediction.score")
+    predictions = sum(one.value for one in telemetry.points("ml.predictions"))
+    assert telemetry.rows() < 200
+    assert point.count == predictions == 3006
+    # One row of each of 100 equal strata: the error is below five standard deviations of a plain sample.
+    assert point.sum / point.count == pytest.approx(scores.mean(), abs=5 * scores.std() / 10)
+    exact = np.bincount(np.searchsorted(SCORE_BOUNDS, scores, side="left"), minlength=20)
+    assert np.abs(np.array(point.bucket_counts) - exact).sum() < 0.8 * exact.sum()
+
+
+def test_values_that_count_several_times_are_recorded_as_often() -> None:
+    values, counts = RNG.lognormal(-6, 2, size=50), RNG.integers(1, 9, size=50)
+    values[[3, 7]] = np.nan, -1.0
+    found = []
+    for arguments in ((values, {}, counts), (np.repeat(values, counts), {})):
+        reader = InMemoryMetricReader()
+        meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
+        record_all(meter.create_histogram("h", explicit_bucket_boundaries_advisory=DURATION_BOUNDS), *arguments)
+        ((point,),) = (
+            metric.data.data_points
+            for resource in reader.get_metrics_data().resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        )
+        found.append(point)
+    weighted, repeated = found
+    assert (weighted.count, weighted.bucket_counts) == (repeated.count, repeated.bucket_counts)
+    assert (weighted.min, weighted.max) == (repeated.min, repeated.max)
+    assert weighted.sum == pytest.approx(repeated.sum)
 
 
 def test_many_models_do_not_make_many_series(telemetry: Any) -> None:

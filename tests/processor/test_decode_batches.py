@@ -348,3 +348,16 @@ def test_no_length_or_offset_that_points_far_away_breaks_the_block(number: int) 
     for place in range(0, len(payload) - 8, 8):
         damaged = payload[:place] + number.to_bytes(8, "little") + payload[place + 8 :]
         assert len(rows(decoded(damaged, good))) >= 1
+
+
+def test_what_a_recorder_says_of_its_rows_is_kept() -> None:
+    said = {
+        attributes.MODELSPAN_RECORDER_ID: "r1",
+        attributes.MODELSPAN_RECORDER_SEQUENCE: 4,
+        attributes.MODELSPAN_RECORDER_ROWS_RECORDED: 30,
+        attributes.MODELSPAN_RECORDER_ROWS_DROPPED: 2,
+        attributes.MODELSPAN_RECORDER_ROWS_UNSAMPLED: 68,
+    }
+    [row] = decoded(arrow({columns.LABEL: ["yes"]}), **said).tables["ml_recorders"].to_pylist()
+    assert (row["recorder_id"], row["sequence"], row["rows"]) == ("r1", 4, 1)
+    assert (row["rows_recorded"], row["rows_dropped"], row["rows_unsampled"]) == (30, 2, 68)

@@ -14,7 +14,15 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from modelspan.processor.decode import decode
-from modelspan.processor.store import MAX_ROWS, Store, StoreRefused, StoreRejected, StoreTooNew, StoreUnavailable
+from modelspan.processor.store import (
+    MAX_ROWS,
+    Store,
+    StoreRefused,
+    StoreRejected,
+    StoreTooNew,
+    StoreUnavailable,
+    migrate,
+)
 from modelspan.processor.store.migrate import migrations
 from modelspan.semconv import attributes, events
 from tests.processor.otlp import arrow, batch, log
@@ -35,6 +43,29 @@ def recorders(*ids: str) -> pa.Table:
 def test_a_second_start_has_nothing_to_migrate(store: Store) -> None:
     assert store.migrate() == []
     assert count(store, "modelspan_migrations") == len(migrations())
+
+
+def test_a_store_of_an_older_version_keeps_its_rows_and_gets_the_columns_that_came_since(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "migrations", lambda: migrations()[:3])
+        store = Store.open(engine, database="older", memory=1_000_000_000)
+    store.client().command("INSERT INTO ml_recorders (rows_recorded, inserted_at) VALUES (7, now())")
+    store.client().command("INSERT INTO ml_models (model_name, lineage) VALUES ('fraud', map('a', 'b'))")
+    store.client().command("INSERT INTO ml_references (model_name, source) VALUES ('fraud', 'fit')")
+    assert store.migrate() == [migration.name for migration in migrations()[3:]]
+    assert store.query("SELECT rows_recorded, rows_unsampled FROM ml_recorders", {}) == [(7, 0)]
+    assert store.query("SELECT lineage, training_data, model_digest FROM ml_models FINAL", {}) == [
+        ({"a": "b"}, [], None)
+    ]
+    assert store.query("SELECT source, model_digest FROM ml_references", {}) == [("fit", "")]
+    comment = (
+        "SELECT comment FROM system.columns WHERE database = 'older' AND table = 'ml_references' AND name = 'source'"
+    )
+    assert "fit" in store.query(comment, {})[0][0]
+    store.client().command("DROP DATABASE older")
+    store.close()
 
 
 def test_every_migration_says_why_and_has_its_number() -> None:

@@ -104,11 +104,12 @@ VALUES
 """
 
 RECORDERS = """
-INSERT INTO ml_recorders (recorder_id, service_name, model_name, sequence, rows, rows_recorded, rows_dropped, inserted_at)
-VALUES ('whole', 'shop', 'fraud', 0, 10, 10, 0, now64(3)), ('whole', 'shop', 'fraud', 1, 5, 15, 0, now64(3)),
-    ('whole', 'shop', 'fraud', 1, 5, 15, 0, now64(3)),
-    ('holed', 'shop', 'price', 0, 10, 10, 0, now64(3)), ('holed', 'shop', 'price', 3, 10, 40, 7, now64(3)),
-    ('gone', 'shop', 'fraud', 0, 1, 1, 0, now64(3) - toIntervalDay(3))
+INSERT INTO ml_recorders (recorder_id, service_name, model_name, sequence, rows, rows_recorded, rows_dropped, rows_unsampled,
+    inserted_at)
+VALUES ('whole', 'shop', 'fraud', 0, 10, 10, 0, 90, now64(3)), ('whole', 'shop', 'fraud', 1, 5, 15, 0, 135, now64(3)),
+    ('whole', 'shop', 'fraud', 1, 5, 15, 0, 135, now64(3)),
+    ('holed', 'shop', 'price', 0, 10, 10, 0, 0, now64(3)), ('holed', 'shop', 'price', 3, 10, 40, 7, 0, now64(3)),
+    ('gone', 'shop', 'fraud', 0, 1, 1, 0, 0, now64(3) - toIntervalDay(3))
 """
 
 ACTUALS = """

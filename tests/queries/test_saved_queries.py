@@ -156,6 +156,7 @@ def test_telemetry_loss_tells_what_each_recorder_lost_and_where(gateway: Gateway
     names = ["rows_recorded", "rows_received", "rows_lost_on_the_way", "rows_dropped_by_recorder", "batches_missing"]
     assert [rows["whole"][name] for name in names] == [15, 15, 0, 0, 0]
     assert [rows["holed"][name] for name in names] == [40, 20, 20, 7, 2]
+    assert [rows[recorder]["rows_left_out_by_sampling"] for recorder in ("whole", "holed")] == [135, 0]
 
 
 def test_a_prediction_is_found_with_its_latest_actual_and_its_outcomes(gateway: Gateway) -> None:

@@ -20,7 +20,7 @@ Unit: {prediction}
 """
 
 ML_PREDICTION_SCORE: Final = "ml.prediction.score"
-"""Distribution of scores.
+"""Distribution of scores, of all predicted rows.
 
 Instrument: histogram
 Unit: 1

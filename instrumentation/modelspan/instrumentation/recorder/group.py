@@ -151,6 +151,15 @@ class Group:
                 found.extend([None] * captured)
         return columns.from_texts(found)
 
+    def counts(self) -> npt.NDArray[np.int64] | None:
+        """Predictions that each row stands for, as whole numbers that add up to the rows of each call; None: each for itself."""
+        if not self._sampled:
+            return None
+        totals, rows = np.repeat(self.totals, self.rows), np.repeat(self.rows, self.rows)
+        place = np.arange(self.size) - np.repeat(np.cumsum(self.rows) - self.rows, self.rows)
+        counts: npt.NDArray[np.int64] = (place + 1) * totals // rows - place * totals // rows
+        return counts
+
     def _weights(self) -> dict[str, Column]:
         """Predictions that each row stands for, where calls were too large to capture whole."""
         if not self._sampled:

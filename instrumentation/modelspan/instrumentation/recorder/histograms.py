@@ -17,23 +17,34 @@ from opentelemetry.metrics import Histogram
 _FIELDS = ("_lock", "_value", "_sum", "_min", "_max", "_boundaries", "_record_min_max", "_attributes")
 
 
-def record_all(histogram: Histogram, values: npt.NDArray[np.float64], attributes: Mapping[str, Any]) -> None:
-    """Record every finite value from 0 on, with the same attributes, in this order."""
-    accepted = values[np.isfinite(values) & (values >= 0)]
-    if not len(accepted):
+def record_all(
+    histogram: Histogram,
+    values: npt.NDArray[np.float64],
+    attributes: Mapping[str, Any],
+    counts: npt.NDArray[np.int64] | None = None,
+) -> None:
+    """Record every finite value from 0 on, with the same attributes, in this order; as often as `counts` says, at least once.
+
+    With an aggregation that is not known here each is recorded once: millions of calls of the SDK would keep the background busy.
+    """
+    accepted = np.isfinite(values) & (values >= 0)
+    values = values[accepted]
+    if not len(values):
         return
     # The first goes through the SDK, which makes the aggregation by its views, limits and readers.
-    histogram.record(float(accepted[0]), attributes)
-    rest = accepted[1:]
-    if not len(rest):
+    histogram.record(float(values[0]), attributes)
+    further = None if counts is None else counts[accepted] - (np.arange(len(values)) == 0)
+    if further is None:
+        values = values[1:]
+    if not len(values):
         return
     aggregations = _aggregations(histogram, attributes)
     if aggregations is None:
-        for value in rest.tolist():
+        for value in (values if further is None else values[1:]).tolist():
             histogram.record(value, attributes)
         return
     for aggregation in aggregations:
-        _add(aggregation, rest)
+        _add(aggregation, values, further)
 
 
 def _aggregations(histogram: Any, attributes: Mapping[str, Any]) -> list[Any] | None:
@@ -62,14 +73,18 @@ def _is_known(aggregation: Any) -> bool:
     )
 
 
-def _add(aggregation: Any, values: npt.NDArray[np.float64]) -> None:
-    """What `aggregate` does for each value, in the same order, so that even the rounding of the sum is the same."""
+def _add(aggregation: Any, values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64] | None) -> None:
+    """What `aggregate` does for each value, in the same order, so that even the rounding of the sum is the same where every
+    value counts once.
+    """
     bounds = aggregation._boundaries
-    counts = np.bincount(np.searchsorted(bounds, values, side="left"), minlength=len(bounds) + 1).tolist()
+    places = np.searchsorted(bounds, values, side="left")
+    added = np.bincount(places, counts, minlength=len(bounds) + 1).astype(np.int64).tolist()
+    summands = values if counts is None else values * counts
     with aggregation._lock:
         before = aggregation._value or [0] * (len(bounds) + 1)
-        aggregation._value = [old + new for old, new in zip(before, counts, strict=True)]
-        aggregation._sum = float(np.cumsum(np.concatenate(([aggregation._sum], values)))[-1])
+        aggregation._value = [old + new for old, new in zip(before, added, strict=True)]
+        aggregation._sum = float(np.cumsum(np.concatenate(([aggregation._sum], summands)))[-1])
         if aggregation._record_min_max:
             aggregation._min = min(aggregation._min, float(values.min()))
             aggregation._max = max(aggregation._max, float(values.max()))

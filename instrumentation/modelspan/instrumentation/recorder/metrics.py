@@ -40,7 +40,7 @@ class PredictionMetrics:
         self._score = meter.create_histogram(
             names.ML_PREDICTION_SCORE,
             unit="1",
-            description="Distribution of scores.",
+            description="Distribution of scores, of all predicted rows.",
             explicit_bucket_boundaries_advisory=SCORE_BOUNDS,
         )
         self._predictions = meter.create_counter(
@@ -74,9 +74,9 @@ class PredictionMetrics:
         for kind, count in detected.items():
             self._redacted.add(count, self._model(identity) | {ml.ML_REDACTION_DETECTOR: kind})
 
-    def scores(self, identity: Identity, scores: npt.NDArray[np.float64]) -> None:
-        """Count probabilities."""
-        record_all(self._score, scores, self._model(identity))
+    def scores(self, identity: Identity, scores: npt.NDArray[np.float64], counts: npt.NDArray[np.int64] | None) -> None:
+        """Count probabilities, each for as many predictions as `counts` says; None: for one."""
+        record_all(self._score, scores, self._model(identity), counts)
 
     def dropped(self, identity: Identity, reason: str, rows: int) -> None:
         """Count rows that were lost."""

@@ -296,9 +296,9 @@ class Recorder:
         )
         self._metrics.redacted(first.identity, group.policy.detected)
         if first.operation == _PREDICT_PROBA and names.SCORE in group.outputs:
-            scores = group.outputs[names.SCORE]
-            present = scores.values if scores.valid is None else scores.values[scores.valid]
-            self._metrics.scores(first.identity, present)
+            scores, counts = group.outputs[names.SCORE], group.counts()
+            present = slice(None) if scores.valid is None else scores.valid
+            self._metrics.scores(first.identity, scores.values[present], None if counts is None else counts[present])
 
     def _count_dropped(self) -> None:
         for (identity, reason), rows in self.queue.take_dropped().items():

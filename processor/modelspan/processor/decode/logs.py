@@ -104,6 +104,7 @@ class Logs:
                 rows,
                 _count(values, names.MODELSPAN_RECORDER_ROWS_RECORDED) or 0,
                 _count(values, names.MODELSPAN_RECORDER_ROWS_DROPPED) or 0,
+                _count(values, names.MODELSPAN_RECORDER_ROWS_UNSAMPLED) or 0,
             )
             self._rows["ml_recorders"].append((recorder, model.service_name, model.model_name, *counters, self._now))
 

@@ -187,6 +187,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("rows", _u64),
         ("rows_recorded", _u64),
         ("rows_dropped", _u64),
+        ("rows_unsampled", _u64),
         ("inserted_at", pa.timestamp("ms", "UTC")),
     ],
     INGESTED: [

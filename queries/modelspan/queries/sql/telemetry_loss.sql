@@ -1,5 +1,5 @@
 -- title: Telemetry loss
--- description: What each recorder in a user's process recorded, what arrived of it, and what was lost where.
+-- description: What each recorder in a user's process recorded, what arrived of it, what was lost where, and what sampling left out.
 -- param service String = '' : name of a service; empty means all
 -- param model String = '' : name of a model; empty means all
 -- param last Interval = 24h : recorders that sent something within this time
@@ -12,6 +12,7 @@ SELECT
     sum(received) AS rows_received,
     rows_recorded - rows_received AS rows_lost_on_the_way,
     max(dropped) AS rows_dropped_by_recorder,
+    max(unsampled) AS rows_left_out_by_sampling,
     toInt64(max(sequence)) + 1 - count() AS batches_missing,
     count() AS batches_received,
     max(last_seen) AS last_received
@@ -25,6 +26,7 @@ FROM
         toInt64(max(rows)) AS received,
         toInt64(max(rows_recorded)) AS recorded,
         toInt64(max(rows_dropped)) AS dropped,
+        toInt64(max(rows_unsampled)) AS unsampled,
         max(inserted_at) AS last_seen
     FROM ml_recorders
     WHERE recorder_id IN
