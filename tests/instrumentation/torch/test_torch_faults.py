@@ -25,6 +25,21 @@ ON_A_DEVICE = [one for one in ALL if one.startswith(("torch.cuda:", "torch.stagi
 ON_A_DEVICE.remove("torch.cuda:DeviceCalls.__init__")
 AT_THE_END = ("torch.dynamo:._forget",)
 """Called when the instrumentation is undone."""
+BY_THE_CALLER = {
+    place: places("recorder")[place]
+    for place in (
+        "recorder.recorder:Recorder.activate",
+        "recorder.recorder:Recorder.leave",
+        "recorder.recorder:Recorder.scoped_ids",
+        "recorder.calls:.item_of",
+        "recorder.calls:CallQueue.put",
+        "recorder.identity:Identities.get",
+        "recorder.identity:Identities.refit",
+        "recorder.snapshot:.rows_to_keep",
+        "recorder.tensors:.step_of",
+    )
+}
+"""What a call of a module runs of the recorder."""
 REFUSED = ("torch.kind:ModuleKind.classes", "torch.kind:ModuleKind.input_names")
 """Questions to models that may go without an answer."""
 NEVER = ("torch.kind:ModuleKind.feature_names",)
@@ -91,6 +106,13 @@ def test_a_fault_changes_no_result_and_is_said_once(
     place: str, user: Instrumented, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not user.survives(ALL[place], caplog)
+
+
+@pytest.mark.parametrize("place", BY_THE_CALLER)
+def test_nor_does_one_in_what_the_caller_runs_of_the_recorder(
+    place: str, user: Instrumented, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not user.survives(BY_THE_CALLER[place], caplog)
 
 
 @pytest.mark.parametrize("place", REFUSED)

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.wrappers import find_current_context
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
@@ -77,6 +77,9 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             failed("read the output of a module", problem)
             return UNKNOWN
 
+    def record(*call: Any) -> None:
+        attempt("record a prediction", recorder.leave, *call)
+
     def outermost(original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         said = get()
         token = enter(INSIDE)
@@ -107,7 +110,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 duration = perf_counter_ns() - ticks
             except Exception as error:
                 duration = perf_counter_ns() - ticks
-                recorder.leave(model, _PREDICT, x, UNKNOWN, ticks, duration, context, said, type(error).__qualname__)
+                record(model, _PREDICT, x, UNKNOWN, ticks, duration, context, said, type(error).__qualname__)
                 raise
             y = written(result, x)
             identity = known.get(id(model))
@@ -117,7 +120,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 queue.items.append((left, size))
                 queue.bytes += size
             else:
-                recorder.leave(model, _PREDICT, x, y, ticks, duration, context, said, None)
+                record(model, _PREDICT, x, y, ticks, duration, context, said, None)
             return result
         finally:
             leave(token)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.recorder.calls import CALL_BYTES, QUEUE_FULL, item_of
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import CAPTURE_FAILED, Recorder
@@ -68,13 +68,13 @@ class DeviceCalls:
         try:
             result = call()
         except Exception as error:
-            self._leave_error(begun, error)
+            attempt("record a call on a device", self._leave_error, begun, error)
             raise
         try:
             self._end(begun, result)
         except Exception as problem:
             failed("record a call on a device", problem)
-            self._lose(begun, begun.x, CAPTURE_FAILED)
+            attempt("count a call on a device as lost", self._lose, begun, begun.x, CAPTURE_FAILED)
         return result
 
     def _begin(self, asked: Asked, found: Found, device: torch.device) -> Begun:
