@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, differences, fails, said_of
+from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, differences, fails, said_by, said_of
 
 OTHERS = {
     "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor", "XGBRanker"),
@@ -46,7 +46,7 @@ def run(variant: str, most: int | None) -> dict[str, Any]:
             for number, instance in enumerate(instances()):
                 outcome |= _checked(f"{name} {number}", instance)
         except Exception as error:  # it cannot be constructed, or cannot be checked at all
-            outcome[f"{name}: {type(error).__name__}"] = f"not checked: {error}"[:300]
+            outcome[f"{name}: construction"] = f"not checked: {said_by(error)}"
         print(f"{variant}: {name}", file=sys.stderr, flush=True)
     return {"outcome": outcome, "recorded": None if recorded is None else recorded.finish()}
 
@@ -67,7 +67,7 @@ def _small(library: str, name: str) -> list[Any]:
     cls = getattr(importlib.import_module(library), name)
     if library == "catboost":
         return [cls(iterations=5, verbose=False, allow_writing_files=False, thread_count=1)]
-    return [cls(n_estimators=5, n_jobs=1)]
+    return [cls(n_estimators=5, n_jobs=1, **({"verbosity": -1} if library == "lightgbm" else {}))]
 
 
 def _checked(name: str, instance: Any) -> Outcome:
@@ -81,7 +81,7 @@ def _checked(name: str, instance: Any) -> Outcome:
 
 def _said(result: dict[str, Any]) -> str:
     error = result["exception"]
-    return str(result["status"]) if error is None else f"{result['status']}: {type(error).__name__}: {error}"[:300]
+    return str(result["status"]) if error is None else f"{result['status']}: {said_by(error)}"
 
 
 def outcomes(most: int | None) -> tuple[dict[str, Outcome], dict[str, Any]]:
@@ -105,7 +105,7 @@ def _in_a_process(variant: str, most: int | None, file: Path) -> dict[str, Any]:
     limit = [] if most is None else ["--most", str(most)]
     command = [sys.executable, "-W", "ignore", "-m", "proof.check_estimators", "--variant", variant, "--to", str(file)]
     # One thread, as the number of them decides the last bits of some results.
-    subprocess.run([*command, *limit], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    subprocess.run([*command, *limit], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=sys.stderr, check=True)
     return cast("dict[str, Any]", json.loads(file.read_text()))
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 Outcome = dict[str, str]
 """By check: passed, skipped, failed with what."""
 
+_VARIES = re.compile(r"0x[0-9a-f]+|\[\d\d:\d\d:\d\d\]")
+
 PLAIN, INSTRUMENTED, AGAIN = "plain", "instrumented", "plain again"
+
+
+def said_by(error: BaseException) -> str:
+    """Type of an exception and the first line of its message, without addresses and the time of day."""
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {_VARIES.sub('', first)}"[:300]
 
 
 def different(one: Outcome, other: Outcome) -> list[str]:

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from proof.compared import Outcome
+from proof.compared import Outcome, said_by
 
 FILE = "PROOF_OUTCOMES"
 """Environment variable."""
-_ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,10 +35,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def _said(report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException] | None) -> str:
     said = "xfailed" if hasattr(report, "wasxfail") and report.skipped else str(report.outcome)
-    if raised is None:
-        return said
-    message: Any = str(raised.value).strip().partition("\n")[0]
-    return f"{said}: {raised.typename}: {_ADDRESS.sub('0x', message)}"[:300]
+    return said if raised is None else f"{said}: {said_by(raised.value)}"
 
 
 def _write(check: str, said: str) -> None:

@@ -143,7 +143,7 @@ def run(suite: Suite, variant: str, peers: Path, folder: Path) -> tuple[Outcome,
     ]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / f"hypothesis {variant}"),
         gone.LIBRARY: suite.library,
