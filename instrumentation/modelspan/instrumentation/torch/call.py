@@ -44,7 +44,10 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     queue, known = recorder.queue, recorder.known
     get, enter, leave = around.get, around.set, around.reset
     current_context, grad_enabled, tensor_type = find_current_context(), torch.is_grad_enabled, torch.Tensor
-    copy = plans.copy
+    frame_callback, tracing_state = get_eval_frame_callback, _get_tracing_state
+    transform_level, dispatch_modes = _functorch.maybe_current_level, _len_torch_dispatch_stack
+    is_compiling = torch.compiler.is_compiling
+    copy, copy_result = plans.copy, output_plans.copy
 
     def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken | Found | None:
         """A copy of the input of a prediction, or its tensors if a device has to copy them; None of any other call."""
@@ -68,10 +71,6 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         snapshot, keep = x
         rows = snapshot.rows if keep is None else keep.total
         try:
-            if type(result) is torch.Tensor and keep is None:
-                copied = output_plans.copy(result, OUTPUT_BYTES)
-                if copied is not None and copied.rows == rows:
-                    return copied
             return copy_output(in_result(result), rows, keep)
         except Exception as problem:
             failed("read the output of a module", problem)
@@ -86,7 +85,15 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         try:
             x: Taken | Found | None = None
             try:
-                if (recorder.active or recorder.activate()) and not _is_looked_at():
+                # Not while the program is compiled, traced, exported or transformed, and the call is part of that.
+                if (
+                    (recorder.active or recorder.activate())
+                    and frame_callback() is None
+                    and tracing_state() is None
+                    and transform_level() is None
+                    and dispatch_modes() == 0
+                    and not is_compiling()
+                ):
                     context = current_context()
                     if not context or is_instrumentation_enabled():
                         model = unwrapped(module) if type(module).__name__ in WRAPPERS else module
@@ -112,7 +119,14 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 duration = perf_counter_ns() - ticks
                 record(model, _PREDICT, x, UNKNOWN, ticks, duration, context, said, type(error).__qualname__)
                 raise
-            y = written(result, x)
+            y = None
+            try:
+                if type(result) is tensor_type and x[1] is None:
+                    y = copy_result(result, OUTPUT_BYTES)
+            except Exception as problem:
+                failed("read the output of a module", problem)
+            if y is None or y[2] != x[0][2]:
+                y = written(result, x)
             identity = known.get(id(model))
             if said is None and identity is not None and queue.bytes < queue.wake_bytes:
                 size = CALL_BYTES + x[0][4] + y[4]
@@ -126,14 +140,3 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             leave(token)
 
     return outermost
-
-
-def _is_looked_at() -> bool:
-    """Whether the program is compiled, traced, exported or transformed, and the call is part of that."""
-    return (
-        get_eval_frame_callback() is not None
-        or _get_tracing_state() is not None
-        or _functorch.maybe_current_level() is not None
-        or _len_torch_dispatch_stack() > 0
-        or torch.compiler.is_compiling()
-    )
