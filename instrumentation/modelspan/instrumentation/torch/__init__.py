@@ -61,7 +61,8 @@ _GUARDED: Mapping[str, tuple[str, ...]] = {
 class TorchInstrumentor(ModelInstrumentor):
     """Records the predictions of PyTorch modules. See the module's documentation."""
 
-    requirements = ("torch >= 2.13",)
+    requirements = ("torch >= 2.6",)
+    """2.6 is the first in which Dynamo says whether it compiles, and knows whether `Module.__call__` is PyTorch's own."""
 
     def hooks(self) -> Mapping[str, Hook]:
         return {
