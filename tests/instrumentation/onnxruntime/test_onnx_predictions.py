@@ -114,17 +114,6 @@ def test_columns_of_several_tables_have_the_name_of_their_table(sessions: Any) -
     assert rows(sessions, "value") == {f"value.{i}": values[:, i].astype(float).tolist() for i in range(2)}
 
 
-def test_of_a_tensor_the_number_of_its_rows_is_recorded(sessions: Any) -> None:
-    made = graph(
-        [numbers("image", None, 3, 4, 4)],
-        [numbers("y", None, 1)],
-        helper.make_node("ReduceMean", ["image"], ["m"], axes=[1, 2], keepdims=0),
-        helper.make_node("ReduceMean", ["m"], ["y"], axes=[1], keepdims=1),
-    )
-    session(made).run(None, {"image": np.ones((5, 3, 4, 4), dtype=np.float32)})
-    assert rows(sessions, "feature", "value") == {"value": [1.0] * 5}
-
-
 def test_several_outputs_have_their_names(sessions: Any) -> None:
     made = graph(
         [numbers("x", None, 1)],

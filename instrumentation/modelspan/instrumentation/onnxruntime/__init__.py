@@ -18,8 +18,10 @@ One record for each ``InferenceSession.run``, ``run_with_ort_values``, ``run_wit
 lasts until the callback. Not recorded: ``run_with_ortvaluevector``, and calls within another recorded call or a fit.
 
 Inputs of one column are features under the name of the input; the columns of a table that is the only input are ``x0``,
-``x1``, ...; those of one among several inputs ``<input>.0``, ``<input>.1``, .... Of tensors of more than two dimensions, and of
-what lies on another device than the CPU, only the number of rows is recorded: nothing is copied from a device for telemetry.
+``x1``, ...; those of one among several inputs ``<input>.0``, ``<input>.1``, .... Of tensors of more than two dimensions, or more
+than 4,096 columns, a summary of each row is recorded (``docs/wire.md`` has its features), or the values with
+``OTEL_INSTRUMENTATION_ML_TENSORS=values``, or nothing with ``none``. Of what lies on another device than the CPU only the number of
+rows is recorded: nothing is copied from a device for telemetry.
 
 Outputs that hold no floating-point numbers are labels. Beside a label, and where their name has ``prob`` or ``score`` in it,
 numbers are scores, also as the maps from class to score that converters of scikit-learn models write (ZipMap). Other numbers

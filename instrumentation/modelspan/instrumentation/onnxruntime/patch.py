@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelspan.instrumentation.failure import attempt
+from modelspan.instrumentation.onnxruntime import tensors
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
 from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
@@ -25,6 +26,7 @@ def patch(patches: Patches, module: Any) -> None:
     """Replace what makes and runs sessions."""
     recorder, bindings = patches.recorder, Bindings()
     kinds.register(module.Session, SessionKind())
+    tensors.follow(recorder)
     patches.wrap(module, "InferenceSession.__init__", _made)
     patches.wrap(module, "Session.run", lambda original: _recorded_run(original, recorder))
     patches.wrap(module, "Session.run_with_ort_values", lambda original: described(original, _run_values, recorder))

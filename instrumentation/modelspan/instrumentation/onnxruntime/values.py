@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack
+from modelspan.instrumentation.onnxruntime.tensors import Input, Output, Tensor, of_array, of_ort_value
 from modelspan.instrumentation.recorder.snapshot import Named
 from modelspan.semconv.attributes import MlOperationNameValues
 
@@ -27,42 +28,46 @@ class Unread:
 def input_of(feed: Mapping[str, Any]) -> Any:
     """The only input, which needs no name, or all by name."""
     if len(feed) == 1:
-        for value in feed.values():
-            only = readable(value)
+        for name, value in feed.items():
+            only = readable(value, name)
             if type(only) is np.ndarray:
                 return only
-    return Named({name: readable(value) for name, value in feed.items()})
+            return Named({name: only})
+    return Named({name: readable(value, name) for name, value in feed.items()})
 
 
 def output_of(names: Sequence[str], values: Sequence[Any], session: Any) -> Any:
     """The output of a session that has one, or all by name."""
     if len(values) == 1 and len(output_names(session)) == 1:
-        only = readable(values[0])
-        if type(only) is np.ndarray:
+        only = readable(values[0], "", Output)
+        if type(only) in (np.ndarray, Output):
             return only
     packed = pack(tuple(names), values)
     if packed is not None:
         return packed
-    return Named({name: readable(value) for name, value in zip(names, values, strict=False)})
+    return Named({name: readable(value, name, Output) for name, value in zip(names, values, strict=False)})
 
 
-def readable(value: Any) -> Any:
-    """An array, or list, of rows that can be recorded; of any other value its shape."""
+def readable(value: Any, name: str, kind: type[Tensor] = Input) -> Any:
+    """A table, list of rows or tensor that can be recorded; of any other value its shape."""
     if type(value) is np.ndarray:
-        wide = value.ndim > 2 or (value.ndim == 2 and value.shape[1] > MAX_WIDTH)
-        return Unread(value.shape) if wide else value
+        return (of_array(kind, value, name) or Unread(value.shape)) if _is_large(value.shape) else value
     if hasattr(value, "device_name"):
-        return _of_ort_value(value)
+        return _of_ort_value(value, name, kind)
     return value
 
 
-def _of_ort_value(value: Any) -> Any:
+def _is_large(shape: Sequence[int]) -> bool:
+    return len(shape) > 2 or (len(shape) == 2 and shape[1] > MAX_WIDTH)
+
+
+def _of_ort_value(value: Any, name: str, kind: type[Tensor]) -> Any:
     if not value.is_tensor():
         return Unread(())
     shape = value.shape()
-    if value.device_name() != "cpu" or len(shape) > 2:  # reading from another device would wait for it
+    if value.device_name() != "cpu":  # reading from another device would wait for it
         return Unread(shape)
-    return value.numpy()
+    return (of_ort_value(kind, value, shape, name) or Unread(shape)) if _is_large(shape) else value.numpy()
 
 
 _output_names: WeakKeyDictionary[Any, tuple[str, ...]] = WeakKeyDictionary()

@@ -153,12 +153,16 @@ def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy)
 
 
 def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    """The columns of each input, by the name of the input where it is one column; of several, with its own name behind."""
+    """The columns of each input, by the name of the input where it is one column; of several, with its own name behind, which
+    those of a tensor's summary have already.
+    """
     found: Features = {}
-    for name in parts[0].payload:
+    for name, first in parts[0].payload.items():
         columns_of_part = features([part.payload[name] for part in parts], None, EVERYTHING)
         if len(columns_of_part) == 1:
             found[name] = next(iter(columns_of_part.values()))
+        elif first.kind == tensors.TENSORS and f"{name}.shape" in columns_of_part:
+            found |= columns_of_part
         else:
             found |= {f"{name}.{inner.removeprefix('x')}": one for inner, one in columns_of_part.items()}
     names = list(found)

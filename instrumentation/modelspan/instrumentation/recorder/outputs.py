@@ -31,7 +31,7 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     if parts[0].kind == snap.SEVERAL:
         return _several(parts, model)
     if parts[0].kind == snap.NAMED or (parts[0].kind == snap.ARRAY and parts[0].layout[0].names):
-        return _named(_by_name(parts))
+        return _named(_by_name(parts)) | _tensors(parts)
     values = _values(parts)
     if values is None:
         return {}
@@ -111,6 +111,15 @@ def _several(parts: Sequence[Snapshot], model: Any) -> Outputs:
         own = classes[output] if output < len(classes) and isinstance(classes[output], list) else None
         for i, name in enumerate(_class_names(own, values.shape[1])):
             result[f"{names.SCORE_PREFIX}{output}.{name}"] = _number(values[:, i])
+    return result
+
+
+def _tensors(parts: Sequence[Snapshot]) -> Outputs:
+    """Tensors among outputs that have names: further outputs by theirs."""
+    result: Outputs = {}
+    for name, first in parts[0].payload.items() if parts[0].kind == snap.NAMED else ():
+        if first.kind == tensors.TENSORS:
+            result |= tensors.further_outputs([part.payload[name] for part in parts])
     return result
 
 

@@ -6,7 +6,7 @@ Only bytes come in here, whatever library the tensors were of.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,9 +82,17 @@ def outputs(parts: Sequence[Snapshot]) -> Columns:
     """Output columns of snapshots of one layout. The first tensor with at most MAX_OUTPUTS numbers in a row is the prediction;
     the others are named by where they were found.
     """
+    return _outputs(parts, _prediction)
+
+
+def further_outputs(parts: Sequence[Snapshot]) -> Columns:
+    """Output columns of snapshots of one layout, none of which is the prediction."""
+    return _outputs(parts, None)
+
+
+def _outputs(parts: Sequence[Snapshot], primary: Callable[[Numbers, Part], Columns] | None) -> Columns:
     _, tensors = parts[0].layout
     found: Columns = {}
-    primary = False
     for i, part in enumerate(tensors):
         values = _rows([one.payload[i] for one in parts], part, [one.rows for one in parts]) if part.per_row else None
         if values is None:
@@ -93,9 +101,9 @@ def outputs(parts: Sequence[Snapshot]) -> Columns:
         if values.shape[1] > MAX_OUTPUTS or part.step > 1:
             prefix = f"{names.VALUE_PREFIX}{name}." if name else names.VALUE_PREFIX
             found |= {prefix + key: column for key, column in summary(values, name or "output", part).items()}
-        elif not primary:
-            primary = True
-            found |= _prediction(values, part)
+        elif primary is not None:
+            found |= primary(values, part)
+            primary = None
         else:
             found |= _other(values, name)
     return found
