@@ -23,6 +23,9 @@ ML_ACTUAL_VALUE: Final = "ml.actual.value"
 ML_CAPTURE_FEATURES: Final = "ml.capture.features"
 """Which features are captured, if not all."""
 
+ML_CAPTURE_UNREADABLE: Final = "ml.capture.unreadable"
+"""Why features of predictions could not be read, though they were to be captured."""
+
 ML_DATA_QUALITY_CHECK: Final = "ml.data_quality.check"
 """Data quality check."""
 
@@ -351,6 +354,31 @@ class MlCaptureFeaturesValues(str, Enum):
 
     NONE = "none"
     """None."""
+
+
+class MlCaptureUnreadableValues(str, Enum):
+    """Why features of predictions could not be read, though they were to be captured."""
+
+    QUANTIZED = "quantized"
+    """The library holds the bins that the values fell into, not the values."""
+
+    STREAMED = "streamed"
+    """The library reads the values from an iterator or a disk, for one thread at a time."""
+
+    CATEGORICAL = "categorical"
+    """The library does not give back categories, texts and embeddings."""
+
+    DEVICE = "device"
+    """The values are in the memory of another device."""
+
+    UNKNOWN_TYPE = "unknown_type"
+    """How an input of this type is read is not known."""
+
+    ROW_COUNT = "row_count"
+    """The input has another number of rows than there are predictions."""
+
+    ERROR = "error"
+    """Reading the values failed, which the program's log says."""
 
 
 class MlDataQualityCheckValues(str, Enum):
