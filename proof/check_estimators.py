@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, differences, fails, said_by, said_of
+from proof.compared import AGAIN, INSTRUMENTED, ONE_THREAD, PLAIN, Outcome, differences, fails, said_by, said_of
 
 OTHERS = {
     "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor", "XGBRanker"),
@@ -104,8 +104,7 @@ def outcomes(most: int | None) -> tuple[dict[str, Outcome], dict[str, Any]]:
 def _in_a_process(variant: str, most: int | None, file: Path) -> dict[str, Any]:
     limit = [] if most is None else ["--most", str(most)]
     command = [sys.executable, "-W", "ignore", "-m", "proof.check_estimators", "--variant", variant, "--to", str(file)]
-    # One thread, as the number of them decides the last bits of some results.
-    subprocess.run([*command, *limit], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=sys.stderr, check=True)
+    subprocess.run([*command, *limit], env={**os.environ, **ONE_THREAD}, stdout=sys.stderr, check=True)
     return cast("dict[str, Any]", json.loads(file.read_text()))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from proof import gone, instrumented, outcomes
-from proof.compared import AGAIN, INSTRUMENTED, PLAIN, Outcome, differences, fails, said_of
+from proof.compared import AGAIN, INSTRUMENTED, ONE_THREAD, PLAIN, Outcome, differences, fails, said_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,17 +84,12 @@ SUITES = (
         (
             "nn/test_module_hooks.py",
             "nn/test_lazy_modules.py",
-            "nn/test_parametrization.py",
-            "nn/test_pruning.py",
             "nn/test_load_state_dict.py",
             "nn/test_multihead_attention.py",
             "nn/test_packed_sequence.py",
-            "nn/test_dropout.py",
-            "nn/test_embedding.py",
-            "test_modules.py",
+            "nn/test_parametrization.py",
+            "nn/test_pruning.py",
             "test_nn.py",
-            "test_fx.py",
-            "test_jit.py",
             "jit/test_freezing.py",
             "dynamo/test_hooks.py",
             "dynamo/test_modules.py",
@@ -108,12 +103,23 @@ SUITES = (
         "scikit-learn",
         "",
         (
-            "sklearn.tests",
-            "sklearn.model_selection",
-            "sklearn.ensemble",
-            "sklearn.linear_model",
-            "sklearn.inspection",
-            "sklearn.utils.tests.test_estimator_checks",
+            "sklearn.tests.test_base",
+            "sklearn.tests.test_calibration",
+            "sklearn.tests.test_docstring_parameters",
+            "sklearn.tests.test_metadata_routing",
+            "sklearn.tests.test_metaestimators",
+            "sklearn.tests.test_metaestimators_metadata_routing",
+            "sklearn.tests.test_multiclass",
+            "sklearn.tests.test_multioutput",
+            "sklearn.tests.test_pipeline",
+            "sklearn.ensemble.tests.test_bagging",
+            "sklearn.ensemble.tests.test_stacking",
+            "sklearn.ensemble.tests.test_voting",
+            "sklearn.frozen",
+            "sklearn.metrics.tests.test_score_objects",
+            "sklearn.model_selection.tests.test_classification_threshold",
+            "sklearn.model_selection.tests.test_search",
+            "sklearn.model_selection.tests.test_validation",
         ),
     ),
 )
@@ -144,7 +150,7 @@ def run(suite: Suite, variant: str, peers: Path, folder: Path) -> tuple[Outcome,
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        "OMP_NUM_THREADS": "1",
+        **ONE_THREAD,
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / f"hypothesis {variant}"),
         gone.LIBRARY: suite.library,
         outcomes.FILE: str(seen),
