@@ -16,7 +16,8 @@ from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.features import Features, read_by
 from modelspan.instrumentation.recorder.kinds import names_of
-from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.instrumentation.recorder.snapshot import Snapshot, Unreadable
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 if TYPE_CHECKING:
     from modelspan.instrumentation.recorder.redaction import FeaturePolicy
@@ -41,15 +42,6 @@ class Held:
         return Held(self.pool.slice(rows.tolist()))
 
 
-class Counted:
-    """Rows whose features cannot be read."""
-
-    __slots__ = ("shape",)
-
-    def __init__(self, pool: Any) -> None:
-        self.shape = pool.shape
-
-
 def follow(pool: type) -> None:
     """Have pools read that are given to `readable`."""
     global _pool
@@ -61,7 +53,7 @@ def follow(pool: type) -> None:
 def readable(data: Any) -> tuple[bool, Any]:
     """Whether an input is one object, for which CatBoost returns one prediction, and what to record of it."""
     if _pool is not None and isinstance(data, _pool):
-        return False, Held(data) if _is_of_numbers(data) else Counted(data)
+        return False, _of_pool(data)
     if isinstance(data, np.ndarray):
         return (True, data[np.newaxis]) if data.ndim == 1 else (False, data)
     if isinstance(data, list):
@@ -78,13 +70,11 @@ def _row(series: Any) -> Any:
     return series.to_dict() if named else series.to_list()
 
 
-def _is_of_numbers(pool: Any) -> bool:
-    return not (
-        pool.is_quantized()
-        or pool.get_cat_feature_indices()
-        or pool.get_text_feature_indices()
-        or pool.get_embedding_feature_indices()
-    )
+def _of_pool(pool: Any) -> Held | Unreadable:
+    if pool.is_quantized():
+        return Unreadable(Reason.QUANTIZED, pool.shape)
+    others = pool.get_cat_feature_indices() or pool.get_text_feature_indices() or pool.get_embedding_feature_indices()
+    return Unreadable(Reason.CATEGORICAL, pool.shape) if others else Held(pool)
 
 
 def _hold(held: Held) -> Snapshot:

@@ -8,8 +8,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.onnxruntime.values import PREDICT, Unread, input_of, output_names, output_of
+from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.wrappers import Described, Method
+from modelspan.instrumentation.recorder.snapshot import Unreadable
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 
 class Bindings:
@@ -47,7 +49,9 @@ class Bindings:
     def _pointer(
         self, binding: Any, name: str, device_type: Any, device_id: Any, element_type: Any, shape: Any, buffer_ptr: Any
     ) -> None:
-        self._inputs.setdefault(binding, {})[name] = Unread(shape)
+        self._inputs.setdefault(binding, {})[name] = Unreadable(
+            Reason.UNKNOWN_TYPE if device_type == "cpu" else Reason.DEVICE, shape
+        )
 
     def _output(self, binding: Any, name: str, *_: Any, **__: Any) -> None:
         self._outputs.setdefault(binding, {})[name] = None

@@ -10,19 +10,11 @@ import numpy as np
 
 from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack
 from modelspan.instrumentation.onnxruntime.tensors import Input, Output, Tensor, of_array, of_ort_value
-from modelspan.instrumentation.recorder.snapshot import Named
+from modelspan.instrumentation.recorder.snapshot import Named, Unreadable
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 from modelspan.semconv.attributes import MlOperationNameValues
 
 PREDICT = MlOperationNameValues.PREDICT.value
-
-
-class Unread:
-    """A tensor of which only the shape is known."""
-
-    __slots__ = ("shape",)
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        self.shape = tuple(map(int, shape))
 
 
 def input_of(feed: Mapping[str, Any]) -> Any:
@@ -51,7 +43,11 @@ def output_of(names: Sequence[str], values: Sequence[Any], session: Any) -> Any:
 def readable(value: Any, name: str, kind: type[Tensor] = Input) -> Any:
     """A table, list of rows or tensor that can be recorded; of any other value its shape."""
     if type(value) is np.ndarray:
-        return (of_array(kind, value, name) or Unread(value.shape)) if _is_large(value.shape) else value
+        return (
+            (of_array(kind, value, name) or Unreadable(Reason.UNKNOWN_TYPE, value.shape))
+            if _is_large(value.shape)
+            else value
+        )
     if hasattr(value, "device_name"):
         return _of_ort_value(value, name, kind)
     return value
@@ -63,11 +59,13 @@ def _is_large(shape: Sequence[int]) -> bool:
 
 def _of_ort_value(value: Any, name: str, kind: type[Tensor]) -> Any:
     if not value.is_tensor():
-        return Unread(())
+        return Unreadable(Reason.UNKNOWN_TYPE, ())
     shape = value.shape()
     if value.device_name() != "cpu":  # reading from another device would wait for it
-        return Unread(shape)
-    return (of_ort_value(kind, value, shape, name) or Unread(shape)) if _is_large(shape) else value.numpy()
+        return Unreadable(Reason.DEVICE, shape)
+    if not _is_large(shape):
+        return value.numpy()
+    return of_ort_value(kind, value, shape, name) or Unreadable(Reason.UNKNOWN_TYPE, shape)
 
 
 _output_names: WeakKeyDictionary[Any, tuple[str, ...]] = WeakKeyDictionary()

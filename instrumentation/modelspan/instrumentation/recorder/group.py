@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,11 @@ from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.outputs import Outputs, outputs
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope
-from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept
+from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept, unreadable
 from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered
 from modelspan.semconv import columns as names
+from modelspan.semconv.attributes import ML_CAPTURE_UNREADABLE
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 Ids = tuple[str, str]
 """Trace id and span id as lower-case hex."""
@@ -42,18 +45,29 @@ class Group:
         self.started, self.durations, self.contexts = alike.started, alike.durations, alike.contexts
         self.policy = policy.afresh()
         """What was withheld of these features."""
+        self.unreadable = unreadable(self.first.x)
+        """Why there are features that could not be read."""
         self.features = self._read_features(self.policy)
         self.outputs = self._read_outputs()
 
     def _read_features(self, policy: FeaturePolicy) -> Features:
         """Feature columns; none of values that cannot be read, which is said once."""
-        if self.first.x.kind == OPAQUE or not self._alike.aligned:
+        if self.first.x.kind == OPAQUE:
+            return {}
+        if not self._alike.aligned:
+            self.unreadable = Reason.ROW_COUNT.value
             return {}
         try:
             return features(self._alike.x, self.first.model, policy)
         except Exception as error:
             failed("read the inputs of a model", policy.without_values(error))
+            self.unreadable = Reason.ERROR.value
             return {}
+
+    def captured(self) -> dict[str, Any]:
+        """Attributes that say which features are missing and why."""
+        unread = {} if self.unreadable is None else {ML_CAPTURE_UNREADABLE: self.unreadable}
+        return self.policy.attributes() | unread
 
     def _read_outputs(self) -> Outputs:
         if self.first.error is not None:

@@ -281,7 +281,7 @@ class Recorder:
         if logger is None:
             return
         announce(logger, first.identity, first.model, self.policy.described())
-        attributes = batch_attributes(first.identity, first.model, first.operation) | group.policy.attributes()
+        attributes = batch_attributes(first.identity, first.model, first.operation) | group.captured()
         table, rows = self._sampling.of(group, group.table(ids, spans))
         self._emitter.unsampled += int(group.totals.sum()) - rows
         self._emitter.emit(logger, table, rows, attributes)

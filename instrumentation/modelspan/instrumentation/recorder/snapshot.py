@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.recorder.strata import Rows, strata
+from modelspan.semconv.attributes import MlCaptureUnreadableValues
 
 
 class Snapshot(NamedTuple):
@@ -45,7 +46,8 @@ SEVERAL = "several"
 NAMED = "named"
 """payload: snapshots by name, of inputs or outputs that have names; layout: name, kind and layout of each."""
 OPAQUE = "opaque"
-"""No payload: only the number of rows is known, or -1."""
+"""No payload: only the number of rows is known, or -1. layout: why, a value of `ml.capture.unreadable`; None where nothing was to be
+read."""
 
 UNNAMED = "unnamed"
 """Layout of a frame made from a series without a name."""
@@ -56,6 +58,7 @@ _ROW_OF_OBJECTS = 64
 """Assumed bytes of a Python object, to bound what is not counted in bytes."""
 
 UNKNOWN = Snapshot(OPAQUE, None, -1, None, 0)
+_UNKNOWN_TYPE = MlCaptureUnreadableValues.UNKNOWN_TYPE.value
 
 
 def rows_to_keep(rows: int, row_bytes: int, limit: int) -> Rows | None:
@@ -102,6 +105,26 @@ class Named:
 
     def __getitem__(self, rows: Rows) -> Named:
         return Named({name: pick(part, rows) for name, part in self.parts.items()})
+
+
+class Unreadable:
+    """Rows whose features cannot be read, and why: a value of `ml.capture.unreadable`. Has what `measure` and `pick` ask of an array."""
+
+    __slots__ = ("reason", "shape")
+
+    def __init__(self, reason: MlCaptureUnreadableValues, shape: Sequence[int]) -> None:
+        self.reason = reason.value
+        self.shape = tuple(map(int, shape[:1]))
+
+    def __getitem__(self, rows: Rows) -> Unreadable:
+        return Unreadable(MlCaptureUnreadableValues(self.reason), (len(rows),))
+
+
+def unreadable(x: Snapshot) -> str | None:
+    """Why values of an input could not be read: a value of `ml.capture.unreadable`, None where all were, or none were to be."""
+    if x.kind == NAMED:
+        return next((reason for part in x.payload.values() if (reason := unreadable(part))), None)
+    return x.layout if x.kind == OPAQUE else None
 
 
 def finish(raw: Raw) -> Snapshot:
@@ -284,11 +307,15 @@ def _tuple(value: tuple[Any, ...]) -> Snapshot:
     return _list(list(value))
 
 
+def _unreadable(value: Unreadable) -> Snapshot:
+    return Snapshot(OPAQUE, value.reason, value.shape[0] if value.shape else -1, None, 0)
+
+
 def _opaque(value: Any) -> Snapshot:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape and isinstance(shape[0], int):
-        return Snapshot(OPAQUE, None, shape[0], None, 0)
-    return UNKNOWN
+        return Snapshot(OPAQUE, _UNKNOWN_TYPE, shape[0], None, 0)
+    return Snapshot(OPAQUE, _UNKNOWN_TYPE, -1, None, 0)
 
 
 def _copier(kind: type) -> Callable[[Any], Snapshot]:
@@ -318,4 +345,4 @@ _LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
     ("scipy.sparse", "spmatrix", _sparse),
     ("scipy.sparse", "sparray", _sparse),
 )
-_copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array, Named: _named}
+_copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array, Named: _named, Unreadable: _unreadable}

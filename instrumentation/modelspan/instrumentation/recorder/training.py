@@ -158,7 +158,7 @@ def _predicts(one: Any) -> bool:
 
 def _sample(recorder: Recorder, x: Any) -> Sample | None:
     rows, row_bytes = snap.measure(x)
-    if rows < MIN_ROWS:
+    if rows < MIN_ROWS or not row_bytes:  # of a type that is not known
         return None
     usual = min(MAX_ROWS, MAX_BYTES // max(row_bytes, 1))
     room = recorder.queue.most_bytes // 2 - recorder.queue.bytes  # the rest is for predictions

@@ -20,7 +20,8 @@ from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.features import Features, read_by
 from modelspan.instrumentation.recorder.kinds import names_of
-from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.instrumentation.recorder.snapshot import Snapshot, Unreadable
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 if TYPE_CHECKING:
     from modelspan.instrumentation.recorder.redaction import FeaturePolicy
@@ -34,7 +35,7 @@ _CATEGORICAL = "c"
 _streamed: WeakSet[Any] = WeakSet()
 """Those made from an iterator, which may be read from a disk, by one thread at a time."""
 _opaque: tuple[type, ...] = ()
-"""Types that hold no values."""
+"""Types that hold the bins of values. `get_data` gives a bound of each, which would be compared with a reference made of values."""
 
 
 class Held:
@@ -48,15 +49,6 @@ class Held:
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Held:
         return Held(self.matrix.slice(rows.astype(np.int32), allow_groups=True))
-
-
-class Counted:
-    """Rows whose features cannot be read."""
-
-    __slots__ = ("shape",)
-
-    def __init__(self, matrix: Any) -> None:
-        self.shape = (matrix.num_row(), 0)
 
 
 def follow(patches: Patches, core: Any) -> None:
@@ -73,7 +65,8 @@ def readable(matrix: Any) -> Any:
     """What to record of a DMatrix as the input of a prediction. Of anything else, that itself."""
     if not hasattr(matrix, "num_row"):
         return matrix
-    return Counted(matrix) if isinstance(matrix, _opaque) or matrix in _streamed else Held(matrix)
+    reason = Reason.QUANTIZED if isinstance(matrix, _opaque) else Reason.STREAMED if matrix in _streamed else None
+    return Held(matrix) if reason is None else Unreadable(reason, (matrix.num_row(),))
 
 
 def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
