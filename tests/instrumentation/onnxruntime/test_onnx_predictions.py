@@ -211,9 +211,11 @@ def test_arguments_that_make_no_run_raise_as_they_do_without(sessions: Any) -> N
 
 def test_nothing_is_recorded_under_suppression(sessions: Any) -> None:
     made = session(converted(LinearRegression().fit(X, X[:, 0])))
+    done = threading.Event()
     with suppress_instrumentation():
         made.run(None, {"X": X[:1]})
-        made.run_async(None, {"X": X[:1]}, lambda *told: None, None)
+        made.run_async(None, {"X": X[:1]}, lambda *told: done.set(), None)
+    assert done.wait(10)  # a session that goes before takes the process with it
     assert sessions.batches() == []
 
 
