@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from modelspan.instrumentation import failure, prediction_context
 from modelspan.instrumentation.lightgbm import LightGBMInstrumentor
+from modelspan.instrumentation.patching import signatures
 from modelspan.instrumentation.patching.patches import _Wrapped
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from modelspan.instrumentation.xgboost import XGBoostInstrumentor
@@ -49,6 +50,12 @@ class Own(BaseEstimator):  # type: ignore[misc]  # without annotations
 
     def predict(self, X: Any) -> Any:
         return np.zeros(len(X))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_written_before() -> None:
+    """What stands in for methods is written anew."""
+    signatures._maker.cache_clear()
 
 
 def program() -> list[Any]:

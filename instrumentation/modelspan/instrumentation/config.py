@@ -135,7 +135,7 @@ class Config:
     """Calls that may wait for the background thread."""
     call_bytes: int = _option("CALL_BYTES", 8 * 1024 * 1024, _positive(int))
     """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
-    duty: float = _option("DUTY", 0.25, _positive(float))
+    duty: float = _option("DUTY", 0.1, _positive(float))
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
     features: Rules | None = _option("FEATURES", None, parse_features, (str, Mapping))  # noqa: RUF009  # a field
     """What is done with features by their name, `*` for anything in it: `drop`, `hash`, `mask`, `bucket:10`, `bucket:18/65`."""

@@ -12,7 +12,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from modelspan.instrumentation.recorder import current
-from modelspan.instrumentation.recorder.duty import LEAST_BYTES, WINDOW, Duty
+from modelspan.instrumentation.recorder.duty import BACKLOG_BYTES, BACKLOGGED_BYTES, LEAST_BYTES, WINDOW, Duty
 from modelspan.instrumentation.recorder.strata import Strata
 from modelspan.semconv import metrics
 
@@ -30,10 +30,17 @@ def after_windows(duty: Duty, *shares: float) -> Duty:
 
 def test_above_its_share_it_copies_less_and_below_half_of_it_more() -> None:
     assert after_windows(Duty(0.2, MOST, 0.0), 0.3).bytes == MOST // 2
-    assert after_windows(Duty(0.2, MOST, 0.0), 0.9).bytes == MOST // 4
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.9).bytes == MOST // 16
     assert after_windows(Duty(0.2, MOST, 0.0), 0.3, 0.15).bytes == MOST // 2, "between half and whole it stays"
-    assert after_windows(Duty(0.2, MOST, 0.0), 0.9, 0.05).bytes == MOST // 2
+    assert after_windows(Duty(0.2, MOST, 0.0), 0.9, 0.05).bytes == MOST // 8
     assert after_windows(Duty(0.2, MOST, 0.0), 0.9, *[0.0] * 10).bytes == MOST
+
+
+def test_while_much_waits_less_is_copied_at_once_unless_a_whole_core_is_its_share() -> None:
+    assert Duty(0.2, MOST, 0.0).limit(BACKLOG_BYTES) == MOST
+    assert Duty(0.2, MOST, 0.0).limit(BACKLOG_BYTES + 1) == BACKLOGGED_BYTES
+    assert after_windows(Duty(0.2, MOST, 0.0), *[1.0] * 50).limit(BACKLOG_BYTES + 1) == LEAST_BYTES
+    assert Duty(1.0, MOST, 0.0).limit(BACKLOG_BYTES + 1) == MOST
 
 
 def test_however_much_there_is_to_do_a_small_call_is_copied_whole() -> None:

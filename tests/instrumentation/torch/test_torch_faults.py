@@ -17,6 +17,7 @@ from tests.instrumentation.faults import Instrumented, but, outcome, places
 
 RANDOM = torch.Generator().manual_seed(0)
 X = torch.randn(60, 3, generator=RANDOM)
+MANY = torch.randn(100_000, 3, generator=RANDOM)
 LONG = torch.randn(2, 20_000, generator=RANDOM)
 IMAGES = torch.randn(4, 3, 5, 5, generator=RANDOM).to(memory_format=torch.channels_last)
 EXPORTED = torch.export.export(nn.Linear(3, 2).eval(), (X,)).module()
@@ -75,7 +76,7 @@ def program() -> list[Any]:
     torch.manual_seed(2)
     model = nn.Linear(3, 2).eval()
     with torch.inference_mode():
-        results += [model(X), model(input=X), model(X[:1]), model(X[::2]), nn.Linear(3, 2)(X)]
+        results += [model(X), model(input=X), model(X[:1]), model(X[::2]), model(MANY), nn.Linear(3, 2)(X)]
         results += [outcome(model, X[:, :2]), outcome(model), nn.ReLU()(X)]
     several = Several().eval()
     with torch.no_grad():

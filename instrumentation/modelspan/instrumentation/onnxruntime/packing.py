@@ -9,25 +9,36 @@ import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.recorder.columns import label_text
-from modelspan.instrumentation.recorder.snapshot import Raw
+from modelspan.instrumentation.recorder.snapshot import Kept, Packed
 
 MAX_WIDTH = 4096
 """Columns up to which the rows of a tensor are read."""
 MAX_ROWS = 500
 """Rows up to which outputs are quicker to pack than to copy one by one."""
+_new = tuple.__new__
 _MOST_LAYOUTS = 1000
 
 _layouts: dict[Any, np.dtype[Any]] = {}
 _layouts_of_a_row: dict[Any, np.dtype[Any]] = {}
 
 
-def pack_row(names: tuple[str, ...], values: Sequence[Any]) -> Raw | None:
+def pack_row(names: tuple[str, ...], values: Sequence[Any]) -> Packed | None:
     """What `pack` made of one row of arrays, where it has packed such a row before."""
     try:
         layout = _layouts_of_a_row.get((names, *[(value.dtype, value.shape) for value in values]))
     except AttributeError:  # no arrays
         return None
-    return None if layout is None else (layout, (1,), b"".join([value.tobytes() for value in values]), None)
+    if layout is None:
+        return None
+    return _new(Packed, (layout, (1,), b"".join([value.tobytes() for value in values]), None))
+
+
+def pack_rows(names: tuple[str, ...], values: Sequence[Any], keep: Kept) -> Packed | None:
+    """What `pack` makes of some rows of arrays."""
+    if any(type(value) is not np.ndarray or not value.shape or len(value) != keep.total for value in values):
+        return None
+    packed = pack(names, [value.take(keep.rows, 0) for value in values])
+    return None if packed is None else Packed(packed.dtype, packed.shape, packed.tobytes())
 
 
 def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | None:

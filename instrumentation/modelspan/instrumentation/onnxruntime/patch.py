@@ -13,13 +13,14 @@ from modelspan.instrumentation.onnxruntime import tensors
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
 from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
-from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_row
+from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_row, pack_rows
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Method, described, outermost_call
 from modelspan.instrumentation.recorder import kinds
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
+from modelspan.instrumentation.recorder.snapshot import Kept
 
 
 def patch(patches: Patches, module: Any) -> None:
@@ -63,13 +64,15 @@ def _recorded_run(original: Method, recorder: Recorder) -> Method:
                     self,
                     value,
                     lambda _, __: original(self, names, feed),
-                    lambda returned: shown(self, names, returned),
+                    lambda returned, keep: shown(self, names, returned, keep),
                 )
         return any_run(self, *args, **kwargs)
 
-    def shown(session: Any, names: Sequence[str] | None, returned: Sequence[Any]) -> Any:
+    def shown(session: Any, names: Sequence[str] | None, returned: Sequence[Any], keep: Kept | None) -> Any:
         known = output_names(session) if names is None else tuple(names)
-        return pack_row(known, returned) or output_of(known, returned, session)
+        if keep is None:
+            return pack_row(known, returned) or output_of(known, returned, session)
+        return pack_rows(known, returned, keep) or output_of(known, returned, session)
 
     return run
 

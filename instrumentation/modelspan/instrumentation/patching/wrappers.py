@@ -21,12 +21,12 @@ from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
-from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Taken
+from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept, Packed, Taken
 from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
-Shown = Callable[[Any], Any]
-"""What of a result is recorded: itself, or else a `Raw`, with all of its rows."""
+Shown = Callable[[Any, Kept | None], Any]
+"""Given a result and which rows are kept of the call, where not all: what is recorded, or the rows to keep as `Packed`."""
 Outermost = Callable[..., Any]
 """Takes a model, the input of a call, what makes the call given both, and `Shown` if that is not the result itself."""
 
@@ -78,11 +78,11 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             leave(token)
         y: Any = UNKNOWN  # Raw or Snapshot
         try:
-            output = result if shown is None else shown(result)
+            output = result if shown is None else shown(result, None if plain else x[1])
             raw = True
             if type(output) is ndarray and (plain or x[1] is None) and not output.dtype.hasobject:
                 y_dtype, y_shape, y_data = output.dtype, output.shape, output.tobytes()
-            elif shown is not None and type(output) is tuple:
+            elif type(output) is Packed:
                 y_dtype, y_shape, y_data, _ = output
             else:
                 raw = False
@@ -159,7 +159,7 @@ class Described(NamedTuple):
     model: Any
     operation: str
     input: Any
-    shown: Shown | None = None
+    shown: Callable[[Any], Any] | None = None
     """What of the result is recorded, where that is not the result itself."""
 
 
@@ -203,7 +203,9 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
         except Exception as problem:
             failed(f"read the arguments of {original.__qualname__}", problem)
         if what is not None and record is not None:
-            return record(what.model, what.input, lambda model, value: original(*args, **kwargs), what.shown)
+            shown = what.shown
+            of_rows = None if shown is None else lambda result, keep: shown(result)
+            return record(what.model, what.input, lambda model, value: original(*args, **kwargs), of_rows)
         token = enter(INSIDE)
         try:
             return original(*args, **kwargs)

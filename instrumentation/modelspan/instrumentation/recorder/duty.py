@@ -4,6 +4,10 @@ from __future__ import annotations
 
 LEAST_BYTES = 1024
 """Bytes of a call that are copied whatever the load: all of a small call, a few rows of a large one."""
+BACKLOG_BYTES = 4 * 1024 * 1024
+"""Bytes of calls that may wait before less is copied at once, without waiting for the end of a window..."""
+BACKLOGGED_BYTES = 16 * 1024
+"""... of one call."""
 WINDOW = 0.5
 """Seconds over which work is compared with time, at least."""
 
@@ -12,7 +16,7 @@ class Duty:
     """Keeps the background thread's processor time near a `share` of one core, by the bytes that may be copied of a call.
 
     Work follows the bytes that are copied. Where it took more than its share over the last window, calls are copied up to half as many
-    bytes from then on, a quarter where it took more than twice its share; where it took less than half of it, twice as many,
+    bytes from then on, a sixteenth where it took more than twice its share; where it took less than half of it, twice as many,
     up to `most`. The gap between half and whole keeps the limit from swinging.
     """
 
@@ -25,6 +29,10 @@ class Duty:
         self._worked = 0.0
         self._since = now
 
+    def limit(self, waiting: int) -> int:
+        """Bytes to copy of one call while so many wait: a share of a whole core lets them wait."""
+        return self.bytes if waiting <= BACKLOG_BYTES or self._share >= 1 else min(self.bytes, BACKLOGGED_BYTES)
+
     def worked(self, seconds: float, now: float) -> None:
         """Note processor time that was spent, at a monotonic time in seconds."""
         self._worked += seconds
@@ -34,6 +42,6 @@ class Duty:
         duty = self._worked / passed
         self._worked, self._since = 0.0, now
         if duty > self._share:
-            self.bytes = max(self._least, self.bytes // (4 if duty > 2 * self._share else 2))
+            self.bytes = max(self._least, self.bytes // (16 if duty > 2 * self._share else 2))
         elif duty < self._share / 2:
             self.bytes = min(self._most, self.bytes * 2)

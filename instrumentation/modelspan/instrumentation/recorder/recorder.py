@@ -92,7 +92,7 @@ class Recorder:
 
     def copy_input(self, value: Any) -> Raw | Taken:
         """Before a call: copy an input other than a plain array."""
-        limit = self._duty.bytes
+        limit = self._duty.limit(self.queue.bytes)
         return snap.take(value, limit) if self._copies else snap.count(value, limit)
 
     def copy_output(self, result: Any, x: Taken | None) -> Snapshot:
@@ -164,7 +164,7 @@ class Recorder:
         self._limit_copies()
 
     def _limit_copies(self) -> None:
-        self.queue.plain_bytes = self._duty.bytes if self._copies and self.active else -1
+        self.queue.plain_bytes = self._duty.limit(self.queue.bytes) if self._copies and self.active else -1
 
     def _leave_with_worker(self) -> None:
         """A worker of `multiprocessing` may end without the exit handlers, ours and those of the SDK."""

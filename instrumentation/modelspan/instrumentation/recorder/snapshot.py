@@ -92,6 +92,15 @@ Raw = tuple[Any, tuple[int, ...], Any, Any]
 a frame column by column), and None or the column names of the frame. `finish` makes it a snapshot."""
 
 
+class Packed(NamedTuple):
+    """An output of which the rows that are kept were copied already: a `Raw`."""
+
+    dtype: Any
+    shape: tuple[int, ...]
+    data: bytes
+    names: Any = None
+
+
 class Named:
     """Inputs or outputs of one call by name, which share their rows. Has what `measure` and `pick` ask of an array."""
 

@@ -56,6 +56,9 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             copied = plans.copy(args[0], limit)
             if copied is not None:
                 return _new(Taken, (copied, None))
+            sampled = plans.sample(args[0], limit)
+            if sampled is not None:
+                return sampled
         found = in_arguments(args, kwargs)
         if is_prediction(module, [tensor for _, tensor in found]):
             if any(tensor.is_cuda for _, tensor in found):
@@ -71,6 +74,10 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         snapshot, keep = x
         rows = snapshot.rows if keep is None else keep.total
         try:
+            if keep is not None and type(result) is tensor_type:
+                copied = output_plans.rows(result, keep)
+                if copied is not None:
+                    return copied
             return copy_output(in_result(result), rows, keep)
         except Exception as problem:
             failed("read the output of a module", problem)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept, Snapshot, Taken, rows_to_keep
+from modelspan.instrumentation.recorder.strata import strata
 from modelspan.instrumentation.recorder.tensors import NONE, TENSORS, VALUES, Part, Path, step_of
 from modelspan.instrumentation.torch.flatten import Found
 
@@ -58,8 +59,15 @@ def rows_of(found: Found) -> int:
     return int(tensor.size(0)) if tensor.dim() else 1
 
 
-Plan = tuple[Any, int, int, Callable[[int], Any]]
-"""Layout, rows and bytes of a tensor, and its memory at an address."""
+class Plan(NamedTuple):
+    """How tensors of a type and shape are copied."""
+
+    layout: Any
+    rows: int
+    size: int
+    """Bytes."""
+    memory_at: Callable[[int], Any]
+    """Given an address: the memory of a tensor there."""
 
 
 class Plans:
@@ -70,8 +78,42 @@ class Plans:
         self._mode = mode
         self._plans: dict[Any, Plan | None] = {}
 
+    def sample(self, tensor: torch.Tensor, limit: int) -> Taken | None:
+        """A copy of so many rows of a tensor as fit into `limit` bytes; None of one that takes more thought."""
+        plan = self._plan_for(tensor)
+        if plan is None or plan.rows < 2:
+            return None
+        keep = Kept(strata.sample(plan.rows, limit * plan.rows // plan.size or 1), plan.rows)
+        return Taken(self._rows(tensor, plan, keep), keep)
+
+    def rows(self, tensor: torch.Tensor, keep: Kept) -> Snapshot | None:
+        """A copy of the rows of a tensor that are kept; None of one that takes more thought."""
+        plan = self._plan_for(tensor)
+        return None if plan is None or plan.rows != keep.total else self._rows(tensor, plan, keep)
+
+    def _rows(self, tensor: torch.Tensor, plan: Plan, keep: Kept) -> Snapshot:
+        layout, rows, size, memory_at = plan
+        table = np.frombuffer(memory_at(tensor.data_ptr()), dtype=f"V{size // rows}")
+        data = table.take(keep.rows).tobytes()
+        return _new(Snapshot, (TENSORS, layout, len(keep.rows), (data,), len(data)))
+
+    def _plan_for(self, tensor: torch.Tensor) -> Plan | None:
+        """The plan of a tensor whose memory can be read from its first byte to its last."""
+        try:
+            key = tensor.dtype, tensor.shape
+            plan = self._plans.get(key, _UNSEEN)
+            if plan is _UNSEEN:
+                plan = self._plan(key)
+            return (
+                plan if plan is not None and tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg() else None
+            )
+        except RuntimeError:  # sparse or nested: without such a shape, or without memory of its own
+            return None
+
     def copy(self, tensor: torch.Tensor, limit: int) -> Snapshot | None:
-        """A copy of the whole tensor; None of one of more than `limit` bytes, or that takes more thought."""
+        """A copy of the whole tensor; None of one of more than `limit` bytes, or that takes more thought. `_plan_for` is written
+        out: it is the common case.
+        """
         try:
             key = tensor.dtype, tensor.shape
             plan = self._plans.get(key, _UNSEEN)
@@ -94,7 +136,7 @@ class Plans:
             inner, size = tuple(shape[1:]), shape.numel() * dtype.itemsize
             part = Part(self._path, _DTYPES[dtype], inner, True, 1, True)
             if size and self._mode != NONE and step_of(_width(inner)) == 1:
-                plan = (self._mode, (part,)), shape[0] if shape else 1, size, _memory(size)
+                plan = Plan((self._mode, (part,)), shape[0] if shape else 1, size, _memory(size))
         self._plans[key] = plan
         return plan
 
