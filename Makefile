@@ -73,18 +73,21 @@ proof-soak: $(FRAMEWORKS)  ## Predict ten million times in eight threads while t
 # With Python 3.10 or 3.11: later ones came after these versions. Two environments, since MLflow 2.14 and OpenTelemetry's exporter
 # need different versions of protobuf; in the first none of the other frameworks is there.
 OLDEST := .venv-oldest
-OLDEST_ALONE := $(filter-out %boosting_patches.py %boosting_processes.py,$(wildcard tests/instrumentation/test_*.py)) \
+OLDEST_ALONE := $(filter-out %boosting_patches.py %boosting_processes.py %patching_faults.py,$(wildcard tests/instrumentation/test_*.py)) \
 	$(filter-out %declared.py,$(wildcard tests/instrumentation/policy/test_*.py)) \
 	tests/instrumentation/training/test_training_reference.py tests/profile
 OLDEST_FRAMEWORKS := $(addprefix tests/instrumentation/,xgboost lightgbm catboost onnxruntime mlflow loading training \
-	policy/test_declared.py test_boosting_patches.py test_boosting_processes.py)
+	policy/test_declared.py test_boosting_patches.py test_boosting_processes.py test_patching_faults.py)
 
-.PHONY: test-oldest
-test-oldest:  ## Test the instrumentation with the oldest versions that it supports, about seven minutes
+$(OLDEST)/.ready: pyproject.toml tests/oldest.txt tests/oldest-frameworks.txt
 	$(PYTHON) -m venv $(OLDEST)/alone
 	$(OLDEST)/alone/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[otlp,pii]' \
 		scikit-learn pandas polars pyarrow pytest pytest-timeout opentelemetry-test-utils
-	$(OLDEST)/alone/bin/pytest $(OLDEST_ALONE)
 	$(PYTHON) -m venv $(OLDEST)/frameworks
 	$(OLDEST)/frameworks/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -r tests/oldest-frameworks.txt -e .
+	@touch $@
+
+.PHONY: test-oldest
+test-oldest: $(OLDEST)/.ready  ## Test the instrumentation with the oldest versions that it supports, about seven minutes
+	$(OLDEST)/alone/bin/pytest $(OLDEST_ALONE)
 	$(OLDEST)/frameworks/bin/pytest $(OLDEST_FRAMEWORKS)

@@ -104,7 +104,7 @@ def test_masked_values_are_missing(telemetry: Any) -> None:
     assert features(telemetry.batch()) == {"x0": [1.0, 3.0], "x1": [None, 4.0]}
 
 
-@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy before 2 has no StringDType")
+@pytest.mark.skipif(not hasattr(getattr(np, "dtypes", None), "StringDType"), reason="NumPy before 2 has no StringDType")
 def test_strings_of_any_length_in_an_array(telemetry: Any) -> None:
     Anything().predict(np.array([["a" * 40], ["b"]], dtype=np.dtypes.StringDType()))
     assert features(telemetry.batch()) == {"x0": ["a" * 40, "b"]}
