@@ -114,6 +114,21 @@ def _onnx(rows: int) -> tuple[Call, Any]:
     return lambda: session.run(None, {"X": x}), x[0]
 
 
+def _mlflow(rows: int) -> tuple[Call, Any]:
+    import tempfile
+
+    import mlflow.pyfunc
+    import mlflow.sklearn
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    frame = pd.DataFrame(X, columns=NAMES)
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.sklearn.save_model(LogisticRegression().fit(frame, Y), f"{folder}/model")
+        model, x = mlflow.pyfunc.load_model(f"{folder}/model"), frame.iloc[:rows]
+    return lambda: model.predict(x), X[0]
+
+
 def _instrumentors(*names: str) -> Callable[[], list[type[ModelInstrumentor]]]:
     def load() -> list[type[ModelInstrumentor]]:
         from importlib.metadata import entry_points
@@ -133,5 +148,6 @@ PROGRAMS = [
     Program("LGBMClassifier.predict", _lgbm_classifier, _instrumentors("lightgbm", "sklearn")),
     Program("CatBoostClassifier.predict", _catboost_classifier, _instrumentors("catboost")),
     Program("PyTorch, 3 linear layers", _torch_mlp, _instrumentors("torch")),
+    Program("MLflow pyfunc, DataFrame", _mlflow, _instrumentors("mlflow", "sklearn")),
     Program("ONNX Runtime, logistic regression", _onnx, _instrumentors("onnxruntime")),
 ]
