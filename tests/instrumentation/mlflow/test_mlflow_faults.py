@@ -17,6 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from modelspan.instrumentation.mlflow import MLflowInstrumentor, datasets
 from tests.instrumentation.faults import Instrumented, but, outcome, places
+from tests.instrumentation.mlflow.conftest import NAME
 
 X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
 ALL = places("mlflow")
@@ -45,8 +46,8 @@ def log(folder: Path) -> str:
     with mlflow.start_run() as run:
         options = {"pip_requirements": ["scikit-learn"], "serialization_format": "pickle"}
         mlflow.log_input(mlflow.data.from_pandas(X, name="orders"), context="training")
-        mlflow.sklearn.log_model(model, name="fraud", registered_model_name="fraud", **options)
-        mlflow.pyfunc.log_model(name="model", python_model=Own(), pip_requirements=[])
+        mlflow.sklearn.log_model(model, **{NAME: "fraud"}, registered_model_name="fraud", **options)
+        mlflow.pyfunc.log_model(**{NAME: "model"}, python_model=Own(), pip_requirements=[])
     return str(run.info.run_id)
 
 
