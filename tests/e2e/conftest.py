@@ -19,9 +19,19 @@ import pytest
 from bench.service import BIN, free_port, settings
 
 PROGRAMS = Path(__file__).parent / "programs"
+PATIENCE = 180
+"""Seconds that a test waits for anything. A busy machine takes half a minute to start the service alone; a test fails by what it
+sees, not by how long that takes.
+"""
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(5 * PATIENCE))
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Return the first true value of `condition`; fail the test with `what` when there is none in time."""
     deadline = time.monotonic() + seconds
     error: Exception | None = None
@@ -72,12 +82,12 @@ class Service:
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)
 
     @property
     def url(self) -> str:
@@ -95,8 +105,8 @@ class Service:
         finally:
             client.close()
 
-    def wait_rows(self, count: int, table: str = "ml_predictions", seconds: float = 30) -> None:
-        wait_for(lambda: self.rows(f"SELECT count() FROM {table}")[0][0] >= count, f"{count} rows in {table}", seconds)
+    def wait_rows(self, count: int, table: str = "ml_predictions") -> None:
+        wait_for(lambda: self.rows(f"SELECT count() FROM {table}")[0][0] >= count, f"{count} rows in {table}")
 
 
 @pytest.fixture
@@ -126,7 +136,7 @@ def instrumented(program: str, *arguments: str, port: int, protocol: str = "grpc
         stdout=subprocess.PIPE,
         check=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     return done.stdout.splitlines()
 
@@ -134,7 +144,7 @@ def instrumented(program: str, *arguments: str, port: int, protocol: str = "grpc
 def modelspan(*arguments: str, url: str) -> Any:
     """Run `modelspan` on the store at `url` and read the JSON that it prints."""
     command = [BIN / "modelspan", *arguments, "--format", "json", "--url", url]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout)
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=PATIENCE).stdout)
 
 
 def otel(port: int, protocol: str = "grpc") -> dict[str, str]:

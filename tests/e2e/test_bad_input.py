@@ -15,7 +15,7 @@ import pytest
 
 from modelspan.processor.journal import Record
 from modelspan.semconv import attributes, columns, events
-from tests.e2e.conftest import Service, modelspan, wait_for
+from tests.e2e.conftest import PATIENCE, Service, modelspan, wait_for
 from tests.e2e.test_crash import EXPORT
 from tests.processor import otlp
 
@@ -33,7 +33,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def post(service: Service, body: bytes, path: str = "/v1/logs", **headers: str) -> httpx.Response:
-    return httpx.post(f"http://127.0.0.1:{service.http}{path}", content=body, headers={**PROTOBUF, **headers})
+    url = f"http://127.0.0.1:{service.http}{path}"
+    return httpx.post(url, content=body, headers={**PROTOBUF, **headers}, timeout=PATIENCE)
 
 
 def store(service: Service, *records: Record) -> None:

@@ -50,7 +50,7 @@ def status(service: Service) -> dict[str, Any]:
 
 
 def wait_drained(service: Service) -> None:
-    wait_for(lambda: status(service)["journal"]["requests"] == 0, "an empty journal", 60)
+    wait_for(lambda: status(service)["journal"]["requests"] == 0, "an empty journal")
 
 
 def predictions(server: ClickHouseServer) -> list[list[str]]:
@@ -96,7 +96,7 @@ def test_a_server_killed_under_load_has_every_acknowledged_row_once_and_judges_t
     assert sender.resent == 0
     assert predictions(server) == [[str(rows)] * 2]
     judged = "SELECT sum(rows), countIf(status = 'ok') > 0 FROM modelspan.ml_windows FINAL"
-    wait_for(lambda: server.rows(judged) == [[str(rows), "1"]], f"verdicts on {rows} rows", 40)
+    wait_for(lambda: server.rows(judged) == [[str(rows), "1"]], f"verdicts on {rows} rows")
     shown = modelspan("query", "models", url=f"{server.url}/modelspan")
     assert [(row["model_name"], row["predictions"]) for row in shown] == [("m", rows)]
 

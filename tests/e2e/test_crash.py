@@ -61,7 +61,7 @@ def test_acknowledged_predictions_survive_kill_9_exactly_once(make_service: Call
     acknowledged = sum(len(sender.acknowledged) for sender in senders)
     assert acknowledged > 20
     assert sum(sender.resent for sender in senders) > 0
-    service.wait_rows(acknowledged * ROWS, seconds=90)
+    service.wait_rows(acknowledged * ROWS)
     found = service.rows(
         "SELECT model_name, count(), uniqExact(prediction_id) FROM ml_predictions GROUP BY 1 ORDER BY 1"
     )

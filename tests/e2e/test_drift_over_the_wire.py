@@ -108,7 +108,7 @@ def test_each_change_is_found_where_it_happened_and_nowhere_else(make_service: C
             killed.kill()
             killed.start()
     every = "SELECT * EXCEPT computed_at FROM ml_drift FINAL ORDER BY ALL"
-    wait_for(lambda: killed.rows(every) == service.rows(every), "the verdicts of the service that was not killed", 40)
+    wait_for(lambda: killed.rows(every) == service.rows(every), "the verdicts of the service that was not killed")
 
 
 def reference(model: str) -> Record:

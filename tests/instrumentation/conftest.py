@@ -142,7 +142,7 @@ def program(tmp_path: Path) -> Callable[..., str]:
             [sys.executable, str(path), *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
             env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", **environment},
             check=False,
         )

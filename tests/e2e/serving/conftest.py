@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from bench.service import BIN, free_port
-from tests.e2e.conftest import Service, otel, wait_for
+from tests.e2e.conftest import PATIENCE, Service, otel, wait_for
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -44,8 +44,10 @@ class Deployment:
 
     def environment(self, protocol: str = "grpc", **more: str) -> dict[str, str]:
         port = self.collector.grpc if protocol == "grpc" else self.collector.http
+        # MLflow writes into the environment of tests that use it which store and experiment are in use.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         return {
-            **os.environ,
+            **inherited,
             **otel(port, protocol),
             "OTEL_SERVICE_NAME": self.name,
             # So long that what is stored was exported because the process ended.
@@ -64,7 +66,7 @@ class Deployment:
             cwd=self.directory,
             stdout=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=True,
         )
         return done.stdout.strip()
@@ -82,7 +84,7 @@ class Deployment:
             stderr=log,
         )
         self.running.append(process)
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE)
 
         def answers() -> bool:
             assert process.poll() is None, (self.directory / "server.log").read_text()[-3000:]
@@ -96,7 +98,7 @@ class Deployment:
         for process in self.running:
             process.send_signal(signal.SIGTERM)
         for process in self.running:
-            process.wait(20)
+            process.wait(PATIENCE)
         self.running.clear()
 
     def rows(
@@ -106,7 +108,7 @@ class Deployment:
 
     def stored(self, rows: int, columns: str = "trace_id") -> list[Any]:
         """Every stored prediction, once there are as many, and no more come."""
-        wait_for(lambda: self.rows("count()")[0][0] >= rows, f"{rows} predictions of {self.name}", 15)
+        wait_for(lambda: self.rows("count()")[0][0] >= rows, f"{rows} predictions of {self.name}")
         time.sleep(0.5)
         found = self.rows(columns)
         assert len(found) == rows

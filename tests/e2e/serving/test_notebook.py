@@ -18,7 +18,7 @@ def test_each_cell_that_predicts_is_recorded_each_time_that_it_runs(deployment: 
     fitted = {(name, version) for name, version, _ in made}
     assert len([one for one in fitted if one[0] == "LogisticRegression"]) == 2
     columns = "DISTINCT model_name, model_version"
-    assert set(wait_for(lambda: deployment.rows(columns, "ml_references FINAL"), "references", 10)) == fitted
+    assert set(wait_for(lambda: deployment.rows(columns, "ml_references FINAL"), "references")) == fitted
 
 
 def failed_version(made: list[tuple[str, str, str]]) -> str:

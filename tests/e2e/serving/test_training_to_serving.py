@@ -20,14 +20,14 @@ def test_the_verdicts_of_a_server_use_the_data_of_the_fit(
 ) -> None:
     file = str(tmp_path / "model.joblib")
     deployment.run("train.py", file, *arguments)
-    trained = wait_for(lambda: references(deployment), "the reference of the training program", 10)
+    trained = wait_for(lambda: references(deployment), "the reference of the training program")
     assert deployment.rows("count()") == [(0,)]
     server = Deployment(deployment.collector, tmp_path)
     server.run("serve.py", file)
 
-    ((version,),) = wait_for(lambda: server.rows("DISTINCT model_version"), "the predictions", 10)
+    ((version,),) = wait_for(lambda: server.rows("DISTINCT model_version"), "the predictions")
     assert trained == [("RandomForestClassifier", version, "fit", ["amount", "country"], 3000.0)]
-    usual, shifted = wait_for(lambda: windows(server), "the verdicts", 10)
+    usual, shifted = wait_for(lambda: windows(server), "the verdicts")
     assert usual == ("ok", [])
     assert shifted == ("drifted", ["amount"])
     assert "feature fit" in server.rows(SOURCES, "ml_drift FINAL")[0][0]

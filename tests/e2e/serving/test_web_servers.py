@@ -42,7 +42,7 @@ def test_two_workers_of_gunicorn(deployment: Deployment, protocol: str, argument
     deployment.stop()
     assert len({answer["pid"] for answer in answers}) == 2
     check(deployment, answers)
-    wait_for(lambda: len(spans(deployment)) == 2 * REQUESTS, "the spans of requests and predictions", 10)
+    wait_for(lambda: len(spans(deployment)) == 2 * REQUESTS, "the spans of requests and predictions")
     requests = {span for name, span, _ in spans(deployment) if name.startswith("GET")}
     assert {parent for name, _, parent in spans(deployment) if name.startswith("predict ")} == requests
 

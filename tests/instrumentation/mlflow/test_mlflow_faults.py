@@ -25,7 +25,6 @@ CALLED_BY_OPENTELEMETRY = ("mlflow:MLflowInstrumentor.instrumentation_dependenci
 REFUSED = (
     "mlflow.kind:PyFuncKind.classes",
     "mlflow.kind:PyFuncKind.feature_names",
-    "mlflow.datasets:._quietly",
     "mlflow.datasets:._ask",
     "mlflow.datasets:._contexts",
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -17,12 +17,14 @@ from urllib.request import url2pathname
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from modelspan.instrumentation.failure import safely
+
 SECONDS = 3.0
 """How long the background waits for a store. One that takes longer is not asked again."""
 
 _SERVED = ("models:/", "runs:/")
 """URIs of models that MLflow asks its server for."""
-_SQLITE = "sqlite"
+_FILES, _SQLITE = "file", "sqlite"
 _CONTEXT = "mlflow.data.context"
 _NOT_LEARNT_FROM = frozenset({"eval", "evaluate", "evaluation", "test", "testing", "val", "valid", "validation"})
 
@@ -57,23 +59,30 @@ def datasets_of(run: str, place: Place) -> Datasets:
 
 def _is_at_hand(place: Place) -> bool:
     """Whether the store can be asked without making one, and without calling a server that MLflow has not called."""
+    if not _is_local(place.uri):
+        return place.asked
     parts = urlsplit(place.uri)
     if parts.scheme == _SQLITE:
         file = Path(unquote(place.uri.removeprefix("sqlite:///")))
         return "sqlalchemy" in sys.modules and file.is_file() and file.stat().st_size > 0
-    if parts.scheme == "file" or "://" not in place.uri:
-        return (Path(url2pathname(parts.path) if parts.scheme else place.uri) / ".trash").is_dir()
-    return place.asked
+    return (Path(url2pathname(parts.path) if parts.scheme == _FILES else place.uri) / ".trash").is_dir()
+
+
+def _is_local(uri: str) -> bool:
+    return urlsplit(uri).scheme in (_FILES, _SQLITE) or "://" not in uri
 
 
 def _within(seconds: float, ask: Callable[[], Datasets], uri: str) -> Datasets:
     """What `ask` returns in a thread of its own; nothing where it raises, or takes too long."""
     found: list[Datasets] = []
-    thread = threading.Thread(target=_quietly, args=(ask, found), name="modelspan-mlflow", daemon=True)
+    asking = safely("ask MLflow for the data sets of a run", partial(_quietly, ask, found))
+    thread = threading.Thread(target=asking, name="modelspan-mlflow", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # the interpreter is shutting down
-        return ()
+    except RuntimeError:  # at the exit no thread can start
+        if _is_local(uri):
+            asking()
+        return found[0] if found else ()
     thread.join(seconds)
     if thread.is_alive():
         _slow.add(uri)

@@ -10,6 +10,7 @@ from opentelemetry._logs import Logger, SeverityNumber
 
 from modelspan.instrumentation.recorder.columns import Column, label_text
 from modelspan.instrumentation.recorder.identity import Identity
+from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.kinds import classes
 from modelspan.instrumentation.recorder.outputs import MAX_CLASSES
 from modelspan.instrumentation.recorder.signals import Signals
@@ -22,6 +23,10 @@ FLUSH_BYTES = 2 * 1024 * 1024
 """Emitted bytes after which the SDK is asked to export. Its own queue is bounded by records alone: 2048 of ours would be 1 GB.
 Encoding a request of 8 MB takes more than twice as long for each byte, and a gRPC server takes 4 MB unless told otherwise.
 While the collector is down this blocks the background thread, and the bounded queue of calls fills instead."""
+
+
+_ARROW = "modelspan.instrumentation.recorder.arrow"
+"""Imported with the first batch: a program that makes none needs no Arrow."""
 
 
 class BatchEmitter:
@@ -48,15 +53,13 @@ class BatchEmitter:
     def _emit_part(
         self, logger: Logger, table: Mapping[str, Column], start: int, stop: int, attributes: Mapping[str, Any]
     ) -> None:
-        from modelspan.instrumentation.recorder.arrow import stream
-
         rows = stop - start
         step = max(1, int(BATCH_BYTES * 0.9) // _row_bytes(table, start, stop))
         if step < rows:
             for inner in range(start, stop, step):
                 self._emit_part(logger, table, inner, min(inner + step, stop), attributes)
             return
-        data = stream({name: column.part(start, stop) for name, column in table.items()}, rows)
+        data = imported(_ARROW).stream({name: column.part(start, stop) for name, column in table.items()}, rows)
         self._recorded += rows
         emit(
             logger,
