@@ -89,6 +89,7 @@ def program() -> list[Any]:
         for other in (torch.jit.script(model), torch.jit.freeze(torch.jit.script(model)), torch.jit.trace(model, X)):
             results.append(other(X))
         results.append(copy.deepcopy(EXPORTED)(X))
+        results.append(torch.export.export(model, (X,)).module()(X))
         results.append(torch.compile(model, backend="eager")(X))
     return results
 

@@ -53,7 +53,7 @@ class ModuleKind(Kind):
             found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             found.update(_content(tensor))
         if empty:
-            found.update(_source(model).encode())
+            found.update(_source(model))
         return found.hexdigest()
 
     def framework(self, model: Any) -> str:
@@ -113,9 +113,16 @@ def _sampled(tensor: torch.Tensor) -> bytes:
     return bytes(sample.view(torch.uint8).numpy().data)
 
 
-def _source(model: Any) -> str:
+def _source(model: Any) -> bytes:
     """The code of a module without parameters: a frozen script has them as constants within it."""
-    if isinstance(model, torch.jit.ScriptModule):
-        code, constants = model.code_with_constants
-        return code + repr({name: str(value) for name, value in constants.const_mapping.items()})
-    return type(model).__qualname__
+    if not isinstance(model, torch.jit.ScriptModule):
+        return type(model).__qualname__.encode()
+    code, constants = model.code_with_constants
+    return b"".join([code.encode(), *[_constant(name, one) for name, one in constants.const_mapping.items()]])
+
+
+def _constant(name: str, value: Any) -> bytes:
+    if not isinstance(value, torch.Tensor):
+        return f"{name} {value!r}".encode()
+    # Not as text: that is abbreviated, and while it is made, `torch.export` in any other thread loses its mode and fails.
+    return f"{name} {value.dtype} {tuple(value.shape)}".encode() + _content(value)
