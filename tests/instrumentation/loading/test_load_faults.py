@@ -111,6 +111,7 @@ def program(folder: Path) -> list[Any]:
     results += [
         *gone.run(None, {"x": np.ones((2, 3, 4), np.float32)}),
         *gone.run(None, {"x": np.ones((2, 3), np.float32)}),
+        *gone.run(None, {"x": np.ones((2600, 900), np.float32)}),  # of which some rows are kept
     ]
     done = threading.Event()
     session.run_async(None, {"X": X}, lambda outputs, _, __: (results.extend(outputs), done.set()), None)
