@@ -31,8 +31,8 @@ OTHERS = {
 """Estimators of other libraries, which have instrumentors of their own."""
 
 
-def run(variant: str, most: int | None) -> dict[str, Any]:
-    """Check all estimators, or the first `most` of them, in this process: the outcome by estimator and check, and what was
+def run(variant: str, only: list[str] | None) -> dict[str, Any]:
+    """Check all estimators, or `only` some, in this process: the outcome by estimator and check, and what was
     recorded.
     """
     recorded = None
@@ -41,7 +41,7 @@ def run(variant: str, most: int | None) -> dict[str, Any]:
 
         recorded = instrument()
     outcome: Outcome = {}
-    for name, instances in _estimators(most):
+    for name, instances in _estimators(only):
         try:
             for number, instance in enumerate(instances()):
                 outcome |= _checked(f"{name} {number}", instance)
@@ -51,7 +51,7 @@ def run(variant: str, most: int | None) -> dict[str, Any]:
     return {"outcome": outcome, "recorded": None if recorded is None else recorded.finish()}
 
 
-def _estimators(most: int | None) -> list[tuple[str, Callable[[], Iterable[Any]]]]:
+def _estimators(only: list[str] | None) -> list[tuple[str, Callable[[], Iterable[Any]]]]:
     from sklearn.utils._test_common.instance_generator import _construct_instances
     from sklearn.utils.discovery import all_estimators
 
@@ -60,14 +60,14 @@ def _estimators(most: int | None) -> list[tuple[str, Callable[[], Iterable[Any]]
     ]
     for library, names in OTHERS.items():
         found += [(name, partial(_small, library, name)) for name in names]
-    return found[:most]
+    return [(name, instances) for name, instances in found if only is None or name in only]
 
 
 def _small(library: str, name: str) -> list[Any]:
     cls = getattr(importlib.import_module(library), name)
     if library == "catboost":
         return [cls(iterations=5, verbose=False, allow_writing_files=False, thread_count=1)]
-    return [cls(n_estimators=5, n_jobs=1, **({"verbosity": -1} if library == "lightgbm" else {}))]
+    return [cls(n_estimators=5, n_jobs=1)]
 
 
 def _checked(name: str, instance: Any) -> Outcome:
@@ -84,7 +84,7 @@ def _said(result: dict[str, Any]) -> str:
     return str(result["status"]) if error is None else f"{result['status']}: {said_by(error)}"
 
 
-def outcomes(most: int | None) -> tuple[dict[str, Outcome], dict[str, Any]]:
+def outcomes(only: list[str] | None) -> tuple[dict[str, Outcome], dict[str, Any]]:
     """Outcomes by variant, each of a process of its own, and what was recorded.
 
     Where the first two differ, the plain one runs once more: a check that differs between two plain runs says nothing of us.
@@ -95,14 +95,14 @@ def outcomes(most: int | None) -> tuple[dict[str, Outcome], dict[str, Any]]:
         for variant in (PLAIN, INSTRUMENTED, AGAIN):
             if variant == AGAIN and found[PLAIN] == found[INSTRUMENTED]:
                 break
-            result = _in_a_process(variant, most, Path(folder) / variant)
+            result = _in_a_process(variant, only, Path(folder) / variant)
             found[variant] = result["outcome"]
             recorded = result["recorded"] or recorded
     return found, recorded
 
 
-def _in_a_process(variant: str, most: int | None, file: Path) -> dict[str, Any]:
-    limit = [] if most is None else ["--most", str(most)]
+def _in_a_process(variant: str, only: list[str] | None, file: Path) -> dict[str, Any]:
+    limit = [] if only is None else ["--only", *only]
     command = [sys.executable, "-W", "ignore", "-m", "proof.check_estimators", "--variant", variant, "--to", str(file)]
     subprocess.run([*command, *limit], env={**os.environ, **ONE_THREAD}, stdout=sys.stderr, check=True)
     return cast("dict[str, Any]", json.loads(file.read_text()))
@@ -139,15 +139,15 @@ def _count(outcome: Outcome, kind: str) -> int:
 def main() -> None:
     """Print the report; exit with 1 where there is a difference, or nothing was recorded."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--most", type=int, help="only the first so many estimators")
+    parser.add_argument("--only", nargs="+", help="only these estimators")
     parser.add_argument("--variant", choices=[PLAIN, INSTRUMENTED, AGAIN], help=argparse.SUPPRESS)
     parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.variant:
         warnings.simplefilter("ignore")
-        given.to.write_text(json.dumps(run(given.variant, given.most)))
+        given.to.write_text(json.dumps(run(given.variant, given.only)))
         return
-    found, recorded = outcomes(given.most)
+    found, recorded = outcomes(given.only)
     print(report(found, recorded))
     sys.exit(fails(found, recorded))
 

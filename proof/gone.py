@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 LIBRARY = "PROOF_LIBRARY"
@@ -26,7 +27,15 @@ def _decorator(*arguments: Any, **keywords: Any) -> Callable[[Any], Any]:
 
 _TORCH = "torch.testing._internal."
 _NAMES: dict[str, dict[str, dict[str, Any]]] = {
-    "lightgbm": {"lightgbm.compat": {"DASK_INSTALLED": False, "PYARROW_INSTALLED": True}},
+    "lightgbm": {
+        "lightgbm.compat": {
+            "DASK_INSTALLED": False,
+            "PYARROW_INSTALLED": True,
+            "pa_Table": pa.Table,
+            "pa_array": pa.array,
+            "pa_chunked_array": pa.chunked_array,
+        }
+    },
     "torch": {
         "torch.jit.frontend": {"_IS_ASTUNPARSE_INSTALLED": True},
         f"{_TORCH}common_cuda": {"tf32_is_not_fp32": lambda: False},
