@@ -35,7 +35,7 @@ lint: $(FRAMEWORKS)  ## Check style, types and generated files
 
 .PHONY: test
 test: lint  ## Run every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15
 
 .PHONY: bench
 bench: $(READY)  ## Print the tables of the README
