@@ -67,5 +67,5 @@ def said_of(recorded: Mapping[str, Any]) -> list[str]:
         f"Recorded: {counts or 'nothing'}.",
         "",
         f"Warnings of the instrumentation: {len(said)}.",
-        *(f"* {one.splitlines()[0]} `{one.splitlines()[-1]}`" for one in said),
+        *(f"* {' ... '.join(dict.fromkeys((one.splitlines()[0], one.splitlines()[-1])))}" for one in said),
     ]
