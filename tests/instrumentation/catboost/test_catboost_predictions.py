@@ -207,3 +207,11 @@ def test_an_input_that_catboost_refuses_is_recorded_with_its_error_and_the_error
         model.predict(X[:2], nonsense=1)
     found = [(table["error_type"][0].as_py(), table.num_rows) for _, table in recorded.batches()]
     assert found == [(cb.CatBoostError.__qualname__, 150)]
+
+
+@pytest.mark.parametrize("data", [FRAME, cb.Pool(FRAME, NUMBER)], ids=["frame", "Pool"])
+def test_what_a_model_is_fitted_on_is_its_reference(recorded: Any, data: Any) -> None:
+    cb.CatBoostRegressor(**SMALL).fit(data, NUMBER if data is FRAME else None)
+    (found,) = recorded.events("ml.reference.profile")
+    assert found.attributes["ml.reference.sample.count"] == len(FRAME)
+    assert all(name in str(found.attributes["ml.reference.profile.data"]) for name in FRAME)

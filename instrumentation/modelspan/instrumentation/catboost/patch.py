@@ -61,7 +61,7 @@ def patch(patches: Patches, catboost: Any) -> None:
     patches.predicts(core, "CatBoostClassifier.predict_proba", _predict_proba, Usual(_PREDICT_PROBA))
     patches.predicts(core, "CatBoostClassifier.predict_log_proba", _predict_log_proba)
     for cls in ("_CatBoostBase", *_CLASSES):
-        patches.fits(core, f"{cls}.fit")
+        patches.fits(core, f"{cls}.fit", _readable)
         for name in _CHANGES:
             patches.changes(core, f"{cls}.{name}")
         for name in _GUARDED:
@@ -118,5 +118,8 @@ def _one(result: Any) -> Any:
 
 
 def _training_data(pool: Any = None, params: Any = None, dtrain: Any = None, *args: Any, **kwargs: Any) -> Any:
-    given = dtrain if pool is None else pool
-    return None if given is None else inputs.readable(given)[1]
+    return _readable(dtrain if pool is None else pool)
+
+
+def _readable(data: Any) -> Any:
+    return None if data is None else inputs.readable(data)[1]

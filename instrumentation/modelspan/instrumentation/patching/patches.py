@@ -50,9 +50,9 @@ class Patches:
         """Record the calls of a function or method that `describe` says to be predictions. `usual`: see `described`."""
         self.wrap(module, path, lambda original: described(original, describe, self.recorder, usual))
 
-    def fits(self, module: Any, path: str) -> None:
-        """Record nothing while a method runs that fits its object to what it is given first."""
-        self.wrap(module, path, lambda original: guarded_fit(original, self.recorder))
+    def fits(self, module: Any, path: str, readable: Callable[[Any], Any] | None = None) -> None:
+        """Record nothing while a method runs that fits its object to what it is given first. `readable`: see `guarded_fit`."""
+        self.wrap(module, path, lambda original: guarded_fit(original, self.recorder, readable))
 
     def changes(self, module: Any, path: str) -> None:
         """Record nothing while a method runs that makes its object another model in another way."""

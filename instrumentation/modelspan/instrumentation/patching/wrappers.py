@@ -268,9 +268,9 @@ def guarded_change(original: Method, recorder: Recorder) -> Method:
     return call
 
 
-def guarded_fit(original: Method, recorder: Recorder) -> Method:
+def guarded_fit(original: Method, recorder: Recorder, readable: Callable[[Any], Any] | None = None) -> Method:
     """A method that fits a model anew: nothing is recorded within it, and the model gets another version. What the outermost
-    one is given first becomes the reference of the model, unless the fit raises.
+    one is given first, or what `readable` makes of it, becomes the reference of the model, unless the fit raises.
     """
 
     @functools.wraps(original)
@@ -279,7 +279,7 @@ def guarded_fit(original: Method, recorder: Recorder) -> Method:
         try:
             if around.get() is not INSIDE:
                 value = args[0] if args else _keyword_input(original, kwargs)
-                sample = copy_before_fit(recorder, self, value)
+                sample = copy_before_fit(recorder, self, value if readable is None else readable(value))
             identities.refit(self, recorder.config)
         except Exception as problem:
             failed("see that a model is fitted", problem)
