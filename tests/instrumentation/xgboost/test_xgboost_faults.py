@@ -23,7 +23,11 @@ SMALL = {"n_estimators": 2, "n_jobs": 1, "max_depth": 2}
 matrix_of = partial(xgb.DMatrix, nthread=1)
 quantised = partial(xgb.QuantileDMatrix, max_bin=8, nthread=1)
 ALL = places("xgboost")
-REFUSED = ("xgboost.model:BoosterKind.classes", "xgboost.model:BoosterKind.feature_names")
+REFUSED = (
+    "xgboost.model:BoosterKind.classes",
+    "xgboost.model:BoosterKind.feature_names",
+    "xgboost.model:ModelKind.feature_names",
+)
 """Questions to models that may go without an answer."""
 THEN_UNREAD = ("xgboost.matrix:._noted",)
 """Without it a streamed matrix is not known to be one, which shows when it is read."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from modelspan.instrumentation.recorder.changing import asked_alone
 from modelspan.instrumentation.recorder.kinds import (
     BINARY,
     LABEL,
@@ -40,6 +41,7 @@ _RANKING = (
 )
 
 
+@asked_alone
 class CatBoostKind(Kind):
     """CatBoost and what derives from it."""
 

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from modelspan.instrumentation.recorder.changing import asked_alone
 from modelspan.instrumentation.recorder.kinds import BINARY, LABEL, MULTICLASS, REGRESSION, SCORE, VALUE, Kind
 from modelspan.semconv.attributes import MlFrameworkNameValues, MlTaskTypeValues
 
@@ -57,6 +58,7 @@ def given(names: list[str]) -> list[str] | None:
     return None if all(name == f"{_DEFAULT_NAME}{i}" for i, name in enumerate(names)) else names
 
 
+@asked_alone
 class BoosterKind(Kind):
     """Boosters."""
 
@@ -88,6 +90,7 @@ class BoosterKind(Kind):
         return learner(model).role
 
 
+@asked_alone
 class ModelKind(Kind):
     """Models of scikit-learn's kind."""
 

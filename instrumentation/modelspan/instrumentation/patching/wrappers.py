@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.loading.training import fitted_here
 from modelspan.instrumentation.patching.signatures import with_parameters_of
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
+from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -255,13 +257,16 @@ def guarded_change(original: Method, recorder: Recorder) -> Method:
 
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        alone: Any = nullcontext()
         try:
+            alone = lock_of(self)
             identities.refit(self, recorder.config)
         except Exception as problem:
             failed("see that a model is changed", problem)
         token = around.set(INSIDE)
         try:
-            return original(self, *args, **kwargs)
+            with alone:
+                return original(self, *args, **kwargs)
         finally:
             around.reset(token)
 

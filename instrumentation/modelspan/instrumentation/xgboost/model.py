@@ -7,6 +7,7 @@ import json
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from modelspan.instrumentation.recorder.changing import asked_alone
 from modelspan.instrumentation.recorder.kinds import (
     BINARY,
     LABEL,
@@ -67,6 +68,7 @@ def forget(booster: Any) -> None:
     _learners.pop(booster, None)
 
 
+@asked_alone
 class BoosterKind(Kind):
     """Boosters."""
 
@@ -99,6 +101,7 @@ class BoosterKind(Kind):
         return learner(model).role
 
 
+@asked_alone
 class ModelKind(Kind):
     """Models of scikit-learn's kind."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
 from modelspan.instrumentation.recorder import fingerprint, kinds
+from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.xgboost import matrix
 from modelspan.instrumentation.xgboost.model import BoosterKind, ModelKind, forget
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
@@ -54,11 +56,14 @@ def _answer_for(xgboost: Any) -> None:
 def _forgetting(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        alone: Any = nullcontext()
         try:
+            alone = lock_of(self)
             forget(self)
         except Exception as problem:
             failed("see that a Booster is changed", problem)
-        return original(self, *args, **kwargs)
+        with alone:
+            return original(self, *args, **kwargs)
 
     return call
 
