@@ -17,6 +17,7 @@ from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import guarded_fit
 from modelspan.instrumentation.recorder.kinds import register
+from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.torch.call import outermost_call
 from modelspan.instrumentation.torch.kind import ModuleKind
@@ -41,6 +42,7 @@ def replace_call(patches: Patches, torch: Any) -> None:
         patches.replace(nn.Module, original.__name__, call)
     patches.wrap(nn, "Module.load_state_dict", lambda load: guarded_fit(load, patches.recorder))
     patches.wrap(optim, "Optimizer.add_param_group", _followed)
+    patches.wrap(torch._C, "_jit_clear_class_registry", lambda clear: _after_what_waits(clear, patches.recorder))
 
 
 def _module_call(original: Call, outermost: Outermost) -> Call:
@@ -82,3 +84,14 @@ def _followed(original: Call) -> Call:
         return original(self, *args, **kwargs)
 
     return add_param_group
+
+
+def _after_what_waits(clear: Call, recorder: Recorder) -> Call:
+    """Frees functions of scripts, which models that were called and wait to be recorded may still have. Tests of PyTorch do."""
+
+    @functools.wraps(clear)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        recorder.drain(recorder.config.exit_timeout)
+        return clear(*args, **kwargs)
+
+    return call
