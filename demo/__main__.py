@@ -117,6 +117,14 @@ def wait_for_verdicts(service: Service, rows: int) -> None:
     raise TimeoutError(f"not every window was judged within 20 s; see {service.log}")
 
 
+def _last_unchanged() -> str:
+    """SQL: the last window in which nothing had drifted before the last in which something had. One unchanged window in twenty may
+    be called drifted; that is no beginning.
+    """
+    windows = f"FROM ml_windows FINAL WHERE model_name = '{MODEL}' AND status"
+    return f"(SELECT max(window_start) {windows} = 'ok' AND window_start < (SELECT max(window_start) {windows} = 'drifted'))"
+
+
 def report(service: Service, fault: int, broken_since: datetime) -> None:
     say(
         f"\nThe fault began at row {fault:,}, at {broken_since:%H:%M:%S} UTC. What the service found, by window of {WINDOW} s:\n"
@@ -130,7 +138,8 @@ def report(service: Service, fault: int, broken_since: datetime) -> None:
     for name, kind, since, windows, p_value, effect, psi, reason in service.query(
         "SELECT series_name, series_kind, min(window_start), count(), min(p_value), max(effect), max(psi), "
         "argMax(reason, effect) FROM ml_drift FINAL "
-        f"WHERE model_name = '{MODEL}' AND status = 'drifted' GROUP BY series_name, series_kind ORDER BY max(effect) DESC"
+        f"WHERE model_name = '{MODEL}' AND status = 'drifted' AND window_start > {_last_unchanged()} "
+        "GROUP BY series_name, series_kind ORDER BY max(effect) DESC"
     ):
         say(
             f"  {kind} {name}: since {since:%H:%M:%S}, in {windows} windows; p <= {p_value:.1e}, effect {effect:.2f}, PSI {psi:.2f}"
