@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from proof.compared import AGAIN, INSTRUMENTED, PLAIN, caused, differences, fails, rows
-from proof.peer_tests import Suite, compare
+from proof.peer_tests import Suite, compare, run
 
 INNOCENT = """
     import numpy as np
@@ -64,6 +64,14 @@ def test_a_test_that_instrumentation_changes_is_found(tmp_path: Path) -> None:
     assert found[PLAIN][changed] == found[AGAIN][changed] == "passed"
     assert any(changed in line for line in differences(found))
     assert rows(recorded) == 0
+
+
+def test_tests_of_an_installed_package_are_named_by_their_whole_path(tmp_path: Path) -> None:
+    found, _ = run(Suite("scikit-learn", "", ("sklearn.frozen", "sklearn.tests.test_init")), PLAIN, tmp_path, tmp_path)
+    assert {check.partition("::")[0] for check in found if "::" in check} == {
+        "sklearn/frozen/tests/test_frozen.py",
+        "sklearn/tests/test_init.py",
+    }
 
 
 def test_a_test_that_differs_between_two_plain_runs_is_said_but_not_counted_as_ours() -> None:
