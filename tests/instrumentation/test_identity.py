@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import gc
 import pickle
@@ -13,11 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelspan.instrumentation import identify
 from modelspan.instrumentation.recorder import fingerprint as module
@@ -67,6 +76,48 @@ def test_the_version_is_the_same_in_every_process_that_loads_the_model(
 def test_what_was_learnt_makes_the_version_and_nothing_else() -> None:
     first, same, other = (LogisticRegression().fit(X, y) for y in (Y, Y, 1 - Y))
     assert fingerprint(first) == fingerprint(same) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        KNeighborsClassifier(algorithm="kd_tree"),
+        make_pipeline(StandardScaler(), KNeighborsClassifier(algorithm="ball_tree")),
+        LocalOutlierFactor(novelty=True),
+        VotingClassifier([("a", LogisticRegression()), ("b", SGDClassifier())]),
+        StackingClassifier([("a", LogisticRegression()), ("b", KNeighborsClassifier())], cv=2),
+        RandomForestClassifier(3, random_state=np.random.RandomState(5)),
+        MLPClassifier((2,), max_iter=2),
+        GradientBoostingClassifier(n_estimators=2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_predicting_and_being_saved_a_model_keeps_its_version(model: Any) -> None:
+    learnt = fingerprint(model.fit(X, Y))
+    model.predict(X)
+    assert fingerprint(model) == learnt
+    assert fingerprint(copy.deepcopy(model)) == learnt
+    loaded = pickle.loads(pickle.dumps(model))
+    assert fingerprint(loaded) == learnt
+    loaded.predict(X)
+    assert fingerprint(loaded) == learnt
+
+
+def test_what_a_server_sets_to_run_faster_is_not_what_was_learnt() -> None:
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=0, n_jobs=-1, verbose=0)).fit(X, Y)
+    learnt = fingerprint(model)
+    model.set_params(randomforestclassifier__n_jobs=1, randomforestclassifier__verbose=1)
+    assert fingerprint(model) == learnt
+
+
+def test_functions_of_numpy_are_told_apart() -> None:
+    assert len({fingerprint(FunctionTransformer(one)) for one in (np.log1p, np.sqrt, np.mean, np.linalg.norm)}) == 4
+
+
+def test_scalars_have_the_same_digest_under_every_version_of_numpy() -> None:
+    scalars = [np.float64(0.1), np.float32(0.1), np.int64(3), np.bool_(True), np.str_("a"), np.datetime64("2026-01-01")]
+    assert fingerprint(scalars) == "5139bd9faebffe5b2e886547fda9a792"
 
 
 def test_a_search_has_the_version_of_the_model_that_it_found(telemetry: Any) -> None:

@@ -19,6 +19,7 @@ import skops.io
 import torch
 import xgboost
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -83,6 +84,13 @@ def test_skops(loads: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.skops"
     skops.io.dump(MODEL, path)
     assert lineage(skops.io.load(path)) == of_file(path, "skops.io.load")
+
+
+def test_a_model_that_keeps_its_random_state_has_the_same_version_when_skops_loads_it(tmp_path: Path) -> None:
+    model = GradientBoostingClassifier(n_estimators=2).fit(X, Y)
+    skops.io.dump(model, tmp_path / "m.skops")
+    untrusted = skops.io.get_untrusted_types(file=tmp_path / "m.skops")
+    assert fingerprint(skops.io.load(tmp_path / "m.skops", trusted=untrusted)) == fingerprint(model)
 
 
 def test_models_within_what_was_loaded(loads: Any, tmp_path: Path) -> None:

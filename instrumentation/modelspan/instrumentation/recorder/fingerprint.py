@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copyreg
 import hashlib
+import random
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,8 +20,9 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 100
 
-_IGNORED_STATE = "_sklearn_version"
-"""Written by scikit-learn into each pickled state: names the library that wrote it, not what was learnt."""
+_IGNORED_STATE = frozenset({"_sklearn_version", "_deprecated_key_to_warnings", "n_jobs", "verbose"})
+"""The library that wrote a pickled state, what scikit-learn's Bunch loses when it is pickled, and what a server may well set
+otherwise: not what was learnt."""
 
 
 def fingerprint(model: Any) -> str:
@@ -47,7 +49,10 @@ class _Digester:
         self.done: dict[int, tuple[Any, bytes]] = {}
 
     def digest(self, value: Any, depth: int) -> bytes:
-        if isinstance(value, (str, bytes, int, float, complex, type(None), np.generic)):
+        if isinstance(value, np.generic):
+            # Not its own `repr`, which NumPy 2 writes in another way.
+            return _hash(value.dtype.str, [repr(value.item()).encode("utf-8", "backslashreplace")])
+        if isinstance(value, (str, bytes, int, float, complex, type(None))):
             return _hash(type(value).__name__, [repr(value).encode("utf-8", "backslashreplace")])
         known = self.done.get(id(value))
         if known is not None:
@@ -72,6 +77,9 @@ class _Digester:
             return self._mapping(value, depth)
         if isinstance(value, (set, frozenset)):
             return _hash("set", sorted(self.digest(part, depth) for part in value))
+        if isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random."):
+            # By its type alone: predictions may draw from it, and skops gives it another seed sequence.
+            return _hash("random", [_name(type(value)).encode()])
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)):
             return _hash("name", [_name(value).encode()])
         return self._reduced(value, depth)
@@ -80,7 +88,7 @@ class _Digester:
         return _hash(kind, [self.digest(part, depth) for part in parts])
 
     def _mapping(self, value: dict[Any, Any], depth: int) -> bytes:
-        pairs = (pair for pair in value.items() if pair[0] != _IGNORED_STATE)
+        pairs = (pair for pair in value.items() if not _is_ignored(pair[0]))
         return _hash("dict", [self.digest(part, depth) for pair in pairs for part in pair])
 
     def _array(self, value: np.ndarray[Any, Any], depth: int) -> bytes:
@@ -106,16 +114,28 @@ class _Digester:
         if isinstance(reduced, str):
             return _hash("name", [reduced.encode()])
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        if hasattr(type(value), "get_tree_stats"):
+            # A KDTree or BallTree counts the calls of its queries; its other integers follow from its arrays.
+            state = [part for part in state if not isinstance(part, int)]
         return _hash(
             _name(type(value)),
             [
                 self.digest(make, depth),
                 self.digest(arguments, depth),
-                self.digest(state, depth),
+                self.digest(_kept(state), depth),
                 self._parts("items", items or (), depth),
                 self._parts("pairs", pairs or (), depth),
             ],
         )
+
+
+def _kept(state: Any) -> Any:
+    """A state; None where nothing of it counts: some objects have an empty one until they are pickled, and then none."""
+    return None if type(state) is dict and all(map(_is_ignored, state)) else state
+
+
+def _is_ignored(key: Any) -> bool:
+    return isinstance(key, str) and key in _IGNORED_STATE
 
 
 def _hash(kind: str, parts: Iterable[Any]) -> bytes:
@@ -127,4 +147,5 @@ def _hash(kind: str, parts: Iterable[Any]) -> bytes:
 
 
 def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(type(value)))}"
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", repr(type(value)))
+    return f"{getattr(value, '__module__', '')}.{name}"
