@@ -73,13 +73,29 @@ variable                                         default  meaning
 
 from __future__ import annotations
 
-from modelspan.instrumentation.api import (
-    flush,
-    identify,
-    prediction_context,
-    record_actual,
-    record_outcome,
-    set_reference,
-)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelspan.instrumentation.api import (
+        flush,
+        identify,
+        prediction_context,
+        record_actual,
+        record_outcome,
+        set_reference,
+    )
 
 __all__ = ["flush", "identify", "prediction_context", "record_actual", "record_outcome", "set_reference"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only now: every process that is instrumented imports this package, and few say anything.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from modelspan.instrumentation import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

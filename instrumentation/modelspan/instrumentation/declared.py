@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -20,7 +20,6 @@ from modelspan.instrumentation.failure import failed, warn_once
 FILE = "OTEL_CONFIG_FILE"
 
 
-@dataclass(init=False, frozen=True)
 class Declared(Config):
     """The options of one instrumentor in the file. What is not given is None, and left to the environment.
 

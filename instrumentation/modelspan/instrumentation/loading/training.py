@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opentelemetry.semconv._incubating.attributes.vcs_attributes import VCS_REF_HEAD_REVISION
-
 from modelspan.instrumentation.recorder.identity import Origin, identities
+from modelspan.instrumentation.recorder.imports import imported
 from modelspan.semconv import attributes as ml
 
 CI_VARIABLES = (
@@ -38,10 +37,11 @@ def fitted_here(model: Any) -> None:
 
 
 def _training(ended: datetime, run: str | None) -> Origin:
+    vcs = imported("opentelemetry.semconv._incubating.attributes.vcs_attributes")
     lineage = {
         ml.ML_TRAINING_END_TIME: ended.isoformat(),
         ml.ML_TRAINING_RUN_ID: run,
-        VCS_REF_HEAD_REVISION: partial(_revision, Path.cwd()),
+        vcs.VCS_REF_HEAD_REVISION: partial(_revision, Path.cwd()),
     }
     return Origin(lineage=lineage)
 

@@ -48,7 +48,7 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     @classmethod
     def instruments(cls, library: str) -> bool:
         """Whether an instrumentor of the library, by the name of its distribution, is in use."""
-        return any(Requirement(one).name == library for kind in cls._given for one in kind.requirements)
+        return any(library in _names(tuple(kind.requirements)) for kind in cls._given)
 
     def hooks(self) -> Mapping[str, Hook]:
         """What to do when a module is imported, by its name."""
@@ -116,6 +116,11 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
                 current.leave()
                 raise
         return self._patches
+
+
+@cache  # reading a requirement takes 0.1 ms, and this is asked for each class
+def _names(requirements: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(Requirement(one).name for one in requirements)
 
 
 @cache  # reading a version takes 2 ms

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class KeepRules:
+class KeepRules(NamedTuple):
     """What is always kept. The text form names them with commas: `error,uncertain:0.05,slow:p99`, or `none`."""
 
     errors: bool = False

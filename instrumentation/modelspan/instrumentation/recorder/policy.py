@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelspan.instrumentation.failure import warn_once
 
 DROP, HASH, MASK, BUCKET = "drop", "hash", "mask", "bucket"
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """What is done with the values of a feature."""
 
     kind: str

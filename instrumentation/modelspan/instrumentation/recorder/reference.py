@@ -18,6 +18,7 @@ from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
 from modelspan.instrumentation.recorder.recorder import Recorder
+from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.profile import Profile, categorical_profile, numeric_profile, to_json
 from modelspan.semconv import attributes as ml
@@ -76,6 +77,13 @@ def _emit(
         found = outputs([values], operation, model)
         series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
     emit_profile(logger, identity, MlReferenceSourceValues.TRAINING, x.rows, to_json(Profile(tuple(series))), name)
+
+
+def read(copied: Snapshot, model: Any, policy: FeaturePolicy) -> tuple[Features, bytes]:
+    """The features of copied rows, and their profile; empty where there are none."""
+    found = features([copied], model, policy)
+    series = feature_series(found)
+    return found, to_json(Profile(tuple(series))) if series else b""
 
 
 def emit_profile(

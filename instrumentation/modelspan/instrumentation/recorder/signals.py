@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
@@ -19,8 +18,7 @@ SCOPE = "modelspan.instrumentation"
 _API_MODULES = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
 
 
-@dataclass(frozen=True)
-class Providers:
+class Providers(NamedTuple):
     """Providers given to the instrumentor; None stands for the global one, whenever it is set."""
 
     tracer: TracerProvider | None = None

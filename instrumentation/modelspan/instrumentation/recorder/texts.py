@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True)
 class Texts:
     """UTF-8 strings: string i is `data[offsets[i]:offsets[i + 1]]`."""
 
-    data: bytes
-    offsets: npt.NDArray[np.int32]
+    __slots__ = ("data", "offsets")
+
+    def __init__(self, data: bytes, offsets: npt.NDArray[np.int32]) -> None:
+        self.data = data
+        self.offsets = offsets
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -17,14 +17,10 @@ from modelspan.instrumentation.config import OFF
 from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
-from modelspan.instrumentation.recorder.content import digest
-from modelspan.instrumentation.recorder.events import announce
-from modelspan.instrumentation.recorder.features import features
 from modelspan.instrumentation.recorder.identity import Identity, identities
+from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.recorder import Recorder
-from modelspan.instrumentation.recorder.reference import emit_profile, feature_series
 from modelspan.instrumentation.recorder.snapshot import Snapshot
-from modelspan.profile import Profile, to_json
 from modelspan.semconv.attributes import ML_TRAINING_DATASET_DIGEST, MlReferenceSourceValues
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
@@ -35,6 +31,10 @@ MIN_ROWS = 100
 """Fewer rows say less than the first predictions, which the service then compares with."""
 AT_ONCE, PER_SECOND = 60, 1.0
 """Fits in a row of which references are made, and how many more each second: a loop over parameters fits thousands."""
+
+_REFERENCE = "modelspan.instrumentation.recorder.reference"
+_CONTENT = "modelspan.instrumentation.recorder.content"
+"""Imported for the first reference: a program that fits nothing needs neither."""
 
 TOO_MANY = "More models are fitted than references are made of; set_reference makes one of any model."
 
@@ -70,23 +70,22 @@ class Training:
         identity, logger = self.identity, recorder.logger
         if logger is None or identity is self._emitted:
             return
+        reference = imported(_REFERENCE)
         if self._sample is not None:
             self._read(self._sample, recorder, model)
             self._sample = None
         if self._profile:
             identity.digest = identity.digest or None  # of a fit it is made
             identity.resolve(model, recorder.config)
-            announce(logger, identity, model, recorder.policy.described())
+            reference.announce(logger, identity, model, recorder.policy.described())
         if self._profile and identity.training is self:
-            emit_profile(logger, identity, MlReferenceSourceValues.FIT, self._rows, self._profile, None)
+            reference.emit_profile(logger, identity, MlReferenceSourceValues.FIT, self._rows, self._profile, None)
         self._emitted = identity
 
     def _read(self, sample: Sample, recorder: Recorder, model: Any) -> None:
-        found = features([sample.copied], model, recorder.policy.afresh())
-        series = feature_series(found)
-        self._profile = to_json(Profile(tuple(series))) if series else b""
-        if series and sample.usual:
-            self.identity.learnt({ML_TRAINING_DATASET_DIGEST: digest(found, sample.rows)})
+        found, self._profile = imported(_REFERENCE).read(sample.copied, model, recorder.policy.afresh())
+        if self._profile and sample.usual:
+            self.identity.learnt({ML_TRAINING_DATASET_DIGEST: imported(_CONTENT).digest(found, sample.rows)})
 
 
 class Allowance:
