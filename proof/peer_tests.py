@@ -22,6 +22,8 @@ from proof import gone, instrumented, outcomes
 from proof.compared import AGAIN, INSTRUMENTED, ONE_THREAD, PLAIN, Outcome, differences, fails, said_of
 
 ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 900
+"""Seconds of a test. Only one that hangs reaches them: a time that a busy machine decides would look like a difference."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def run(suite: Suite, variant: str, peers: Path, folder: Path) -> tuple[Outcome,
             "--tb=no",
             "--continue-on-collection-errors",
         ),
-        *("-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=200", f"--basetemp={folder / 'temporary'}"),
+        *("-p", "no:cacheprovider", "-p", "no:randomly", f"--timeout={LIMIT}", f"--basetemp={folder / 'temporary'}"),
         *(part for plugin in plugins for part in ("-p", plugin)),
         *suite.arguments,
         *([] if suite.folder else _installed(suite)),
