@@ -101,13 +101,9 @@ SUITES = (
         "",
         (
             "sklearn.compose",
-            "sklearn.ensemble",
             "sklearn.frozen",
-            "sklearn.linear_model",
             "sklearn.metrics.tests.test_score_objects",
             "sklearn.model_selection",
-            "sklearn.neighbors",
-            "sklearn.svm",
             "sklearn.tests.test_base",
             "sklearn.tests.test_calibration",
             "sklearn.tests.test_discriminant_analysis",
@@ -122,9 +118,10 @@ SUITES = (
             "sklearn.tests.test_multioutput",
             "sklearn.tests.test_naive_bayes",
             "sklearn.tests.test_pipeline",
-            "sklearn.tree",
         ),
     ),
+    Suite("scikit-learn", "", ("sklearn.ensemble", "sklearn.tree")),
+    Suite("scikit-learn", "", ("sklearn.linear_model", "sklearn.neighbors", "sklearn.svm")),
 )
 
 
