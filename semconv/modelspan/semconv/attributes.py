@@ -24,7 +24,7 @@ ML_CAPTURE_FEATURES: Final = "ml.capture.features"
 """Which features are captured, if not all."""
 
 ML_CAPTURE_UNREADABLE: Final = "ml.capture.unreadable"
-"""Why features of predictions could not be read, though they were to be captured."""
+"""Why features of predictions are missing that no rule of the configuration names."""
 
 ML_DATA_QUALITY_CHECK: Final = "ml.data_quality.check"
 """Data quality check."""
@@ -357,7 +357,7 @@ class MlCaptureFeaturesValues(str, Enum):
 
 
 class MlCaptureUnreadableValues(str, Enum):
-    """Why features of predictions could not be read, though they were to be captured."""
+    """Why features of predictions are missing that no rule of the configuration names."""
 
     QUANTIZED = "quantized"
     """The library holds the bins that the values fell into, not the values."""
@@ -373,6 +373,12 @@ class MlCaptureUnreadableValues(str, Enum):
 
     UNKNOWN_TYPE = "unknown_type"
     """How an input of this type is read is not known."""
+
+    TOO_LARGE = "too_large"
+    """There is no room for a copy of the values."""
+
+    WITHHELD = "withheld"
+    """The configuration leaves out tensors."""
 
     ROW_COUNT = "row_count"
     """The input has another number of rows than there are predictions."""

@@ -35,7 +35,7 @@ def test_what_was_copied_is_read_and_its_slot_used_again() -> None:
 def test_without_a_free_slot_the_shape_alone_is_known() -> None:
     slots = staging(1)
     copied = slots.copy(found(torch.ones(4, 3), torch.ones(4, 2)), 4, None, CPU)
-    assert [part.known for part, _, _ in copied] == [True, False]
+    assert [part.missing for part, _, _ in copied] == [None, "too_large"]
     assert slots.read(copied, SUMMARY, 4).payload[1] is None
 
 
@@ -53,4 +53,4 @@ def test_rows_are_taken_at_equal_distances_so_that_they_fit() -> None:
 def test_tensors_of_another_device_are_left() -> None:
     slots = staging(2)
     copied = slots.copy(found(torch.ones(2, 2, device="meta")), 2, None, CPU)
-    assert [part.known for part, _, _ in copied] == [False]
+    assert [part.missing for part, _, _ in copied] == ["device"]

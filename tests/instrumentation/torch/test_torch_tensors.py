@@ -15,6 +15,7 @@ from torch import nn
 
 from modelspan.instrumentation.recorder.tensors import MAX_WIDTH, PROJECTIONS, projection
 from modelspan.instrumentation.torch.capture import COPY_BYTES
+from modelspan.semconv import attributes as ml
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(6, 5, generator=GENERATOR)
@@ -103,9 +104,23 @@ STRANGE: dict[str, Callable[[], torch.Tensor]] = {
 def test_tensors_without_readable_memory_are_counted_by_shape_alone(torch_telemetry: Any, kind: str) -> None:
     tensor = STRANGE[kind]()
     assert call(tensor) is tensor
-    found = features(torch_telemetry.batch())
+    ((attributes, table),) = torch_telemetry.batches()
+    found = features(table)
     assert len(found["x.shape"]) == 6
     assert "x.norm" not in found
+    assert attributes[ml.ML_CAPTURE_UNREADABLE] == ("device" if kind == "meta" else "unknown_type")
+
+
+def test_an_input_that_is_not_copied_is_said_to_be_too_large_and_leaves_the_other_inputs(torch_telemetry: Any) -> None:
+    call(X[:1], torch.zeros(1, 4), result=X[:1, 0])
+    call(X[:1], torch.zeros(COPY_BYTES // 4 + 1), result=X[:1, 0])
+    call(X[:1], result=X[:1, 0])
+    found = {
+        (attributes.get(ml.ML_CAPTURE_UNREADABLE), "mask.shape" in features(table), "mask.norm" in features(table))
+        for attributes, table in torch_telemetry.batches()
+        if "x.norm" in features(table)
+    }
+    assert found == {(None, True, True), ("too_large", True, False), (None, False, False)}
 
 
 def test_layouts_in_memory_make_no_difference(torch_telemetry: Any) -> None:
@@ -191,15 +206,22 @@ def test_values_are_features_where_they_are_asked_for(instrument: Callable[..., 
     assert set(two) == {f"x.{i}" for i in range(5)} | {"mask.0"}
 
 
-@pytest.mark.parametrize("options", [{"tensors": "none"}, {"capture": "none"}])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tensors": "none"}, {ml.ML_CAPTURE_UNREADABLE: "withheld"}),
+        ({"capture": "none"}, {ml.ML_CAPTURE_FEATURES: "none"}),
+    ],
+)
 def test_nothing_of_the_inputs_leaves_where_that_is_asked_for(
-    instrument: Callable[..., Any], options: dict[str, str]
+    instrument: Callable[..., Any], options: dict[str, str], said: dict[str, str]
 ) -> None:
     telemetry = instrument(**options)
     call(X, result=X[:, 0])
-    table = telemetry.batch()
+    ((attributes, table),) = telemetry.batches()
     assert features(table) == {}
     assert outputs(table) == {"value": pytest.approx(X[:, 0].tolist())}
+    assert {name: value for name, value in attributes.items() if name.startswith("ml.capture.")} == said
 
 
 def test_of_a_large_call_rows_are_sampled_and_weighted(torch_telemetry: Any) -> None:

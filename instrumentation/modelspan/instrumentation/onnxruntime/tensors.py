@@ -19,7 +19,8 @@ from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.instrumentation.recorder.strata import Rows
-from modelspan.instrumentation.recorder.tensors import NONE, TENSORS, VALUES, Part, step_of
+from modelspan.instrumentation.recorder.tensors import NONE, VALUES, Part, step_of
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 MOST_BYTES = 8 * 1024 * 1024
 """Bytes up to which the numbers of one tensor are copied. Of inputs so large that it would be more, rows are sampled before."""
@@ -94,9 +95,10 @@ def of_ort_value(kind: type[Tensor], value: Any, shape: Sequence[int], name: str
 def _copy(mode: str, tensor: Tensor) -> Snapshot:
     rows, width = tensor.shape
     if mode == NONE:
-        return Snapshot(snap.OPAQUE, None, rows, None, 0)
-    known = rows * width * 8 <= MOST_BYTES
-    data = tensor.taken() if known else None
+        return Snapshot(snap.OPAQUE, Reason.WITHHELD.value, rows, None, 0)
+    fits = rows * width * 8 <= MOST_BYTES
+    data = tensor.taken() if fits else None
     path = (tensor.name,) if tensor.name else ()
-    part = Part(path, tensor.dtype, tuple(tensor.array.shape[1:]), True, tensor.step, known)
-    return Snapshot(TENSORS, (mode, (part,)), rows, (data,), len(data or b""))
+    missing = None if fits else Reason.TOO_LARGE.value
+    part = Part(path, tensor.dtype, tuple(tensor.array.shape[1:]), True, tensor.step, missing)
+    return Snapshot(snap.TENSORS, (mode, (part,)), rows, (data,), len(data or b""))

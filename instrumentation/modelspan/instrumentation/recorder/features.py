@@ -161,7 +161,7 @@ def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
         columns_of_part = features([part.payload[name] for part in parts], None, EVERYTHING)
         if len(columns_of_part) == 1:
             found[name] = next(iter(columns_of_part.values()))
-        elif first.kind == tensors.TENSORS and f"{name}.shape" in columns_of_part:
+        elif first.kind == snap.TENSORS and f"{name}.shape" in columns_of_part:
             found |= columns_of_part
         else:
             found |= {f"{name}.{inner.removeprefix('x')}": one for inner, one in columns_of_part.items()}
@@ -187,6 +187,6 @@ _READERS: dict[str, Reader] = {
     snap.SEQUENCE: _from_sequence,
     snap.NAMED: _from_named,
     snap.SEVERAL: _nothing,
-    tensors.TENSORS: tensors.features,
+    snap.TENSORS: tensors.features,
     snap.OPAQUE: _nothing,
 }

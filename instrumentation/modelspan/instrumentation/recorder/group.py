@@ -66,7 +66,8 @@ class Group:
 
     def captured(self) -> dict[str, Any]:
         """Attributes that say which features are missing and why."""
-        unread = {} if self.unreadable is None else {ML_CAPTURE_UNREADABLE: self.unreadable}
+        said = self.unreadable is not None and self.policy.captures
+        unread = {ML_CAPTURE_UNREADABLE: self.unreadable} if said else {}
         return self.policy.attributes() | unread
 
     def _read_outputs(self) -> Outputs:

@@ -26,7 +26,7 @@ MAX_CLASSES = 100
 
 def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     """Output columns of snapshots that share kind and layout, one below the other."""
-    if parts[0].kind == tensors.TENSORS:
+    if parts[0].kind == snap.TENSORS:
         return tensors.outputs(parts)
     if parts[0].kind == snap.SEVERAL:
         return _several(parts, model)
@@ -118,7 +118,7 @@ def _tensors(parts: Sequence[Snapshot]) -> Outputs:
     """Tensors among outputs that have names: further outputs by theirs."""
     result: Outputs = {}
     for name, first in parts[0].payload.items() if parts[0].kind == snap.NAMED else ():
-        if first.kind == tensors.TENSORS:
+        if first.kind == snap.TENSORS:
             result |= tensors.further_outputs([part.payload[name] for part in parts])
     return result
 

@@ -70,6 +70,11 @@ class FeaturePolicy:
         again.withheld, again.detected = {}, Counter()
         return again
 
+    @property
+    def captures(self) -> bool:
+        """Whether any feature is to leave the process."""
+        return self._allowed is None or bool(self._allowed)
+
     def choose(self, names: Sequence[str]) -> list[int]:
         """Positions of the features to keep."""
         kept = [i for i, name in enumerate(names) if self._keeps(name)]

@@ -45,6 +45,8 @@ SEVERAL = "several"
 """payload: list of snapshots, of outputs given as a list of arrays."""
 NAMED = "named"
 """payload: snapshots by name, of inputs or outputs that have names; layout: name, kind and layout of each."""
+TENSORS = "tensors"
+"""payload: the bytes of each part, None of one whose values are not known; layout: (mode, parts), see `tensors`."""
 OPAQUE = "opaque"
 """No payload: only the number of rows is known, or -1. layout: why, a value of `ml.capture.unreadable`; None where nothing was to be
 read."""
@@ -133,6 +135,8 @@ def unreadable(x: Snapshot) -> str | None:
     """Why values of an input could not be read: a value of `ml.capture.unreadable`, None where all were, or none were to be."""
     if x.kind == NAMED:
         return next((reason for part in x.payload.values() if (reason := unreadable(part))), None)
+    if x.kind == TENSORS:
+        return next((part.missing for part in x.layout[1] if part.missing), None)
     return x.layout if x.kind == OPAQUE else None
 
 

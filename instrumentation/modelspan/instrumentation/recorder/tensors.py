@@ -19,9 +19,6 @@ from modelspan.semconv import columns as names
 
 SUMMARY, VALUES, NONE = "summary", "values", "none"
 
-TENSORS = "tensors"
-"""Kind of a snapshot. payload: the bytes of each part, None of one whose values are not known; layout: (mode, parts)."""
-
 MAX_OUTPUTS = 100
 """Numbers in a row up to which an output is the prediction itself. Of a longer one, an embedding or an image, a summary is kept."""
 MAX_VALUES = 1000
@@ -46,8 +43,8 @@ class Part(NamedTuple):
     per_row: bool
     step: int
     """1 if all numbers of a row were taken, else k of every k-th."""
-    known: bool
-    """Whether its bytes were taken."""
+    missing: str | None = None
+    """Why its bytes were not taken, a value of `ml.capture.unreadable`; None where they were."""
 
 
 def step_of(width: int) -> int:
@@ -162,7 +159,7 @@ _drawn: dict[str, npt.NDArray[np.float32]] = {}
 
 def _rows(data: Sequence[bytes | None], part: Part, rows: Sequence[int]) -> Numbers | None:
     """The numbers (rows, numbers of a row); those of a tensor without rows are repeated. None if they are not known."""
-    if not part.known:
+    if part.missing:
         return None
     if part.per_row:
         total = sum(rows)

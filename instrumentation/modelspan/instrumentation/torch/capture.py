@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept, Snapshot, Taken, rows_to_keep
+from modelspan.instrumentation.recorder.snapshot import OPAQUE, TENSORS, Kept, Snapshot, Taken, rows_to_keep
 from modelspan.instrumentation.recorder.strata import strata
-from modelspan.instrumentation.recorder.tensors import NONE, TENSORS, VALUES, Part, Path, step_of
+from modelspan.instrumentation.recorder.tensors import NONE, VALUES, Part, Path, step_of
 from modelspan.instrumentation.torch.flatten import Found
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 COPY_BYTES = 1024 * 1024
 """Bytes copied of the inputs of one call."""
@@ -134,7 +135,7 @@ class Plans:
         plan = None
         if dtype in _DTYPES and not dtype.is_complex:
             inner, size = tuple(shape[1:]), shape.numel() * dtype.itemsize
-            part = Part(self._path, _DTYPES[dtype], inner, True, 1, True)
+            part = Part(self._path, _DTYPES[dtype], inner, True, 1)
             if size and self._mode != NONE and step_of(_width(inner)) == 1:
                 plan = Plan((self._mode, (part,)), shape[0] if shape else 1, size, _memory(size))
         self._plans[key] = plan
@@ -155,7 +156,7 @@ def copy_input(found: Found, mode: str, limit: int) -> Taken:
     """Copies of the tensors of an input, or of so many of their rows as fit into `limit` bytes."""
     rows = rows_of(found)
     if mode == NONE or rows < 0:
-        return Taken(Snapshot(OPAQUE, None, rows, None, 0), None)
+        return Taken(Snapshot(OPAQUE, Reason.WITHHELD.value if found else None, rows, None, 0), None)
     parts = [part_of(path, tensor, rows) for path, tensor in found]
     taken = sum(row_bytes(part, tensor) for part, (_, tensor) in zip(parts, found, strict=True) if part.per_row)
     kept = rows_to_keep(rows, taken, limit)
@@ -177,20 +178,18 @@ def part_of(path: Path, tensor: torch.Tensor, rows: int) -> Part:
     per_row = (bool(shape) and shape[0] == rows) or (not shape and rows == 1)
     inner = shape[1:] if per_row else shape
     dtype = _DTYPES.get(tensor.dtype)
-    known = dtype is not None and _is_readable(tensor)
-    step = step_of(_width(inner)) if known and per_row and _dense(tensor) is not None else 1
-    return Part(path, dtype or str(tensor.dtype).removeprefix("torch."), inner, per_row, step, known)
+    missing = Reason.UNKNOWN_TYPE.value if dtype is None else _why_unreadable(tensor)
+    step = step_of(_width(inner)) if missing is None and per_row and _dense(tensor) is not None else 1
+    return Part(path, dtype or str(tensor.dtype).removeprefix("torch."), inner, per_row, step, missing)
 
 
-def _is_readable(tensor: torch.Tensor) -> bool:
-    return (
-        type(tensor) in _PLAIN
-        and tensor.layout is torch.strided
-        and (tensor.is_cpu or tensor.is_cuda)
-        and not tensor.is_nested
-        and not tensor.is_conj()
-        and not tensor.is_neg()
-    )
+def _why_unreadable(tensor: torch.Tensor) -> str | None:
+    """Why the memory of a tensor cannot be read; None where it can."""
+    if type(tensor) not in _PLAIN or tensor.layout is not torch.strided or tensor.is_nested:
+        return Reason.UNKNOWN_TYPE.value
+    if not (tensor.is_cpu or tensor.is_cuda):
+        return Reason.DEVICE.value
+    return Reason.UNKNOWN_TYPE.value if tensor.is_conj() or tensor.is_neg() else None
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor | None:
@@ -211,7 +210,7 @@ def _width(shape: Sequence[int]) -> int:
 
 def row_bytes(part: Part, tensor: torch.Tensor) -> int:
     """Bytes that are copied of a row."""
-    return -(-_width(part.shape) // part.step) * tensor.itemsize if part.known else 0
+    return -(-_width(part.shape) // part.step) * tensor.itemsize if part.missing is None else 0
 
 
 def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept | None, most: int) -> Snapshot:
@@ -220,12 +219,14 @@ def _snapshot(parts: list[Part], found: Found, mode: str, rows: int, keep: Kept 
     for i, part in enumerate(parts):
         kept = keep.rows if keep is not None and part.per_row else None
         count = (rows if kept is None else len(kept)) if part.per_row else 1
-        data = None
-        if part.known and found[i][1].is_cpu and size + count * row_bytes(part, found[i][1]) <= most:
-            data = _bytes(found[i][1], part, kept)
+        data, tensor = None, found[i][1]
+        if part.missing is None and not tensor.is_cpu:
+            parts[i] = part._replace(missing=Reason.DEVICE.value)
+        elif part.missing is None and size + count * row_bytes(part, tensor) > most:
+            parts[i] = part._replace(missing=Reason.TOO_LARGE.value)
+        elif part.missing is None:
+            data = _bytes(tensor, part, kept)
             size += len(data)
-        elif part.known:
-            parts[i] = part._replace(known=False)
         payload.append(data)
     return Snapshot(TENSORS, (mode, tuple(parts)), rows if keep is None else len(keep.rows), payload, size)
 

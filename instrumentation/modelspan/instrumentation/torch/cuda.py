@@ -21,6 +21,7 @@ from modelspan.instrumentation.recorder.tensors import NONE, VALUES
 from modelspan.instrumentation.torch.capture import part_of, row_bytes, rows_of
 from modelspan.instrumentation.torch.flatten import Found, in_result
 from modelspan.instrumentation.torch.staging import Copied, Staging, pinned, rows_that_fit
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 _cuda: Any = torch.cuda  # without annotations
 
@@ -111,7 +112,7 @@ class DeviceCalls:
         copied.synchronize()
         asked, keep = begun.asked, begun.keep
         kept = begun.rows if keep is None else len(keep.rows)
-        nothing = Snapshot(OPAQUE, None, kept, None, 0)
+        nothing = Snapshot(OPAQUE, Reason.WITHHELD.value if self._mode == NONE else None, kept, None, 0)
         x = Taken(self._staging.read(begun.x, self._mode, kept) if begun.x else nothing, keep)
         output = self._staging.read(y, VALUES, kept) if y else UNKNOWN
         duration = int(begun.began.elapsed_time(ended) * 1e6)

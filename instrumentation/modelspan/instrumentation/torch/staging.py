@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from modelspan.instrumentation.recorder.snapshot import Kept, Snapshot
-from modelspan.instrumentation.recorder.tensors import TENSORS, Part
+from modelspan.instrumentation.recorder.snapshot import TENSORS, Kept, Snapshot
+from modelspan.instrumentation.recorder.tensors import Part
 from modelspan.instrumentation.torch.capture import part_of
 from modelspan.instrumentation.torch.flatten import Found
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 SLOT_BYTES = 64 * 1024
 """Most bytes copied of one tensor."""
@@ -48,12 +49,14 @@ class Staging:
         """Begin to copy tensors of the processor and of a device, on its current stream."""
         parts = [(tensor, part_of(path, tensor, rows)) for path, tensor in found]
         return [
-            self._copy(tensor, part, keep) if tensor.is_cpu or tensor.device == device else _unknown(part)
+            self._copy(tensor, part, keep)
+            if tensor.is_cpu or tensor.device == device
+            else _unknown(part, Reason.DEVICE)
             for tensor, part in parts
         ]
 
     def _copy(self, tensor: torch.Tensor, part: Part, keep: Kept | None) -> Copied:
-        if part.known:
+        if part.missing is None:
             source = tensor.detach()
             if keep is not None and part.per_row:
                 source = source[
@@ -63,13 +66,13 @@ class Staging:
                 source = source.reshape(len(source), -1)[:, :: part.step]
             if 0 < source.nbytes <= SLOT_BYTES and self._free:
                 return self._begin(source, part)
-        return _unknown(part)
+        return _unknown(part, Reason.TOO_LARGE)
 
     def _begin(self, source: torch.Tensor, part: Part) -> Copied:
         try:
             slot = self._free.popleft()
         except IndexError:  # another thread took the last one
-            return _unknown(part)
+            return _unknown(part, Reason.TOO_LARGE)
         size = source.nbytes
         slot[:size].view(source.dtype).view(source.shape).copy_(source, non_blocking=True)
         return part, slot, size
@@ -87,8 +90,8 @@ class Staging:
         self._free.extend(slot for _, slot, _ in copied if slot is not None)
 
 
-def _unknown(part: Part) -> Copied:
-    return part._replace(known=False), None, 0
+def _unknown(part: Part, reason: Reason) -> Copied:
+    return part._replace(missing=part.missing or reason.value), None, 0
 
 
 def pinned() -> Any:
