@@ -97,6 +97,12 @@ def test_versions_are_equal_in_every_process_and_however_the_model_is_loaded(
         assert kind_of(model).digest(model) != before
 
 
+def test_a_classifier_of_named_classes_and_its_booster_alone_have_one_digest(recorded: Any) -> None:
+    model = lgb.LGBMClassifier(n_estimators=3, verbose=-1).fit(X, np.where(Y, "yes", "no"))
+    served = lgb.Booster(model_str=model.booster_.model_to_string())
+    assert kind_of(served).digest(served) == kind_of(model).digest(model)
+
+
 @pytest.mark.parametrize(
     "steps",
     [

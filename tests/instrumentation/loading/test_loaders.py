@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_joblib_takes_a_path_or_a_file(loads: Any, tmp_path: Path, given: Callab
     path = tmp_path / "m.joblib"
     joblib.dump(MODEL, path, compress=3)
     assert lineage(joblib.load(given(path))) == of_file(path, "joblib.load")
-    assert lineage(joblib.load(filename=path)) == of_file(path, "joblib.load")
+    assert lineage(joblib.load(mmap_mode=None, filename=path)) == of_file(path, "joblib.load")
 
 
 def test_pickle_and_cloudpickle(loads: Any, tmp_path: Path) -> None:
@@ -98,6 +99,33 @@ def test_models_within_what_was_loaded(loads: Any, tmp_path: Path) -> None:
     joblib.dump({"model": MODEL, "scaler": StandardScaler().fit(X), "threshold": 0.4, "classes": ["a"]}, path)
     bundle = joblib.load(path)
     assert lineage(bundle["model"]) == lineage(bundle["scaler"]) == of_file(path, "joblib.load")
+
+
+def test_models_by_name_within_a_bundle(loads: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bundle.joblib"
+    joblib.dump({"trained": "2026-03", "models": {"DE": MODEL, "FR": [LogisticRegression().fit(X, 1 - Y)]}}, path)
+    models = joblib.load(path)["models"]
+    assert lineage(models["DE"]) == lineage(models["FR"][0]) == of_file(path, "joblib.load")
+
+
+def test_a_member_of_an_archive_is_not_the_file_of_its_name(
+    loads: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("models.zip", "w") as archive:
+        archive.writestr("model.pickle", pickle.dumps(MODEL))
+    Path("model.pickle").write_bytes(b"another")
+    with zipfile.ZipFile("models.zip") as archive, archive.open("model.pickle") as member:
+        assert lineage(pickle.load(member)) == {}
+        member.seek(0)
+        assert lineage(joblib.load(member)) == {}
+
+
+def test_a_file_that_another_has_replaced_since_it_was_opened_is_not_named(loads: Any, tmp_path: Path) -> None:
+    path, new = pickled(tmp_path / "m.pickle"), pickled(tmp_path / "new.pickle", [MODEL, X])
+    with path.open("rb") as file:
+        new.replace(path)
+        assert lineage(pickle.load(file)) == {}
 
 
 def test_what_is_no_model_is_left_alone(loads: Any, tmp_path: Path) -> None:
@@ -139,6 +167,10 @@ def test_catboost(loads: Any, tmp_path: Path) -> None:
     catboost.CatBoostClassifier(iterations=2, verbose=0, allow_writing_files=False).fit(X, Y).save_model(str(path))
     model = catboost.CatBoostClassifier().load_model(str(path))
     assert lineage(model) == of_file(path, "catboost.CatBoost.load_model")
+    with path.open("rb") as stream:
+        assert lineage(catboost.CatBoostClassifier().load_model(stream=stream)) == of_file(
+            path, "catboost.CatBoost.load_model"
+        )
 
 
 def test_torch_modules(loads: Any, tmp_path: Path) -> None:

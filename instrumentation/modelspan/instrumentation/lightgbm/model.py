@@ -100,11 +100,7 @@ class ModelKind(Kind):
     def digest(self, model: Any) -> str:
         if not _is_fitted(model):
             return hashlib.blake2b(type(model).__qualname__.encode(), digest_size=16).hexdigest()
-        found = BoosterKind().digest(model.booster_)
-        labels = self.classes(model)
-        if labels is None or labels == list(range(len(labels))):
-            return found
-        return hashlib.blake2b(f"{found}{labels!r}".encode(), digest_size=16).hexdigest()
+        return BoosterKind().digest(model.booster_)
 
     def classes(self, model: Any) -> list[Any] | None:
         return super().classes(model) if hasattr(type(model), "classes_") else None

@@ -29,12 +29,16 @@ def path_of(opened: Any) -> Any:
     return name if not isinstance(name, int) else None
 
 
-def seen(path: Any) -> File | None:
-    """The file as it is now; None if there is none."""
+def seen(given: Any) -> File | None:
+    """The file as it is now, given by its path or open for reading; None if there is none. What is open must be the file at
+    its name: that of a member of an archive is no path, and a file may have been replaced since.
+    """
     try:
-        name = os.path.abspath(os.fsdecode(path))
+        name = os.path.abspath(os.fsdecode(path_of(given)))
         found = os.stat(name)
-    except (OSError, TypeError, ValueError):  # something else than a path, or gone
+        if hasattr(given, "read") and not os.path.samestat(found, os.fstat(given.fileno())):
+            return None
+    except (AttributeError, OSError, TypeError, ValueError):  # something else than a path or file, or gone
         return None
     return File(name, found.st_size, found.st_mtime_ns)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt
@@ -79,9 +79,8 @@ def _torch(patches: Patches, module: Any) -> None:
         @functools.wraps(original)
         def load(*args: Any, **kwargs: Any) -> Any:
             loaded = original(*args, **kwargs)
-            file = args[0] if args else kwargs.get("f")
-            attempt(_SEE, noted, loaded, file, "torch.load")
-            attempt("see what weights were loaded", note_weights, loaded, file, "torch.load")
+            attempt(_SEE, lambda: noted(loaded, _file(args, kwargs), "torch.load"))
+            attempt("see what weights were loaded", lambda: note_weights(loaded, _file(args, kwargs), "torch.load"))
             return loaded
 
         return load
@@ -119,10 +118,18 @@ def _noting(original: Method, loader: str) -> Method:
     @functools.wraps(original)
     def load(*args: Any, **kwargs: Any) -> Any:
         loaded = original(*args, **kwargs)
-        attempt(_SEE, noted, loaded, args[0] if args else next(iter(kwargs.values()), None), loader)
+        attempt(_SEE, lambda: noted(loaded, _file(args, kwargs), loader))
         return loaded
 
     return load
+
+
+_FILES = ("filename", "file", "f", "fname", "stream")
+"""What parameters are called that take a path or an open file."""
+
+
+def _file(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    return args[0] if args else next((kwargs[name] for name in _FILES if kwargs.get(name) is not None), None)
 
 
 def _reloading(original: Method, loader: str, patches: Patches) -> Method:
@@ -131,8 +138,7 @@ def _reloading(original: Method, loader: str, patches: Patches) -> Method:
     @functools.wraps(original)
     def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        file = args[0] if args else kwargs.get("fname")
-        attempt(_SEE, reloaded_from, self, file, loader, patches.recorder.config)
+        attempt(_SEE, lambda: reloaded_from(self, _file(args, kwargs), loader, patches.recorder.config))
         return result
 
     return load_model
@@ -140,23 +146,25 @@ def _reloading(original: Method, loader: str, patches: Patches) -> Method:
 
 def noted(loaded: Any, file: Any, loader: str) -> None:
     """Something was loaded from a path or an open file: it, or what it holds by name or position, may be models."""
-    path = path_of(file)
-    if path is None:
+    if path_of(file) is None:
         return
-    for model in _held(loaded):
+    for model in _held(loaded, _DEPTH):
         if _is_model(model):
-            loaded_from(model, path, loader)
+            loaded_from(model, file, loader)
 
 
 _MOST_HELD = 100
+_DEPTH = 3
+"""Containers within one another: a bundle that holds models by name beside what else it holds."""
 
 
-def _held(loaded: Any) -> list[Any]:
-    if isinstance(loaded, dict):
-        return list(loaded.values()) if len(loaded) <= _MOST_HELD else []
-    if isinstance(loaded, (list, tuple)):
-        return list(loaded) if len(loaded) <= _MOST_HELD else []
-    return [loaded]
+def _held(loaded: Any, depth: int) -> list[Any]:
+    if not isinstance(loaded, (dict, list, tuple)):
+        return [loaded]
+    if depth == 0 or len(loaded) > _MOST_HELD:
+        return []
+    parts = loaded.values() if isinstance(loaded, dict) else loaded
+    return [held for part in parts for held in _held(part, depth - 1)]
 
 
 def _is_model(value: Any) -> bool:

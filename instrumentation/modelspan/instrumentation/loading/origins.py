@@ -14,18 +14,18 @@ from modelspan.instrumentation.recorder.identity import Origin, Tell, identities
 from modelspan.semconv import attributes as ml
 
 
-def loaded_from(model: Any, path: Any, loader: str) -> None:
-    """A model object was made from a file. Costs the loader a few microseconds."""
-    file = files.seen(path)
+def loaded_from(model: Any, given: Any, loader: str) -> None:
+    """A model object was made from a file, given by its path or open. Costs the loader a few microseconds."""
+    file = files.seen(given)
     if file is not None:
         identities.tell(model, of_file(file, loader))
         prepare(file)
 
 
-def reloaded_from(model: Any, path: Any, loader: str, config: Config) -> None:
+def reloaded_from(model: Any, given: Any, loader: str, config: Config) -> None:
     """An object took over what a file holds: another model from now on."""
     identities.refit(model, config)
-    loaded_from(model, path, loader)
+    loaded_from(model, given, loader)
 
 
 def of_file(file: files.File, loader: str) -> Tell:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import attempt
-from modelspan.instrumentation.loading.files import File, path_of, seen
+from modelspan.instrumentation.loading.files import File, seen
 from modelspan.instrumentation.loading.origins import of_file, prepare
 from modelspan.instrumentation.recorder.identity import identities
 
@@ -23,7 +23,7 @@ _sources: dict[int, tuple[Any, File, str]] = {}
 
 def note_weights(loaded: Any, opened: Any, loader: str) -> None:
     """Note the file of each set of weights, by the first tensor of the set: its keys may be renamed, and it copied."""
-    file = seen(path_of(opened)) if isinstance(loaded, Mapping) else None
+    file = seen(opened) if isinstance(loaded, Mapping) else None
     if file is None:
         return
     for tensor in _first_tensors(loaded, _DEPTH):
