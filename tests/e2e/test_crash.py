@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 
 import grpc
-import pytest
 
 from bench.load import Template, batch_template
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, wait_for
 
 EXPORT = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 ROWS = 200
@@ -43,14 +42,18 @@ class Sender(threading.Thread):
                 time.sleep(0.05)
 
 
-@pytest.mark.timeout(240)
+def acknowledged_by(senders: list[Sender]) -> int:
+    return sum(len(sender.acknowledged) for sender in senders)
+
+
 def test_acknowledged_predictions_survive_kill_9_exactly_once(make_service: Callable[..., Service]) -> None:
     service = make_service().start()
     senders = [Sender(service.grpc, batch_template(model=f"m{i}", rows=ROWS, features=5, seed=i), 0) for i in range(3)]
     for sender in senders:
         sender.start()
-    for pause in (0.4, 1.1, 0.7, 1.6, 0.2):
-        time.sleep(pause)
+    for more in (5, 40, 15, 80, 1):
+        before = acknowledged_by(senders)
+        wait_for(lambda goal=before + more: acknowledged_by(senders) >= goal, f"{more} more acknowledged requests")
         service.kill()
         service.start()
     for sender in senders:
@@ -58,8 +61,7 @@ def test_acknowledged_predictions_survive_kill_9_exactly_once(make_service: Call
     for sender in senders:
         sender.join(30)
 
-    acknowledged = sum(len(sender.acknowledged) for sender in senders)
-    assert acknowledged > 20
+    acknowledged = acknowledged_by(senders)
     assert sum(sender.resent for sender in senders) > 0
     service.wait_rows(acknowledged * ROWS)
     found = service.rows(
@@ -77,19 +79,18 @@ def test_the_windows_after_a_crash_count_every_row_once(make_service: Callable[.
     ).start()
     sender = Sender(service.grpc, batch_template(model="m", rows=ROWS, features=3), 0)
     sender.start()
-    time.sleep(3)
+
+    def rows_in_windows() -> int:
+        return int(service.rows("SELECT sum(rows) FROM ml_windows FINAL")[0][0])
+
+    wait_for(lambda: rows_in_windows() > 0, "a window before the crash")
     service.kill()
     service.start()
-    time.sleep(3)
+    before = rows_in_windows()
+    wait_for(lambda: rows_in_windows() > before, "a window after the crash")
     sender.done.set()
     sender.join(30)
     rows = len(sender.acknowledged) * ROWS
     service.wait_rows(rows)
-
-    def windows() -> int:
-        return int(service.rows("SELECT sum(rows) FROM ml_windows FINAL")[0][0])
-
-    deadline = time.monotonic() + 40
-    while windows() < rows and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert windows() == rows
+    wait_for(lambda: rows_in_windows() >= rows, f"windows of all {rows} rows")
+    assert rows_in_windows() == rows

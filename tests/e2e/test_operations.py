@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import time
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
 from bench.load import batch_template
-from tests.e2e.conftest import Service, wait_for
+from tests.e2e.conftest import PATIENCE, Service, wait_for
 from tests.e2e.test_crash import ROWS, Sender
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -58,16 +59,34 @@ def test_a_copy_of_the_data_directory_is_a_backup(make_service: Callable[..., Se
     assert restored.rows("SELECT count() FROM ml_predictions") == [(3 * ROWS,)]
 
 
+@contextmanager
+def unfinished_request(service: Service) -> Iterator[None]:
+    """Within it, a request that the service waits for, for some seconds, when it is asked to stop."""
+    with socket.create_connection(("127.0.0.1", service.http)) as connection:
+        connection.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: test\r\nContent-Type: application/x-protobuf\r\n")
+        connection.sendall(b"Content-Length: 100\r\n\r\n")
+        yield
+
+
+def accepts(service: Service) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", service.http)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_second_signal_ends_it_at_once_and_loses_nothing(make_service: Callable[..., Service]) -> None:
     service = make_service().start()
     sender = Sender(service.grpc, batch_template(model="m", rows=ROWS, features=3), 0)
     sender.start()
-    time.sleep(0.3)
+    wait_for(lambda: sender.acknowledged, "an acknowledged request")
     assert service.process is not None
-    service.process.send_signal(signal.SIGTERM)
-    time.sleep(0.05)
-    service.process.send_signal(signal.SIGTERM)
-    assert service.process.wait(10) == 128 + signal.SIGTERM
+    with unfinished_request(service):
+        service.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not accepts(service), "that it begins to stop")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(PATIENCE) == 128 + signal.SIGTERM
     sender.done.set()
     service.start()
     sender.join(30)

@@ -7,13 +7,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import BIN, PROGRAMS, Service, instrumented, otel
+from tests.e2e.conftest import BIN, PATIENCE, PROGRAMS, Service, instrumented, otel, wait_for
+
+RECORDED = "SELECT max(rows_recorded) FROM ml_recorders"
 
 
 def test_a_program_runs_to_its_end_while_the_service_is_down(make_service: Callable[..., Service]) -> None:
@@ -22,27 +23,31 @@ def test_a_program_runs_to_its_end_while_the_service_is_down(make_service: Calla
     assert len([json.loads(line) for line in lines]) == 13
 
 
-def test_predictions_reach_a_service_that_comes_back(make_service: Callable[..., Service]) -> None:
-    service = make_service()
-    program = subprocess.Popen(
-        [BIN / "opentelemetry-instrument", sys.executable, PROGRAMS / "fraud.py", "60", "0.25"],
-        env={**os.environ, **otel(service.grpc)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(5)
+def test_predictions_reach_a_service_that_comes_back(make_service: Callable[..., Service], tmp_path: Path) -> None:
+    service, printed, enough = make_service(), tmp_path / "printed", tmp_path / "enough"
+    arguments = "20", "0.1", str(enough)
+    with printed.open("wb") as output:
+        program = subprocess.Popen(
+            [BIN / "opentelemetry-instrument", sys.executable, PROGRAMS / "fraud.py", *arguments],
+            env={**os.environ, **otel(service.grpc), "PYTHONUNBUFFERED": "1"},
+            stdout=output,
+        )
+
+    def made() -> list[str]:
+        return [json.loads(line)["trace_id"] for line in printed.read_text().split("\n")[:-1]]
+
+    wait_for(lambda: len(made()) > 20, "predictions while the service is down")
     service.start()
-    printed, _ = program.communicate(timeout=100)
-    assert program.returncode == 0
+    while_up = len(made())
     service.wait_rows(1)
-    time.sleep(2)
-    made = 2 * len(printed.splitlines())
-    stored = service.rows("SELECT count() FROM ml_predictions")[0][0]
-    known = service.rows("SELECT max(rows_recorded), max(rows_dropped) FROM ml_recorders")[0]
-    assert 0 < stored <= made
-    assert known[0] == made
-    last = service.rows("SELECT count() FROM ml_predictions WHERE time > now() - 20")[0][0]
-    assert last > 0
+    wait_for(lambda: len(made()) > while_up, "predictions while the service is up")
+    enough.touch()
+    assert program.wait(PATIENCE) == 0
+
+    traces = made()
+    wait_for(lambda: service.rows(RECORDED) == [(2 * len(traces),)], "what the last batch says")
+    assert service.rows(f"SELECT count() FROM ml_predictions WHERE trace_id = '{traces[-1]}'")[0][0] > 0
+    assert service.rows("SELECT count() FROM ml_predictions")[0][0] <= 2 * len(traces)
 
 
 def run_serve(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

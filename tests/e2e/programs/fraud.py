@@ -1,9 +1,13 @@
 """A scikit-learn program without a line about Modelspan; it prints every prediction that it made, for the test to check.
 
-python fraud.py ROUNDS [PAUSE_SECONDS]
+python fraud.py ROUNDS [PAUSE_SECONDS [FILE]]
+
+It goes on until there is the file, if one is named.
 """
 
+import itertools
 import json
+import os
 import sys
 import time
 
@@ -41,7 +45,9 @@ model = make_pipeline(
 ).fit(train, label)
 
 tracer = trace.get_tracer("fraud")
-for round_ in range(int(sys.argv[1])):
+for round_ in itertools.count():
+    if round_ >= int(sys.argv[1]) and (len(sys.argv) < 4 or os.path.exists(sys.argv[3])):
+        break
     rows = transactions(1 if round_ % 3 else 5)
     with tracer.start_as_current_span("request") as span:
         labels = model.predict(rows)
