@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.wrappers import Describe, Usual, described, guarded, guarded_change, guarded_fit
@@ -38,7 +40,8 @@ class Patches:
         if owner is None or name not in vars(owner):
             return
         try:
-            self._undo.append(_wrap(owner, name, wrapper))
+            put_around(owner, name, wrapper)
+            self._undo.append(lambda: take_away(owner, name, wrapper))
         except Exception as error:
             failed(f"instrument {getattr(module, '__name__', module)}.{path}", error)
 
@@ -69,37 +72,65 @@ class Patches:
 
 
 class _Wrapped:
-    """An attribute that several instrumentors wrap, each around what was there, and that they leave in any order."""
+    """An attribute that several instrumentors wrap, each around what was there, and that they leave in any order.
+
+    Keeps no class of the program alive: that has what it wraps, and its functions may hold it.
+    """
 
     def __init__(self, owner: Any, name: str) -> None:
-        self._owner = owner
+        self._owner = ref(owner)
         self._name = name
-        self._wrappers: list[Wrapper] = []
-        self.values = [vars(owner)[name]]
+        self.wrappers: list[Wrapper] = []
+        self._values = [_held(vars(owner)[name])]
         """What was there, and what each wrapper made of the one before."""
 
+    def is_in(self, owner: Any) -> bool:
+        """Whether the attribute is what the last wrapper made, and not what another library has replaced it by."""
+        return self._values[-1]() is vars(owner)[self._name]
+
     def add(self, wrapper: Wrapper) -> None:
-        self.values.append(wrapper(self.values[-1]))
-        self._wrappers.append(wrapper)
-        setattr(self._owner, self._name, self.values[-1])
+        value = wrapper(self._values[-1]())
+        self.wrappers.append(wrapper)
+        self._values.append(_held(value))
+        self._set(value)
 
     def remove(self, wrapper: Wrapper) -> None:
-        at = next(i for i, one in enumerate(self._wrappers) if one is wrapper)
-        above = self._wrappers[at + 1 :]
-        del self._wrappers[at:], self.values[at + 1 :]
-        setattr(self._owner, self._name, self.values[-1])
-        for one in above:
-            self.add(one)
-        if not self._wrappers:
-            _wrapped.pop((self._owner, self._name), None)
+        """Leave what was there to the wrappers above."""
+        at = next(i for i, one in enumerate(self.wrappers) if one is wrapper)
+        above = self.wrappers[at + 1 :]
+        below = self._values[at]()
+        del self.wrappers[at:], self._values[at + 1 :]
+        if below is not None:
+            self._set(below)
+            for one in above:
+                self.add(one)
+
+    def _set(self, value: Any) -> None:
+        owner = self._owner()
+        if owner is not None:
+            setattr(owner, self._name, value)
 
 
-_wrapped: dict[tuple[Any, str], _Wrapped] = {}
+def _held(value: Any) -> Callable[[], Any]:
+    """What gives a value, which a function is as long as the class has it, or what is wrapped around it."""
+    return ref(value) if isinstance(value, FunctionType) else lambda: value
 
 
-def _wrap(owner: Any, name: str, wrapper: Wrapper) -> Undo:
-    found = _wrapped.get((owner, name))
-    if found is None or found.values[-1] is not vars(owner)[name]:  # which another library may have replaced since
-        found = _wrapped[owner, name] = _Wrapped(owner, name)
+_wrapped: WeakKeyDictionary[Any, dict[str, _Wrapped]] = WeakKeyDictionary()
+
+
+def put_around(owner: Any, name: str, wrapper: Wrapper) -> None:
+    """Replace an attribute of a class or module by `wrapper` of it."""
+    own = _wrapped.setdefault(owner, {})
+    found = own.get(name)
+    if found is None or not found.is_in(owner):
+        found = own[name] = _Wrapped(owner, name)
     found.add(wrapper)
-    return lambda: found.remove(wrapper)
+
+
+def take_away(owner: Any, name: str, wrapper: Wrapper) -> None:
+    """Undo `put_around`, whatever else was put around since."""
+    own = _wrapped[owner]
+    own[name].remove(wrapper)
+    if not own[name].wrappers:
+        del own[name]

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
-from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.patches import Patches, Wrapper, put_around, take_away
+from modelspan.instrumentation.patching.portable import portable, portable_fit
 from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
@@ -30,14 +33,15 @@ OTHERS = ("partial_fit", "score")
 
 
 class Estimators:
-    """Patches the classes that derive from a base."""
+    """Patches the classes that derive from a base. Keeps none of them alive."""
 
     def __init__(self, patches: Patches) -> None:
         self._patches = patches
-        self._done: set[tuple[type, str]] = set()
+        self._done: WeakKeyDictionary[type, dict[str, Wrapper]] = WeakKeyDictionary()
 
     def follow(self, base: type) -> None:
         """Patch `base`, the classes derived from it, and those that will be."""
+        self._patches.on_undo(self._leave)
         self._patches.replace(base, "__init_subclass__", classmethod(_then(base, self.patch)))
         for cls in _derived(base):
             self.patch(cls)
@@ -48,8 +52,7 @@ class Estimators:
             if _is_known_better(owner):
                 continue
             for name in (*PREDICTIONS, *FITS, *OTHERS):
-                if name in owner.__dict__ and (owner, name) not in self._done:
-                    self._done.add((owner, name))
+                if name in owner.__dict__ and name not in self._done.get(owner, ()):
                     try:
                         self._patch_method(owner, name)
                     except Exception as error:  # a class that cannot be patched is left as it is
@@ -57,23 +60,49 @@ class Estimators:
 
     def _patch_method(self, owner: type, name: str) -> None:
         raw = owner.__dict__[name]
+        wrapper = partial(self._wrapper, name, _library(owner))
         if _is_function(raw):
-            self._patches.wrap(owner, name, lambda original: self._wrapper(original, name))
+            put_around(owner, name, wrapper)
         elif _is_available_if(raw):
             # The descriptor decides whether the method exists; only the function that it hands out is replaced.
-            original, raw.fn = raw.fn, self._wrapper(raw.fn, name)
-            self._patches.on_undo(lambda: setattr(raw, "fn", original))
+            raw.fn = wrapper(raw.fn)
+        else:
+            return
+        self._done.setdefault(owner, {})[name] = wrapper
 
-    def _wrapper(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        if name in PREDICTIONS:
-            return recorded(function, name, self._patches.recorder)
-        return guarded_fit(function, self._patches.recorder) if name in FITS else guarded(function)
+    def _wrapper(self, name: str, library: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        recorder = self._patches.recorder
+        if name in FITS:
+            found, carried = guarded_fit(function, recorder), portable_fit
+        else:
+            found, carried = recorded(function, name, recorder) if name in PREDICTIONS else guarded(function), portable
+        return found if library == _SKLEARN else carried(function, found)
+
+    def _leave(self) -> None:
+        for owner, wrappers in list(self._done.items()):
+            for name, wrapper in wrappers.items():
+                attempt(f"leave {owner.__qualname__}.{name}", _unpatch, owner, name, wrapper)
+
+
+def _unpatch(owner: type, name: str, wrapper: Wrapper) -> None:
+    raw: Any = owner.__dict__.get(name)
+    if _is_available_if(raw):
+        raw.fn = raw.fn.__wrapped__
+    elif _is_function(raw):
+        take_away(owner, name, wrapper)
+
+
+_SKLEARN = "sklearn"
+
+
+def _library(owner: type) -> str:
+    return owner.__module__.partition(".")[0]
 
 
 def _is_known_better(owner: type) -> bool:
     """Whether the library of a class has an instrumentor of its own in use, which knows what its methods return."""
-    library = owner.__module__.partition(".")[0]
-    return library != "sklearn" and ModelInstrumentor.instruments(library)
+    library = _library(owner)
+    return library != _SKLEARN and ModelInstrumentor.instruments(library)
 
 
 def _then(base: type, patch: Callable[[type], None]) -> Callable[..., None]:
@@ -103,6 +132,9 @@ def _derived(base: type) -> Iterator[type]:
 
 
 def _is_function(raw: Any) -> bool:
+    """Whether it is a function that returns its result. A coroutine or generator goes on after the call, and is known to be one."""
+    if inspect.iscoroutinefunction(raw) or inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw):
+        return False
     return inspect.isfunction(raw) or type(raw).__name__ == "cython_function_or_method"
 
 

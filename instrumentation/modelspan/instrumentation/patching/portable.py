@@ -1,0 +1,74 @@
+"""Methods that a pickle takes along.
+
+cloudpickle, which joblib, MLflow, Ray and Spark use, writes a class of the main module with its methods and with what these hold. What
+stands in for such a method has to arrive where Modelspan is not installed, and is the method itself there.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from modelspan.instrumentation.recorder.scope import INSIDE, around
+
+Method = Callable[..., Any]
+
+
+class _Hidden:
+    """All that such a method holds of Modelspan. Pickled as something of the standard library by which the method calls the original."""
+
+    __slots__ = ("call", "get", "inside")
+
+    def __init__(self, call: Method, get: Callable[[], Any]) -> None:
+        self.call, self.get, self.inside = call, get, INSIDE
+
+    def __reduce__(self) -> Any:
+        return SimpleNamespace, (), {"get": _nothing, "inside": None}
+
+
+_nothing = type(None)
+"""Returns None, and is found everywhere."""
+
+
+def portable(original: Method, call: Method) -> Method:
+    """A method that is `original` within a prediction and in other processes, and `call` elsewhere."""
+    return _method(original, _Hidden(call, around.get))
+
+
+def portable_fit(original: Method, call: Method) -> Method:
+    """A method that is `original` in other processes, and `call` everywhere here."""
+    return _method(original, _Hidden(call, _nothing))
+
+
+def _method(original: Method, hidden: _Hidden) -> Method:
+    """Names of this module in it would be looked for where it arrives."""
+    if _takes_one(original):
+
+        @functools.wraps(original)
+        def call_with_one(self: Any, X: Any) -> Any:  # may be given by name
+            if hidden.get() is hidden.inside:
+                return original(self, X)
+            return hidden.call(self, X)
+
+        return call_with_one
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if hidden.get() is hidden.inside:
+            return original(*args, **kwargs)
+        return hidden.call(*args, **kwargs)
+
+    return call
+
+
+def _takes_one(method: Method) -> bool:
+    try:
+        found = inspect.signature(method, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):  # compiled, without a signature
+        return False
+    return [(one.name, one.kind, one.default) for one in found] == [
+        (name, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty) for name in ("self", "X")
+    ]
