@@ -12,7 +12,8 @@ Outcome = dict[str, str]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 """Environment of a run: the number of native threads decides the last bits of some results, and waiting ones take the time of others."""
 
-_VARIES = re.compile(r"0x[0-9a-f]+|\d\d:\d\d:\d\d")
+_VARIES = re.compile(r"0x[0-9a-f]+|(?<![\d.])\d{14,15}(?![\d.])|\d\d:\d\d:\d\d")
+"""Addresses, in decimal too, as `id` has them, and times of the day."""
 
 PLAIN, INSTRUMENTED, AGAIN = "plain", "instrumented", "plain again"
 

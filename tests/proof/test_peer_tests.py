@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from proof.compared import AGAIN, INSTRUMENTED, PLAIN, caused, differences, fails, rows
+from proof.compared import AGAIN, INSTRUMENTED, PLAIN, caused, differences, fails, rows, said_by
 from proof.peer_tests import Suite, compare, run
 
 INNOCENT = """
@@ -78,6 +78,13 @@ def test_a_test_that_differs_between_two_plain_runs_is_said_but_not_counted_as_o
     found = {PLAIN: {"a": "passed"}, INSTRUMENTED: {"a": "failed"}, AGAIN: {"a": "failed"}}
     assert caused(found) == []
     assert "* `a`: plain: passed; instrumented: failed; plain again: failed" in differences(found)
+
+
+def test_messages_that_differ_in_addresses_and_the_time_of_day_alone_are_the_same() -> None:
+    thing, other = object(), object()
+    one = said_by(ValueError(f"at 10:20:30 {thing} of {id(thing)} is not 0.12345678901234"))
+    assert one == said_by(ValueError(f"at 11:20:30 {other} of {id(other)} is not 0.12345678901234"))
+    assert one != said_by(ValueError(f"at 11:20:30 {other} of {id(other)} is not 0.12345678901235"))
 
 
 def test_a_test_that_is_missing_in_one_run_is_a_difference() -> None:
