@@ -34,20 +34,23 @@ def _not_negative(text: str) -> float:
     return value
 
 
-def _features(text: str) -> frozenset[str] | None:
-    """`all` is None, `none` is the empty set, anything else the names of the features to capture."""
-    choice = text.strip()
-    if choice.lower() in ("all", ""):
+def _features(given: Any) -> frozenset[str] | None:
+    """`all` is None, `none` is the empty set, anything else the names of the features to capture. What is none of these hides."""
+    if not isinstance(given, str):
+        warn_once("capture", f"{PREFIX}CAPTURE={given!r} is not all, none or names of features: none is captured.")
+        return frozenset()
+    choice = given.strip()
+    if choice.lower() in ("all", "true"):
         return None
-    if choice.lower() == "none":
+    if choice.lower() in _NOTHING:
         return frozenset()
     return frozenset(name.strip() for name in choice.split(",") if name.strip())
 
 
-def _redaction(text: str) -> str | None:
+def _redaction(text: Any) -> str | None:
     """`off` is None. What is not understood hides, too."""
-    choice = text.strip().lower()
-    if choice in (OFF, "", "false"):
+    choice = str(text).strip().lower()
+    if choice in _NOTHING:
         return None
     if choice not in (MASK, HASH, DROP):
         warn_once("pii", f"{PREFIX}PII={text!r} is none of {OFF}, {MASK}, {HASH}, {DROP}: personal data is masked.")
@@ -62,7 +65,9 @@ def _probability(text: str) -> float:
     return value
 
 
-def _function(text: str) -> str:
+def _function(text: str | RowRule) -> str | RowRule:
+    if callable(text):
+        return text
     module, _, name = text.strip().partition(":")
     if not module or not name:
         raise ValueError("must be module:function")
@@ -77,13 +82,17 @@ def _switch(text: str) -> bool:
 
 
 AUTO, OFF = "auto", "off"
+_NOTHING = (OFF, "false", "none")
+"""How the absence of something may be written: YAML reads `off` as false."""
 
 
 def _auto_or_off(text: str) -> str:
     choice = text.strip().lower()
-    if choice not in (AUTO, OFF):
+    if choice in _NOTHING:
+        return OFF
+    if choice not in (AUTO, "true"):
         raise ValueError(f"must be {AUTO} or {OFF}")
-    return choice
+    return AUTO
 
 
 _TENSORS = ("summary", "values", "none")
@@ -91,6 +100,8 @@ _TENSORS = ("summary", "values", "none")
 
 def _tensors(text: str) -> str:
     choice = text.strip().lower()
+    if choice in _NOTHING:
+        return "none"
     if choice not in _TENSORS:
         raise ValueError(f"must be {', '.join(_TENSORS[:-1])} or {_TENSORS[-1]}")
     return choice
@@ -100,13 +111,11 @@ def _option(
     variable: str,
     default: Any,
     parse: Callable[[Any], Any],
-    forms: tuple[type, ...] = (str,),
     *,
     secret: bool = False,
 ) -> Any:
-    """An option, read by `parse` from a value of any of `forms`."""
-    metadata = {"variable": PREFIX + variable, "parse": parse, "forms": forms}
-    return field(default=default, metadata=metadata, repr=not secret)
+    """An option, read by `parse` from a text, or from what `plain` makes of another value."""
+    return field(default=default, metadata={"variable": PREFIX + variable, "parse": parse}, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,7 @@ class Config:
     """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
     duty: float = _option("DUTY", 0.1, _positive(float))
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
-    features: Rules | None = _option("FEATURES", None, parse_features, (str, Mapping))  # noqa: RUF009  # a field
+    features: Rules | None = _option("FEATURES", None, parse_features)  # noqa: RUF009  # a field
     """What is done with features by their name, `*` for anything in it: `drop`, `hash`, `mask`, `bucket:10`, `bucket:18/65`."""
     hash_key: str | None = _option("HASH_KEY", None, str, secret=True)
     """Key of the hashes. Processes with the same key give equal values equal hashes."""
@@ -165,17 +174,32 @@ class Config:
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:
     """Read the environment; a value that cannot be used is named in one warning and its default taken.
 
-    Keywords come first; strings among them are read as in the environment. Raises TypeError for one that is not an option.
+    Keywords come first, and are read as in the environment; None and an empty variable say nothing. Raises TypeError for a
+    keyword that is not an option.
     """
-    values = dict(overrides)
+    values = {}
     for option in fields(Config):
         variable = option.metadata["variable"]
-        given = overrides.get(option.name, environ.get(variable))
-        if not isinstance(given, option.metadata["forms"]):
+        given = overrides.pop(option.name, None)
+        given = environ.get(variable) or None if given is None else given
+        if given is None:
             continue
         try:
-            values[option.name] = option.metadata["parse"](given)
-        except ValueError as error:
-            values[option.name] = option.default
-            warn_once(variable, f"{variable}={given!r} is ignored: {error}; using {option.default!r}")
-    return Config(**values)
+            values[option.name] = option.metadata["parse"](_plain(given))
+        except (AttributeError, TypeError, ValueError) as error:
+            shown = repr(given) if option.repr else "a value of type " + type(given).__name__
+            warn_once(variable, f"{variable}={shown} is ignored: {error}; using {option.default!r}")
+    return Config(**values, **overrides)
+
+
+def _plain(value: Any) -> Any:
+    """A value of the program or of YAML as the environment would write it. Names of features may stand for themselves."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(part, str) for part in value):
+        return ",".join(value) or "none"
+    return value

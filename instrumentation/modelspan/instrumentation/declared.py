@@ -32,18 +32,7 @@ class Declared(Config):
         for name in given.keys() - known:
             warn_once(f"declared:{name}", f"{FILE}: the instrumentation has no option {name!r}; it is ignored.")
         for name in known:
-            object.__setattr__(self, name, _plain(given.get(name)))
-
-
-def _plain(value: Any) -> Any:
-    """A value of YAML in a form that an option takes: numbers and switches as in the environment."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return value
+            object.__setattr__(self, name, given.get(name))
 
 
 def is_declared() -> bool:
@@ -56,8 +45,8 @@ def is_disabled(instrumentor: type) -> bool:
     path = os.environ.get(FILE)
     if not path:
         return False
-    sections = _sections(path)
-    return any((sections.get(name) or {}).get("enabled") is False for name in _names(instrumentor))
+    sections = (_sections(path).get(name) for name in _names(instrumentor))
+    return any(isinstance(section, Mapping) and section.get("enabled") is False for section in sections)
 
 
 def _names(instrumentor: type) -> list[str]:

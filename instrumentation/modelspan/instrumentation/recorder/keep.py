@@ -18,8 +18,10 @@ class KeepRules(NamedTuple):
     """Calls that take longer, for `slow:250ms`."""
 
 
-def parse_keep(text: str) -> KeepRules:
+def parse_keep(text: str | KeepRules) -> KeepRules:
     """Read the text form. Raises ValueError for a rule that there is not."""
+    if isinstance(text, KeepRules):
+        return text
     found: dict[str, bool | float] = {}
     for rule in filter(None, (part.strip().lower() for part in text.split(","))):
         name, _, limit = rule.partition(":")
@@ -31,7 +33,7 @@ def parse_keep(text: str) -> KeepRules:
             found["slow_share"] = _between_0_and_1(str(float(limit[1:]) / 100))
         elif name == "slow" and limit.endswith("ms"):
             found["slow_seconds"] = float(limit[:-2]) / 1000
-        elif rule != "none":
+        elif rule not in ("none", "off", "false"):
             raise ValueError(
                 f"{rule!r} is none of error, uncertain:<margin>, slow:p<percentile>, slow:<number>ms, none"
             )

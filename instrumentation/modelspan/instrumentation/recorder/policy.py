@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from modelspan.instrumentation.failure import warn_once
@@ -30,15 +30,21 @@ _DROPPED = Action(DROP)
 _NUMBERED = re.compile(r"(.*)\.\d+", re.DOTALL)
 
 
-def parse_features(given: str | Mapping[str, Any]) -> Rules:
-    """Read `age=bucket:10,ssn=drop`, or a mapping of names to such actions."""
+def parse_features(given: str | Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Rules:
+    """Read `age=bucket:10,ssn=drop`, or names and such actions as a mapping or in pairs. Of anything else every feature is dropped."""
+    if given == "none":
+        return ()
     if isinstance(given, str):
         parts = [part.strip() for part in given.split(",") if part.strip()]
         pairs = [(name.strip(), action.strip()) for name, _, action in (part.rpartition("=") for part in parts)]
         # `ssn` without an action is a name: what was meant is unknown, that it is not to leave is likely.
         pairs = [(name, action) if name else (action, "") for name, action in pairs]
     else:
-        pairs = [(str(name), action) for name, action in given.items()]
+        try:
+            pairs = [(str(name), action) for name, action in (given.items() if isinstance(given, Mapping) else given)]
+        except (TypeError, ValueError):
+            warn_once("feature-rules", f"The rules of features {given!r} are not known; every feature is dropped.")
+            return (("*", _DROPPED),)
     return tuple((name, action if isinstance(action, Action) else _parse(name, action)) for name, action in pairs)
 
 

@@ -172,7 +172,7 @@ def policy_of(config: Config) -> FeaturePolicy:
 def hash_key(config: Config) -> bytes | None:
     """The key of hashes, of the configuration or a file; None without, or where the file cannot be read, which is said."""
     if config.hash_key:
-        return config.hash_key.encode()
+        return config.hash_key.encode("utf-8", "surrogateescape")
     if config.hash_key_file is None:
         return None
     try:

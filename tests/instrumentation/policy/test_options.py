@@ -1,0 +1,120 @@
+"""Options mean the same however they are given; one that cannot be used is named, and never lets more out than was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelspan.instrumentation import config, failure
+from modelspan.instrumentation.recorder.keep import KeepRules
+from modelspan.instrumentation.recorder.policy import DROP, find_action
+from modelspan.instrumentation.recorder.redaction import hash_key
+
+DEFAULT = config.Config()
+
+
+@pytest.fixture(autouse=True)
+def _warn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failure, "_said", set())
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("sample", 0),
+        ("sample", -1.0),
+        ("sample", 5),
+        ("flush_interval", 0),
+        ("flush_interval", float("nan")),
+        ("batch_rows", 0),
+        ("max_features", 1.5),
+        ("queue_calls", -5),
+        ("duty", [1]),
+        ("span_rate", -1),
+        ("span_features", 1),
+        ("exit_timeout", object()),
+        ("keep", 5),
+        ("keep", ["eror"]),
+        ("keep_rule", 5),
+        ("reference", 5),
+        ("tensors", {}),
+    ],
+)
+def test_a_keyword_that_cannot_be_used_is_named_and_its_default_taken(
+    caplog: pytest.LogCaptureFixture, option: str, given: Any
+) -> None:
+    assert getattr(config.load({}, **{option: given}), option) == getattr(DEFAULT, option)
+    assert f"{config.PREFIX}{option.upper()}={given!r} is ignored" in caplog.text
+
+
+def large(rows: Any) -> list[bool]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "read"),
+    [
+        ("reference", False, "off"),  # as YAML reads `off`
+        ("reference", True, "auto"),
+        ("pii", False, None),
+        ("tensors", False, "none"),
+        ("capture", False, frozenset()),
+        ("capture", True, None),
+        ("capture", [], frozenset()),
+        ("capture", ["age", "zip"], frozenset({"age", "zip"})),
+        ("capture", {"age"}, frozenset({"age"})),
+        ("keep", ["error", "slow:250ms"], KeepRules(errors=True, slow_seconds=0.25)),
+        ("keep", False, KeepRules()),
+        ("keep", KeepRules(margin=0.5), KeepRules(margin=0.5)),
+        ("keep_rule", large, large),
+        ("model_name", 7, "7"),
+        ("sample", "0.5", 0.5),
+        ("sample", None, 1.0),
+        ("exit_timeout", None, 5.0),
+        ("features", [], ()),
+    ],
+)
+def test_a_keyword_may_be_what_yaml_or_a_program_writes(option: str, given: Any, read: Any) -> None:
+    assert getattr(config.load({}, **{option: given}), option) == read
+
+
+@pytest.mark.parametrize("option", ["sample", "keep", "hash_key_file", "reference", "model_name"])
+def test_an_empty_variable_is_not_set(caplog: pytest.LogCaptureFixture, option: str) -> None:
+    assert config.load({config.PREFIX + option.upper(): ""}) == DEFAULT
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "given", [["ssn"], "ssn", [("ssn", "drop")], {"ssn": ["drop"]}, {"ssn": None}, 5, [{"ssn": "drop"}]]
+)
+def test_whatever_is_given_as_rules_does_not_let_the_named_feature_out(given: Any) -> None:
+    rules = config.load({}, features=given).features
+    assert rules
+    action = find_action(rules, "5" if given == 5 else "ssn")
+    assert action is not None
+    assert action.kind == DROP
+
+
+@pytest.mark.parametrize("given", [{"age": True}, object()])
+def test_what_is_no_choice_of_features_lets_none_out(caplog: pytest.LogCaptureFixture, given: Any) -> None:
+    assert config.load({}, capture=given).capture == frozenset()
+    assert "none is captured" in caplog.text
+
+
+@pytest.mark.parametrize("key", [b"\xff0123456789abcdef", "0123456789abcdef"])
+def test_a_key_may_be_bytes(key: bytes | str) -> None:
+    assert hash_key(config.load({}, hash_key=key)) == (key if isinstance(key, bytes) else key.encode())
+
+
+def test_a_secret_is_not_shown_when_it_cannot_be_used(caplog: pytest.LogCaptureFixture) -> None:
+    class Key:
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+        def __repr__(self) -> str:
+            return "Zwetschge"
+
+    assert config.load({}, hash_key=Key()).hash_key is None
+    assert "Zwetschge" not in caplog.text
+    assert "HASH_KEY" in caplog.text
