@@ -63,9 +63,13 @@ class Telemetry:
         return [one.log_record for one in self.logs() if one.log_record.event_name == name]
 
     def batches(self) -> list[tuple[dict[str, Any], pa.Table]]:
-        """Attributes and rows of every batch."""
-        records = [dict(record.attributes or {}) for record in self.events(events.ML_PREDICTION_BATCH)]
+        """Attributes and rows of every batch that has some."""
+        records = [one for one in self.numbered() if ml.ML_PREDICTION_BATCH_DATA in one]
         return [(a, pa.ipc.open_stream(a.pop(ml.ML_PREDICTION_BATCH_DATA)).read_all()) for a in records]
+
+    def numbered(self) -> list[dict[str, Any]]:
+        """Attributes of every batch, those without rows as well."""
+        return [dict(record.attributes or {}) for record in self.events(events.ML_PREDICTION_BATCH)]
 
     def batch(self) -> pa.Table:
         """Rows of the only batch."""

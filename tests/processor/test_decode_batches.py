@@ -361,3 +361,18 @@ def test_what_a_recorder_says_of_its_rows_is_kept() -> None:
     [row] = decoded(arrow({columns.LABEL: ["yes"]}), **said).tables["ml_recorders"].to_pylist()
     assert (row["recorder_id"], row["sequence"], row["rows"]) == ("r1", 4, 1)
     assert (row["rows_recorded"], row["rows_dropped"], row["rows_unsampled"]) == (30, 2, 68)
+
+
+def test_a_batch_without_rows_says_what_its_recorder_left_out() -> None:
+    said = {
+        **MODEL,
+        attributes.ML_PREDICTION_BATCH_ROW_COUNT: 0,
+        attributes.MODELSPAN_RECORDER_ID: "r1",
+        attributes.MODELSPAN_RECORDER_SEQUENCE: 5,
+        attributes.MODELSPAN_RECORDER_ROWS_UNSAMPLED: 90,
+    }
+    result = decode([log("ml.prediction.batch", said)], token="t", now=1)
+    [row] = result.tables["ml_recorders"].to_pylist()
+    assert (row["recorder_id"], row["sequence"], row["rows"], row["rows_unsampled"]) == ("r1", 5, 0, 90)
+    assert rows(result) == []
+    assert result.rejected == {}

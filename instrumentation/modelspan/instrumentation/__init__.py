@@ -60,6 +60,7 @@ variable                                         default  meaning
 ``OTEL_INSTRUMENTATION_ML_QUEUE_CALLS``          100000   calls that may wait
 ``OTEL_INSTRUMENTATION_ML_CALL_BYTES``           8 MiB    bytes copied of one call; more: a weighted sample of its rows
 ``OTEL_INSTRUMENTATION_ML_DUTY``                 0.1      share of a core for the background thread; more: as above
+``OTEL_INSTRUMENTATION_ML_OVERHEAD``             0.005    share of the time for recording calls of 1,000 rows or more
 ``OTEL_INSTRUMENTATION_ML_SAMPLE``               1        probability with which a row is handed on
 ``OTEL_INSTRUMENTATION_ML_KEEP``                 *        rows handed on anyway: ``error,uncertain:0.05,slow:p99``
 ``OTEL_INSTRUMENTATION_ML_KEEP_RULE``                     ``module:function`` that says which other rows are

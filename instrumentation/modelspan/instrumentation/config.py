@@ -146,6 +146,9 @@ class Config:
     """Bytes copied of one call. Of a larger call a random sample of rows is captured, with its weight."""
     duty: float = _option("DUTY", 0.1, _positive(float))
     """Share of one core that the background thread may take. Above it, fewer rows of large calls are captured, with their weight."""
+    overhead: float = _option("OVERHEAD", 0.005, _positive(float))
+    """Share of the time that the callers of a model may spend on recording calls of 1000 rows and more. Above it, some of those are
+    left out, outside of traces: they are counted, and those that are captured carry their weight. 1: every call is captured."""
     features: Rules | None = _option("FEATURES", None, parse_features)  # noqa: RUF009  # a field
     """What is done with features by their name, `*` for anything in it: `drop`, `hash`, `mask`, `bucket:10`, `bucket:18/65`."""
     hash_key: str | None = _option("HASH_KEY", None, str, secret=True)

@@ -229,3 +229,15 @@ def test_large_calls_are_sampled_with_their_labels(sessions_with: Any) -> None:
     assert sum(found["weight"]) == pytest.approx(600)
     by_feature = dict(zip(many[:, 0].astype(float).tolist(), map(str, labels), strict=True))
     assert found["label"] == [by_feature[x] for x in found["feature.x0"]]
+
+
+def test_large_calls_are_left_out_above_the_share_of_the_time_and_counted(sessions_with: Any) -> None:
+    model, many = session(converted(LogisticRegression().fit(X, Y))), np.tile(X, (20, 1))
+    labels, _ = model.run(None, {"X": many})
+    telemetry = sessions_with(overhead=1e-9)
+    for _ in range(6):
+        np.testing.assert_array_equal(model.run(None, {"X": many})[0], labels)
+    model.run(None, {"X": X[:5]})
+    last = telemetry.numbered()[-1]
+    assert last["modelspan.recorder.rows.unsampled"] >= 3 * 1200
+    assert last["modelspan.recorder.rows.recorded"] + last["modelspan.recorder.rows.unsampled"] == 6 * 1200 + 5

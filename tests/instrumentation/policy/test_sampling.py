@@ -173,7 +173,7 @@ def test_what_was_made_is_what_was_kept_dropped_and_left_out(again: Callable[...
     MODEL.predict(X)
     MODEL.predict(X[:10])
     MODEL.predict_proba(X[:200])  # so many that some are handed on
-    last = telemetry.batches()[-1][0]
+    last = telemetry.numbered()[-1]
     accounted = (
         last[ml.MODELSPAN_RECORDER_ROWS_RECORDED],
         last[ml.MODELSPAN_RECORDER_ROWS_DROPPED],

@@ -289,3 +289,16 @@ def test_only_allowed_features_of_a_matrix_are_read(recorded_with: Any) -> None:
     booster = trained("reg:squarederror", NUMBER)
     booster.predict(xgb.DMatrix(FRAME[:5]))
     assert features(telemetry.batch()) == {"income": FRAME["income"][:5].tolist()}
+
+
+def test_large_matrices_are_left_out_above_the_share_of_the_time_and_counted(recorded_with: Any) -> None:
+    booster = trained("binary:logistic", BINARY)
+    large = xgb.DMatrix(pd.concat([FRAME] * 10))
+    expected = booster.predict(large)
+    telemetry = recorded_with(overhead=1e-9)
+    for _ in range(6):
+        np.testing.assert_array_equal(booster.predict(large), expected)
+    booster.predict(xgb.DMatrix(FRAME))
+    last = telemetry.numbered()[-1]
+    assert last["modelspan.recorder.rows.unsampled"] >= 3 * 1200
+    assert last["modelspan.recorder.rows.recorded"] + last["modelspan.recorder.rows.unsampled"] == 6 * 1200 + 120

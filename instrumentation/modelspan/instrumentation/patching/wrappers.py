@@ -18,12 +18,13 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.loading.training import fitted_here
 from modelspan.instrumentation.patching.signatures import with_parameters_of
-from modelspan.instrumentation.recorder.calls import CALL_BYTES
+from modelspan.instrumentation.recorder.budget import MANY_ROWS
+from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
 from modelspan.instrumentation.recorder.changing import lock_of
-from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
-from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept, Packed, Taken
+from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept, Packed, Taken, measure
 from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
@@ -41,10 +42,12 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
     """
     ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, find_current_context()
     get, enter, leave = around.get, around.set, around.reset
-    nowhere = Context()
+    nowhere, clock, new, share = Context(), perf_counter_ns, tuple.__new__, recorder.config.overhead
+    pays = share < 1
 
     def outermost(self: Any, value: Any, predict: Method, shown: Shown | None = None) -> Any:
-        state, context, off = get(), nowhere, False
+        state, context, off, identity = get(), nowhere, False, known.get(id(self))
+        over = None
         x: Any = _NOT_COPIED  # Raw or Taken
         plain = True
         try:
@@ -53,6 +56,15 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 queue.plain_bytes < 0 and not (recorder.active or recorder.activate())
             ):
                 off = True
+            elif (
+                identity is not None
+                and identity.budget.due
+                and not context
+                and state is None
+                and (value.shape[0] if type(value) is ndarray and value.ndim else measure(value)[0]) >= MANY_ROWS
+                and clock() < identity.budget.due
+            ):
+                over = identity
             elif type(value) is ndarray and value.nbytes <= queue.plain_bytes and not value.dtype.hasobject:
                 dtype, shape, data, names = value.dtype, value.shape, value.tobytes(), None
             else:
@@ -65,13 +77,15 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             plain = False
         if off:
             return predict(self, value)
+        if over is not None:
+            return left_out(self, value, predict, over)
         token = enter(INSIDE)
-        ticks = perf_counter_ns()
+        ticks = clock()
         try:
             result = predict(self, value)
-            duration = perf_counter_ns() - ticks
+            duration = clock() - ticks
         except Exception as error:
-            duration = perf_counter_ns() - ticks
+            duration = clock() - ticks
             if plain:
                 x = dtype, shape, data, names
             record(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
@@ -90,20 +104,23 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 raw = False
                 y = recorder.copy_output(output, None if plain else x)
             identity = known.get(id(self))
+            calls, size = 1, CALL_BYTES + (len(data) if plain else x[0][4]) + (len(y_data) if raw else y[4])
+            if pays and identity is not None:
+                rows = (shape[0] if shape else 1) if plain else x[0][2] if x[1] is None else x[1][1]
+                if rows >= MANY_ROWS:
+                    calls = identity.budget.pay(share, ticks + duration, size)
             if state is None and identity is not None and queue.bytes < queue.wake_bytes:
                 if plain and raw:
-                    size = CALL_BYTES + len(data) + len(y_data)
                     item: Any = (
                         identity, operation, dtype, shape, y_dtype, y_shape, names,
-                        self, data, y_data, ticks, duration, context, size,
+                        self, data, y_data, ticks, duration, context, calls, size,
                     )  # fmt: skip
                 else:
-                    size = CALL_BYTES + (len(data) if plain else x[0][4]) + (len(y_data) if raw else y[4])
                     if plain:
                         x = dtype, shape, data, names
                     if raw:
                         y = y_dtype, y_shape, y_data, None
-                    item = (identity, self, operation, x, y, ticks, duration, context, None, None, None), size
+                    item = (identity, self, operation, x, y, ticks, duration, context, None, None, None, calls), size
                 queue.items.append(item)
                 queue.bytes += size
                 return result
@@ -111,11 +128,39 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 y = y_dtype, y_shape, y_data, None
         except Exception as problem:
             failed("copy the output of a model", problem)
-            y = UNKNOWN
+            y, calls = UNKNOWN, 1
         if plain:
             x = dtype, shape, data, names
-        record(self, operation, x, y, ticks, duration, context, state, None)
+        record(self, operation, x, y, ticks, duration, context, state, None, calls)
         return result
+
+    def left_out(self: Any, value: Any, predict: Method, identity: Identity) -> Any:
+        """A call that is only counted, unless it raises."""
+        token = enter(INSIDE)
+        ticks = clock()
+        try:
+            result = predict(self, value)
+            now = clock()
+        except Exception as error:
+            duration = clock() - ticks
+            record(self, operation, copied(value), UNKNOWN, ticks, duration, nowhere, None, type(error).__qualname__)
+            raise
+        finally:
+            leave(token)
+        try:
+            rows = result.shape[0] if type(result) is ndarray and result.shape else max(measure(value)[0], 1)
+            queue.put_left_out(new(LeftOut, (identity, self, operation, rows, now - ticks)))
+            identity.budget.before += 1
+        except Exception as problem:
+            failed("count a prediction", problem)
+        return result
+
+    def copied(value: Any) -> Any:
+        try:
+            return recorder.copy_input(value)
+        except Exception as problem:
+            failed("copy the input of a model", problem)
+            return _NOT_COPIED
 
     def record(*call: Any) -> None:
         try:

@@ -30,6 +30,8 @@ class Alike(NamedTuple):
     keeps: Sequence[Kept | None]
     scopes: Sequence[PredictionScope | None]
     ids: Sequence[Sequence[str] | None]
+    calls: npt.NDArray[np.int64]
+    """Calls that each stands for."""
 
 
 def split(items: Iterable[Any]) -> Iterator[list[Item] | Task]:
@@ -70,18 +72,18 @@ def gather(first: Call, items: Sequence[Item], clock: int) -> Alike:
     if first.x.kind in (ARRAY, FRAME_ARRAY) and first.y.kind == ARRAY and set(map(len, items)) == {PLAIN}:
         return _gather_plain(first, cast("Sequence[Plain]", items), clock)
     calls = [receive(item, clock) for item in items]
-    _, _, _, xs, ys, rows, keeps, started, durations, contexts, scopes, ids, _ = zip(*calls, strict=True)
-    return Alike(
-        first, _aligned(first), xs, ys, _int64(rows), _int64(started), _int64(durations), contexts, keeps, scopes, ids
-    )
+    _, _, _, xs, ys, rows, keeps, started, durations, contexts, scopes, ids, _, stood_for = zip(*calls, strict=True)
+    times = _int64(started), _int64(durations)
+    return Alike(first, _aligned(first), xs, ys, _int64(rows), *times, contexts, keeps, scopes, ids, _int64(stood_for))
 
 
 def _gather_plain(first: Call, items: Sequence[Plain], clock: int) -> Alike:
-    _, _, xd, xs, yd, ys, names, _, x_data, y_data, ticks, durations, contexts, _ = zip(*items, strict=True)
+    _, _, xd, xs, yd, ys, names, _, x_data, y_data, ticks, durations, contexts, calls, _ = zip(*items, strict=True)
     x, y = joined(xd[0], xs, x_data, names[0]), joined(yd[0], ys, y_data, None)
     rows = _int64([shape[0] for shape in ys])
     started = _int64(ticks) + clock
-    return Alike(first, _aligned(first), [x], [y], rows, started, _int64(durations), contexts, (), (), ())
+    times = started, _int64(durations)
+    return Alike(first, _aligned(first), [x], [y], rows, *times, contexts, (), (), (), _int64(calls))
 
 
 def _int64(values: Sequence[int]) -> npt.NDArray[np.int64]:

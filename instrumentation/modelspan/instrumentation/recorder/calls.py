@@ -33,6 +33,8 @@ class Call(NamedTuple):
     scope: PredictionScope | None
     ids: Sequence[str] | None
     error: str | None
+    calls: int
+    """Calls that it stands for: itself, and those left out before it."""
 
 
 Plain = tuple[
@@ -50,13 +52,14 @@ Plain = tuple[
     int,
     Context,
     int,
+    int,
 ]
 """The common call, as the caller leaves it: of one array or frame of one type, to one array, without error and outside of
 `prediction_context`. Identity, operation, dtype and shape of the input, dtype and shape of the output, column names or None,
-model, bytes of the input, bytes of the output, the processor's ticks at its start, duration, context, bytes in the queue.
+model, bytes of the input, bytes of the output, the processor's ticks at its start, duration, context, calls that it stands for, bytes in the queue.
 Flat, because each further object costs the caller, and the first ones in a row are what calls of one kind share."""
 
-PLAIN = 14
+PLAIN = 15
 """Length of `Plain`, by which it is told from what else waits."""
 
 Left = tuple[
@@ -71,6 +74,7 @@ Left = tuple[
     PredictionScope | None,
     Sequence[str] | None,
     str | None,
+    int,
 ]
 """Any other call as the caller leaves it: the fields of Call without `rows` and `keep`, with ticks for its start."""
 
@@ -86,21 +90,21 @@ def shapes(x: Raw | Taken, y: Raw | Snapshot) -> tuple[Snapshot, Kept | None, Sn
 
 def item_of(left: Left) -> Item:
     """A call as it waits in the queue."""
-    identity, model, operation, x, y, ticks, duration, context, said, _, error = left
+    identity, model, operation, x, y, ticks, duration, context, said, _, error, calls = left
     if not isinstance(x, Taken) and not isinstance(y, Snapshot) and said is None and error is None:
         (xd, xs, x_data, names), (yd, ys, y_data, _) = x, y
         size = CALL_BYTES + len(x_data) + len(y_data)
-        return identity, operation, xd, xs, yd, ys, names, model, x_data, y_data, ticks, duration, context, size
+        return identity, operation, xd, xs, yd, ys, names, model, x_data, y_data, ticks, duration, context, calls, size
     a, _, b, _ = shapes(x, y)
     return left, CALL_BYTES + a.size + b.size
 
 
 def receive(item: Item, clock: int) -> Call:
     """The call that was left. `clock` is what to add to ticks to make them nanoseconds since 1970."""
-    identity, model, operation, x, y, ticks, duration, context, said, ids, error = _left(item)
+    identity, model, operation, x, y, ticks, duration, context, said, ids, error, calls = _left(item)
     a, keep, b, rows = shapes(x, y)
     return _new(
-        Call, (identity, model, operation, a, b, rows, keep, ticks + clock, duration, context, said, ids, error)
+        Call, (identity, model, operation, a, b, rows, keep, ticks + clock, duration, context, said, ids, error, calls)
     )
 
 
@@ -108,9 +112,9 @@ def _left(item: Any) -> Left:
     if len(item) != PLAIN:
         left: Left = item[0]
         return left
-    identity, operation, xd, xs, yd, ys, names, model, x_data, y_data, ticks, duration, context, _ = item
+    identity, operation, xd, xs, yd, ys, names, model, x_data, y_data, ticks, duration, context, calls, _ = item
     x, y = (xd, xs, x_data, names), (yd, ys, y_data, None)
-    return identity, model, operation, x, y, ticks, duration, context, None, None, None
+    return identity, model, operation, x, y, ticks, duration, context, None, None, None, calls
 
 
 _new = tuple.__new__
@@ -120,6 +124,16 @@ Task = Callable[[], None]
 
 Item = Plain | tuple[Left | Task, int]
 """What waits in the queue; the last of each is its size in bytes."""
+
+
+class LeftOut(NamedTuple):
+    """A call that is counted and not recorded."""
+
+    identity: Identity
+    model: Any
+    operation: str
+    rows: int
+    duration: int
 
 
 class CallQueue:
@@ -136,6 +150,7 @@ class CallQueue:
         "_wake",
         "bytes",
         "items",
+        "left_out",
         "most_bytes",
         "most_calls",
         "plain_bytes",
@@ -155,6 +170,7 @@ class CallQueue:
         """Forget what waits, as a forked process does. `wake` tells the background thread that much waits."""
         self.bytes = 0
         self.items: deque[Item] = deque()
+        self.left_out: deque[LeftOut] = deque()
         self._wake = wake
         self._lock = threading.Lock()
         self._dropped: Counter[tuple[Identity, str]] = Counter()
@@ -173,6 +189,20 @@ class CallQueue:
         self.bytes += size
         if self.bytes >= self.wake_bytes and not self._wake.is_set():
             self._wake.set()
+
+    def put_left_out(self, call: LeftOut) -> None:
+        """Append a call that is only counted, or drop it."""
+        waiting = len(self.left_out)
+        if waiting >= self.most_calls:
+            self.drop(call.identity, QUEUE_FULL, call.rows)
+            return
+        self.left_out.append(call)
+        if waiting >= self.most_calls // 4 and not self._wake.is_set():
+            self._wake.set()
+
+    def take_left_out(self) -> list[LeftOut]:
+        """Remove and return the calls that are only counted."""
+        return [self.left_out.popleft() for _ in range(len(self.left_out))]
 
     def put_task(self, task: Task, size: int = 1000) -> bool:
         """Append other work of about `size` bytes; False if the queue is full."""

@@ -43,6 +43,8 @@ class BatchEmitter:
         """Rows lost so far."""
         self.unsampled = 0
         """Rows so far that sampling left out."""
+        self._said = (0, 0)
+        self._latest: Mapping[str, Any] | None = None
 
     def emit(self, logger: Logger, table: Mapping[str, Column], rows: int, attributes: Mapping[str, Any]) -> None:
         """Emit `rows` rows in as many events as their limits ask for."""
@@ -61,24 +63,31 @@ class BatchEmitter:
             return
         data = imported(_ARROW).stream({name: column.part(start, stop) for name, column in table.items()}, rows)
         self._recorded += rows
-        emit(
-            logger,
-            names.ML_PREDICTION_BATCH,
-            {
-                **attributes,
-                ml.ML_PREDICTION_BATCH_DATA: data,
-                ml.ML_PREDICTION_BATCH_FORMAT: ml.MlPredictionBatchFormatValues.ARROW_STREAM.value,
-                ml.ML_PREDICTION_BATCH_ROW_COUNT: rows,
-                ml.MODELSPAN_RECORDER_ID: self._recorder_id,
-                ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
-                ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
-                ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
-                ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED: self.unsampled,
-            },
-            SeverityNumber.DEBUG,
-        )
-        self._sequence += 1
+        payload = {
+            ml.ML_PREDICTION_BATCH_DATA: data,
+            ml.ML_PREDICTION_BATCH_FORMAT: ml.MlPredictionBatchFormatValues.ARROW_STREAM.value,
+        }
+        self._latest = attributes
+        self._number(logger, {**attributes, **payload}, rows)
         self._unflushed += len(data)
+
+    def account(self, logger: Logger | None) -> None:
+        """Emit a batch without rows if more were lost or left out since the last batch: it says how many."""
+        if logger is not None and self._latest is not None and (self.dropped, self.unsampled) != self._said:
+            self._number(logger, self._latest, 0)
+
+    def _number(self, logger: Logger, attributes: Mapping[str, Any], rows: int) -> None:
+        counters = {
+            ml.ML_PREDICTION_BATCH_ROW_COUNT: rows,
+            ml.MODELSPAN_RECORDER_ID: self._recorder_id,
+            ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
+            ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
+            ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
+            ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED: self.unsampled,
+        }
+        emit(logger, names.ML_PREDICTION_BATCH, {**attributes, **counters}, SeverityNumber.DEBUG)
+        self._said = self.dropped, self.unsampled
+        self._sequence += 1
 
     def relieve(self) -> None:
         """Have the SDK export if much was emitted since it last did. May block."""

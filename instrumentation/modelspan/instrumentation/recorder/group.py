@@ -36,8 +36,8 @@ class Group:
         """Rows of each call, also those that were not kept."""
         self.rows = alike.rows
         """Captured rows of each call."""
-        self._sampled = any(alike.keeps)
-        if self._sampled:
+        self._sampled = any(alike.keeps) or bool((alike.calls > 1).any())
+        if any(alike.keeps):
             kept = [n if keep is None else len(keep.rows) for n, keep in zip(self.rows, alike.keeps, strict=True)]
             self.rows = np.array(kept, dtype=np.int64)
         self.size = int(self.rows.sum())
@@ -167,19 +167,21 @@ class Group:
         return columns.from_texts(found)
 
     def counts(self) -> npt.NDArray[np.int64] | None:
-        """Predictions that each row stands for, as whole numbers that add up to the rows of each call; None: each for itself."""
+        """Predictions that each row stands for, as whole numbers that add up to the rows of each call, times the calls that it
+        stands for; None: each for itself.
+        """
         if not self._sampled:
             return None
-        totals, rows = np.repeat(self.totals, self.rows), np.repeat(self.rows, self.rows)
+        totals, rows = np.repeat(self.totals * self._alike.calls, self.rows), np.repeat(self.rows, self.rows)
         place = np.arange(self.size) - np.repeat(np.cumsum(self.rows) - self.rows, self.rows)
         counts: npt.NDArray[np.int64] = (place + 1) * totals // rows - place * totals // rows
         return counts
 
     def _weights(self) -> dict[str, Column]:
-        """Predictions that each row stands for, where calls were too large to capture whole."""
+        """Predictions that each row stands for, where calls were too large to capture whole, or left out."""
         if not self._sampled:
             return {}
-        weights = self._alike.rows / self.rows
+        weights = self._alike.rows * self._alike.calls / np.maximum(self.rows, 1)
         return {names.WEIGHT: Column(columns.FLOAT64, np.repeat(weights, self.rows))}
 
 

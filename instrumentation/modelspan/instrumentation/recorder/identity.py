@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.recorder.budget import Budget
 from modelspan.instrumentation.recorder.kinds import describe, kind_of
 from modelspan.instrumentation.recorder.texts import readable
 
@@ -50,6 +51,7 @@ class Identity:
     __slots__ = (
         "_facts",
         "announced",
+        "budget",
         "digest",
         "lineage",
         "name",
@@ -73,6 +75,8 @@ class Identity:
         """What those who were asked said."""
         self.announced: object = None
         """The announcements of which `ml.model.loaded` is one."""
+        self.budget = Budget()
+        """Time that the program's threads may spend on recording it."""
         self.spans = (0.0, 0.0)
         """Spans that may still be made without a trace, and when that was worked out."""
         self.reference: Any = None
@@ -198,6 +202,11 @@ class Identities:
             with _resolving:  # no digest is made of a model in change
                 self._changed[id(model)] = new
                 self.by_id.pop(id(model), None)
+
+    def forget_budgets(self) -> None:
+        """Nothing was spent yet on any model."""
+        for identity in [*self.by_id.values(), *self._changed.values()]:
+            identity.budget = Budget()
 
     def _reference(self, model: Any) -> Any:
         key = id(model)

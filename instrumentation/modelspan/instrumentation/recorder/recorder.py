@@ -9,33 +9,37 @@ import secrets
 import sys
 import threading
 import time
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
-from modelspan.instrumentation.recorder.alike import gather, split
-from modelspan.instrumentation.recorder.calls import CallQueue, Item, Task, item_of, receive, shapes
+from modelspan.instrumentation.recorder.calls import CallQueue, Item, LeftOut, Task, item_of, receive, shapes
 from modelspan.instrumentation.recorder.duty import Duty
-from modelspan.instrumentation.recorder.events import BatchEmitter, announce, batch_attributes, forget_announced
-from modelspan.instrumentation.recorder.group import Group
-from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.identity import Identity, identities
+from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.leaving import export_within
-from modelspan.instrumentation.recorder.metrics import PredictionMetrics
-from modelspan.instrumentation.recorder.redaction import policy_of
-from modelspan.instrumentation.recorder.sampling import Sampling
 from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
-from modelspan.instrumentation.recorder.spans import make_spans
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues
 
+if TYPE_CHECKING:
+    from modelspan.instrumentation.recorder.events import BatchEmitter
+    from modelspan.instrumentation.recorder.group import Group
+    from modelspan.instrumentation.recorder.metrics import PredictionMetrics
+    from modelspan.instrumentation.recorder.redaction import FeaturePolicy
+    from modelspan.instrumentation.recorder.sampling import Sampling
+
+_BACKGROUND = "modelspan.instrumentation.recorder.background"
+_REDACTION = "modelspan.instrumentation.recorder.redaction"
 _PREDICT_PROBA = MlOperationNameValues.PREDICT_PROBA.value
 
 
@@ -45,7 +49,8 @@ class Recorder:
     def __init__(self, config: Config, providers: Providers) -> None:
         self.config = config
         self._providers = providers
-        self.policy = policy_of(config)
+        if config.hash_key_file is not None or config.pii is not None:
+            _ = self.policy  # what these read and say comes at the start
         self._copies = config.capture is None or bool(config.capture)
         self.queue = CallQueue(config.queue_calls, config.queue_bytes)
         self.known = identities.by_id
@@ -66,13 +71,12 @@ class Recorder:
         self.queue.start_over(self._wake)
         self._work = threading.RLock()
         self._duty = Duty(self.config.duty, self.config.call_bytes, time.monotonic())
-        self._sampling = Sampling(self.config.sample, self.config.keep, self.config.keep_rule)
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version())
-        self._emitter = BatchEmitter(self._signals, self.recorder_id, self.config.batch_rows)
+        self._prepared = False
         self._metrics: PredictionMetrics | None = None
         self._row_number = 0
-        forget_announced()
+        identities.forget_budgets()
         self._scoped_calls = itertools.count()
 
     # What the caller does.
@@ -113,11 +117,12 @@ class Recorder:
         context: otel_context.Context,
         said: PredictionScope | None,
         error: str | None,
+        calls: int = 1,
     ) -> None:
         """After a call: leave it to the background thread."""
         try:
             ids = None if said is None else self.scoped_ids(said, x, y)
-            left = identities.get(model), model, operation, x, y, ticks, duration, context, said, ids, error
+            left = identities.get(model), model, operation, x, y, ticks, duration, context, said, ids, error, calls
             self.queue.put(item_of(left))
         except Exception as problem:
             failed("record a prediction", problem)
@@ -180,6 +185,25 @@ class Recorder:
             wake.clear()
             self.drain()
 
+    @cached_property
+    def policy(self) -> FeaturePolicy:
+        """What is withheld of features."""
+        policy: FeaturePolicy = imported(_REDACTION).policy_of(self.config)
+        return policy
+
+    def _prepare(self) -> None:
+        """Import and make what turns calls into telemetry, with the first of them: a program that is only started pays for none
+        of it. The imports within methods find what was imported here.
+        """
+        if self._prepared:
+            return
+        background = imported(_BACKGROUND)
+        self._sampling: Sampling = background.Sampling(self.config.sample, self.config.keep, self.config.keep_rule)
+        batch_rows = self.config.batch_rows
+        self._emitter: BatchEmitter = background.BatchEmitter(self._signals, self.recorder_id, batch_rows)
+        background.forget_announced()
+        self._prepared = True
+
     def drain(self, timeout: float = -1) -> bool:
         """Hand everything that waits to the SDK. False if another thread was at it for longer than `timeout` seconds."""
         if not self._work.acquire(timeout=timeout):
@@ -187,16 +211,22 @@ class Recorder:
         token = otel_context.attach(otel_context.Context())
         began = time.thread_time()
         try:
+            self._prepare()
+            from modelspan.instrumentation.recorder.metrics import PredictionMetrics
+
             self._signals.find()
             if self._metrics is None and self._signals.meter is not None:
                 self._metrics = PredictionMetrics(self._signals.meter)
             while items := self.queue.take():
                 self._process(items)
+                self._count_left_out()
                 self._count_dropped()
                 if timeout < 0:
                     self._emitter.relieve()
                 began = self._worked_since(began)
+            self._count_left_out()
             self._count_dropped()
+            self._emitter.account(self._signals.logger)
         except Exception as error:
             failed("process what was recorded", error)
         finally:
@@ -251,6 +281,8 @@ class Recorder:
         export_within(left, self._signals.last_exports)
 
     def _process(self, items: list[Item]) -> None:
+        from modelspan.instrumentation.recorder.alike import split
+
         clock = time.time_ns() - time.perf_counter_ns()
         for work in split(items):
             if not isinstance(work, list):
@@ -270,6 +302,11 @@ class Recorder:
             failed("emit an event", error)
 
     def _record(self, items: list[Item], clock: int) -> None:
+        from modelspan.instrumentation.recorder.alike import gather
+        from modelspan.instrumentation.recorder.events import announce, batch_attributes
+        from modelspan.instrumentation.recorder.group import Group
+        from modelspan.instrumentation.recorder.spans import make_spans
+
         first = receive(items[0], clock)
         first.identity.resolve(first.model, self.config)
         group = Group(gather(first, items, clock), self.policy)
@@ -299,6 +336,19 @@ class Recorder:
             scores, counts = group.outputs[names.SCORE], group.counts()
             present = slice(None) if scores.valid is None else scores.valid
             self._metrics.scores(first.identity, scores.values[present], None if counts is None else counts[present])
+
+    def _count_left_out(self) -> None:
+        alike: dict[tuple[Identity, str], list[LeftOut]] = {}
+        for call in self.queue.take_left_out():
+            alike.setdefault((call.identity, call.operation), []).append(call)
+        for (identity, operation), calls in alike.items():
+            rows = sum(call.rows for call in calls)
+            self._emitter.unsampled += rows
+            if self._metrics is not None:
+                identity.resolve(calls[0].model, self.config)
+                framework = identity.facts(calls[0].model)[ML_FRAMEWORK_NAME]
+                durations = np.array([call.duration for call in calls])
+                self._metrics.calls(identity, framework, operation, None, rows, durations)
 
     def _count_dropped(self) -> None:
         for (identity, reason), rows in self.queue.take_dropped().items():

@@ -7,25 +7,28 @@ from time import perf_counter_ns
 from typing import Any
 
 import torch
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.wrappers import find_current_context
-from modelspan.instrumentation.recorder.calls import CALL_BYTES
-from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.budget import MANY_ROWS
+from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
+from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Snapshot, Taken
 from modelspan.instrumentation.recorder.tensors import NONE, VALUES
-from modelspan.instrumentation.torch.capture import COPY_BYTES, OUTPUT_BYTES, Plans, copy_input, copy_output
+from modelspan.instrumentation.torch.capture import COPY_BYTES, OUTPUT_BYTES, Plans, copy_input, copy_output, rows_of
 from modelspan.instrumentation.torch.cuda import Asked, DeviceCalls
 from modelspan.instrumentation.torch.flatten import Found, in_arguments, in_result
 from modelspan.instrumentation.torch.kind import WRAPPERS, unwrapped
 from modelspan.instrumentation.torch.training import REPLICA, is_prediction
 from modelspan.semconv.attributes import MlOperationNameValues
 
+nowhere = Context()
 _PREDICT = MlOperationNameValues.PREDICT.value
 
 Call = Callable[..., Any]
@@ -48,11 +51,15 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     transform_level, dispatch_modes = _functorch.maybe_current_level, _len_torch_dispatch_stack
     is_compiling = torch.compiler.is_compiling
     copy, copy_result = plans.copy, output_plans.copy
+    clock, share = perf_counter_ns, recorder.config.overhead
+    pays = share < 1
 
-    def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken | Found | None:
-        """A copy of the input of a prediction, or its tensors if a device has to copy them; None of any other call."""
+    def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], over: bool) -> Taken | Found | int | None:
+        """A copy of the input of a prediction, or its tensors if a device has to copy them; its rows if it is left out; None of
+        any other call.
+        """
         limit = min(queue.plain_bytes, COPY_BYTES)
-        if len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor and is_prediction(module, args):
+        if not over and len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor and is_prediction(module, args):
             copied = plans.copy(args[0], limit)
             if copied is not None:
                 return _new(Taken, (copied, None))
@@ -63,7 +70,8 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         if is_prediction(module, [tensor for _, tensor in found]):
             if any(tensor.is_cuda for _, tensor in found):
                 return found
-            return copy_input(found, mode, limit)
+            rows = rows_of(found)
+            return rows if over and rows >= MANY_ROWS else copy_input(found, mode, limit)
         if id(module) in known and getattr(module, "training", False):
             # What was predicted so far keeps its version, what follows gets another.
             identities.refit(module, recorder.config)
@@ -83,14 +91,49 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             failed("read the output of a module", problem)
             return UNKNOWN
 
+    def call_left_out(
+        original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], identity: Identity, rows: int
+    ) -> Any:
+        """A call that is only counted, unless it raises."""
+        ticks = clock()
+        try:
+            result = original(module, *args, **kwargs)
+            duration = clock() - ticks
+        except Exception as error:
+            duration = clock() - ticks
+            x: Any = UNKNOWN, None
+            try:
+                x = copy_input(in_arguments(args, kwargs), mode, COPY_BYTES)
+            except Exception as problem:
+                failed("read the input of a module", problem)
+            record(
+                unwrapped(module),
+                _PREDICT,
+                _new(Taken, x),
+                UNKNOWN,
+                ticks,
+                duration,
+                nowhere,
+                None,
+                type(error).__qualname__,
+            )
+            raise
+        try:
+            queue.put_left_out(_new(LeftOut, (identity, unwrapped(module), _PREDICT, rows, duration)))
+            identity.budget.before += 1
+        except Exception as problem:
+            failed("count a prediction", problem)
+        return result
+
     def record(*call: Any) -> None:
         attempt("record a prediction", recorder.leave, *call)
 
     def outermost(original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         said = get()
+        identity: Any = None
         token = enter(INSIDE)
         try:
-            x: Taken | Found | None = None
+            x: Taken | Found | int | None = None
             try:
                 # Not while the program is compiled, traced, exported or transformed, and the call is part of that.
                 if (
@@ -104,26 +147,40 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                     context = current_context()
                     if not context or is_instrumentation_enabled():
                         model = unwrapped(module) if type(module).__name__ in WRAPPERS else module
+                        identity = known.get(id(model))
+                        over = (
+                            identity is not None
+                            and identity.budget.due
+                            and not context
+                            and said is None
+                            and clock() < identity.budget.due
+                        )
                         copied = None
                         if not kwargs and len(args) == 1 and type(args[0]) is tensor_type and not grad_enabled():
                             state = model.__dict__
                             if not state.get("training", True) and REPLICA not in state:
                                 limit = queue.plain_bytes
-                                copied = copy(args[0], limit if limit < COPY_BYTES else COPY_BYTES)
-                        x = read(model, args, kwargs) if copied is None else _new(Taken, (copied, None))
+                                if over and args[0].dim() and args[0].size(0) >= MANY_ROWS and args[0].is_cpu:
+                                    x = args[0].size(0)
+                                else:
+                                    copied = copy(args[0], limit if limit < COPY_BYTES else COPY_BYTES)
+                        if x is None:
+                            x = read(model, args, kwargs, over) if copied is None else _new(Taken, (copied, None))
             except Exception as problem:
                 failed("read the input of a module", problem)
             if x is None:
                 return original(module, *args, **kwargs)
+            if isinstance(x, int):
+                return call_left_out(original, module, args, kwargs, identity, x)
             if isinstance(x, list):
                 asked = Asked(model, _PREDICT, context, said)
                 return device_calls.record(lambda: original(module, *args, **kwargs), asked, x)
-            ticks = perf_counter_ns()
+            ticks = clock()
             try:
                 result = original(module, *args, **kwargs)
-                duration = perf_counter_ns() - ticks
+                duration = clock() - ticks
             except Exception as error:
-                duration = perf_counter_ns() - ticks
+                duration = clock() - ticks
                 record(model, _PREDICT, x, UNKNOWN, ticks, duration, context, said, type(error).__qualname__)
                 raise
             y = None
@@ -134,14 +191,18 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 failed("read the output of a module", problem)
             if y is None or y[2] != x[0][2]:
                 y = written(result, x)
-            identity = known.get(id(model))
+            identity, calls, size = known.get(id(model)), 1, CALL_BYTES + x[0][4] + y[4]
+            try:
+                if pays and identity is not None and (x[0][2] if x[1] is None else x[1][1]) >= MANY_ROWS:
+                    calls = identity.budget.pay(share, ticks + duration, size)
+            except Exception as problem:
+                failed("count what recording takes", problem)
             if said is None and identity is not None and queue.bytes < queue.wake_bytes:
-                size = CALL_BYTES + x[0][4] + y[4]
-                left = identity, model, _PREDICT, x, y, ticks, duration, context, None, None, None
+                left = identity, model, _PREDICT, x, y, ticks, duration, context, None, None, None, calls
                 queue.items.append((left, size))
                 queue.bytes += size
             else:
-                record(model, _PREDICT, x, y, ticks, duration, context, said, None)
+                record(model, _PREDICT, x, y, ticks, duration, context, said, None, calls)
             return result
         finally:
             leave(token)

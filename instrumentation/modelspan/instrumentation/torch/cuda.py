@@ -129,6 +129,7 @@ class DeviceCalls:
             asked.said,
             ids,
             None,
+            1,
         )
         self._recorder.queue.put(item_of(left))
 

@@ -41,11 +41,18 @@ _opaque: tuple[type, ...] = ()
 class Held:
     """A DMatrix, with what `measure` and `pick` ask of an array."""
 
-    __slots__ = ("matrix", "shape")
+    __slots__ = ("_shape", "matrix")
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix
-        self.shape = (matrix.num_row(), matrix.num_col())
+        self._shape: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Asked for when it is needed: two calls of C."""
+        if self._shape is None:
+            self._shape = self.matrix.num_row(), self.matrix.num_col()
+        return self._shape
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Held:
         return Held(self.matrix.slice(rows.astype(np.int32), allow_groups=True))

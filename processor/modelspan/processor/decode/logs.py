@@ -86,11 +86,14 @@ class Logs:
     def _batch(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         model = model_of(origin, values)
         payload = values.get(names.ML_PREDICTION_BATCH_DATA)
+        expected = _count(values, names.ML_PREDICTION_BATCH_ROW_COUNT)
+        if payload is None and expected == 0:
+            self._recorder(model, values, 0)
+            return
         if not isinstance(payload, bytes):
             raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_PREDICTION_BATCH_DATA)
         if values.get(names.ML_PREDICTION_BATCH_FORMAT, _ARROW_STREAM) != _ARROW_STREAM:
             raise Rejected(rejection.UNKNOWN_FORMAT, text(values[names.ML_PREDICTION_BATCH_FORMAT]))
-        expected = _count(values, names.ML_PREDICTION_BATCH_ROW_COUNT)
         rows = self._batches.add(model, text(values.get(names.ML_OPERATION_NAME)), expected, payload)
         self.batch_keys[batch_key(payload)] = None
         del values[names.ML_PREDICTION_BATCH_DATA]
