@@ -85,16 +85,20 @@ class Plans:
         if plan is None or plan.rows < 2:
             return None
         keep = Kept(strata.sample(plan.rows, limit * plan.rows // plan.size or 1), plan.rows)
-        return Taken(self._rows(tensor, plan, keep), keep)
+        copied = self._rows(tensor, plan, keep)
+        return None if copied is None else Taken(copied, keep)
 
     def rows(self, tensor: torch.Tensor, keep: Kept) -> Snapshot | None:
         """A copy of the rows of a tensor that are kept; None of one that takes more thought."""
         plan = self._plan_for(tensor)
         return None if plan is None or plan.rows != keep.total else self._rows(tensor, plan, keep)
 
-    def _rows(self, tensor: torch.Tensor, plan: Plan, keep: Kept) -> Snapshot:
+    def _rows(self, tensor: torch.Tensor, plan: Plan, keep: Kept) -> Snapshot | None:
         layout, rows, size, memory_at = plan
-        table = np.frombuffer(memory_at(tensor.data_ptr()), dtype=f"V{size // rows}")
+        address = address_of(tensor)
+        if not address:
+            return None
+        table = np.frombuffer(memory_at(address), dtype=f"V{size // rows}")
         data = table.take(keep.rows).tobytes()
         return _new(Snapshot, (TENSORS, layout, len(keep.rows), (data,), len(data)))
 
@@ -123,7 +127,8 @@ class Plans:
             if plan is None or plan[2] > limit or not tensor.is_cpu or not tensor.is_contiguous() or tensor.is_neg():
                 return None
             layout, rows, size, memory_at = plan
-            return _new(Snapshot, (TENSORS, layout, rows, (memory_at(tensor.data_ptr()).raw,), size))
+            address = tensor.data_ptr()
+            return _new(Snapshot, (TENSORS, layout, rows, (memory_at(address).raw,), size)) if address else None
         except RuntimeError:  # sparse or nested: without such a shape, or without memory of its own
             return None
 
@@ -189,7 +194,16 @@ def _why_unreadable(tensor: torch.Tensor) -> str | None:
         return Reason.UNKNOWN_TYPE.value
     if not (tensor.is_cpu or tensor.is_cuda):
         return Reason.DEVICE.value
-    return Reason.UNKNOWN_TYPE.value if tensor.is_conj() or tensor.is_neg() else None
+    unread = tensor.is_conj() or tensor.is_neg() or (tensor.numel() > 0 and not address_of(tensor))
+    return Reason.UNKNOWN_TYPE.value if unread else None
+
+
+def address_of(tensor: torch.Tensor) -> int:
+    """Where the memory of a tensor begins; 0 of one that has none, as in oneDNN's layout, or whose memory was freed."""
+    try:
+        return int(tensor.data_ptr())
+    except RuntimeError:
+        return 0
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor | None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from modelspan.instrumentation.recorder.kinds import Kind
+from modelspan.instrumentation.torch.capture import address_of
 from modelspan.semconv import attributes as ml
 
 WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
@@ -50,7 +52,8 @@ class ModuleKind(Kind):
         empty = True
         for name, tensor in _state(model):
             empty = False
-            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            shape = "lazy" if is_lazy(tensor) else tuple(tensor.shape)
+            found.update(f"{name} {tensor.dtype} {shape}".encode())
             found.update(_content(tensor))
         if empty:
             found.update(_source(model))
@@ -96,7 +99,7 @@ def _state(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
 def _content(tensor: torch.Tensor) -> bytes:
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer) or tensor.layout is not torch.strided:
         return b""
-    if tensor.is_meta or tensor.numel() == 0:
+    if tensor.is_meta or tensor.numel() == 0 or not address_of(tensor):
         return b""
     if tensor.is_cuda:
         # A stream of its own: what is copied on the program's would hold it up.
