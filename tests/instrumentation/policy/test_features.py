@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
@@ -131,8 +132,8 @@ def test_no_value_that_is_withheld_leaves_by_any_signal(again: Callable[..., Any
     assert SECRET.encode() not in found
     assert b"Anything" in found
     assert len(telemetry.spans()) == 3
-    profiles = telemetry.events(events.ML_REFERENCE_PROFILE)
-    assert len(profiles) == 1
+    nothing_left = isinstance(given, pd.Series) and action not in ("mask", "hash")
+    assert len(telemetry.events(events.ML_REFERENCE_PROFILE)) == (0 if nothing_left else 1)
 
 
 def test_texts_and_arrays_obey_the_names_that_they_are_recorded_by(again: Callable[..., Any]) -> None:
@@ -210,7 +211,20 @@ def test_the_message_of_an_error_is_not_logged_where_anything_is_withheld(
     Anything().predict([[Unreadable()]])
     assert telemetry.rows() == 1
     assert "read the inputs" in caplog.text
+    Anything().fit([[Unreadable()]] * 100)
+    set_reference(Anything(), [[Unreadable()]])
+    assert not telemetry.events(events.ML_REFERENCE_PROFILE)
+    assert "emit an event" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_a_reference_of_which_nothing_may_leave_is_none(
+    again: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry = again(capture="none")
+    set_reference(Anything(), FRAME)
+    assert not telemetry.events(events.ML_REFERENCE_PROFILE)
+    assert "no feature that is captured" in caplog.text
 
 
 def test_the_environment_a_keyword_and_a_mapping_say_the_same() -> None:
@@ -235,6 +249,9 @@ def test_the_environment_a_keyword_and_a_mapping_say_the_same() -> None:
         ("b.7", "drop"),
         ("x[0]", "drop"),
         ("x0", None),
+        ("b.norm", "drop"),  # of a tensor
+        ("b.ids.7", "drop"),
+        (".7", None),
     ],
 )
 def test_a_name_without_a_star_comes_first_then_the_first_that_fits(name: str, kind: str | None) -> None:
@@ -261,6 +278,29 @@ def test_numbers_of_every_type_go_into_buckets(again: Callable[..., Any]) -> Non
     assert found["feature.a"] == [-0.5, None, 0.5]
     assert found["feature.b"] == [1.0, 2.0, 3.0]
     assert found["feature.c"] == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_multiple_of_the_width_is_its_own_bucket_however_it_is_rounded(again: Callable[..., Any], dtype: Any) -> None:
+    telemetry = again(features="x0=bucket:0.1,x1=bucket:0.2/0.7,x2=bucket:10")
+    tenths, tens = np.arange(-9, 10) / 10, 10.0 * np.arange(-9, 10)
+    Anything().predict(np.column_stack([tenths, tenths, tens]).astype(dtype))
+    Anything().predict(np.column_stack([tenths + 0.03, tenths, tens - 1]).astype(dtype))
+    (_, table), *more = telemetry.batches()
+    found = pa.concat_tables([table, *(one for _, one in more)]).to_pydict()
+    np.testing.assert_allclose(found["feature.x0"], [*tenths, *tenths])
+    assert len(set(found["feature.x0"])) == 19
+    assert found["feature.x1"] == ["<0.2" if one < 0.2 else "0.2..0.7" if one < 0.7 else ">=0.7" for one in tenths] * 2
+    assert found["feature.x2"] == [*tens, *(tens - 10)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_largest_numbers_have_buckets(again: Callable[..., Any], dtype: Any) -> None:
+    telemetry = again(features="*=bucket:10")
+    Anything().predict(np.array([[np.inf], [-np.inf], [16_777_208], [np.finfo(np.float32).max]], dtype=dtype))
+    found = telemetry.batch().to_pydict()["feature.x0"]
+    assert found[:3] == [np.inf, -np.inf, 16_777_200]
 
 
 def test_a_model_with_names_is_ruled_by_them_when_it_gets_an_array(again: Callable[..., Any]) -> None:

@@ -27,7 +27,6 @@ Rules = tuple[tuple[str, Action], ...]
 then the first that fits."""
 
 _DROPPED = Action(DROP)
-_NUMBERED = re.compile(r"(.*)\.\d+", re.DOTALL)
 
 
 def parse_features(given: str | Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Rules:
@@ -73,12 +72,12 @@ def _bucket(how: str) -> Action:
 
 
 def find_action(rules: Rules, name: str) -> Action | None:
-    """The action for a feature. `ssn.1`, the second column of that name or a part of that input, is treated as `ssn` where
-    nothing is said about itself.
+    """The action for a feature. `ssn.1`, the second column of that name, and `image.norm`, which is made of that input, are
+    treated as `ssn` and `image` where nothing is said about themselves.
     """
     found = dict(reversed(rules)).get(name) or next((a for pattern, a in rules if _fits(pattern, name)), None)
-    numbered = None if found else _NUMBERED.fullmatch(name)
-    return find_action(rules, numbered[1]) if numbered else found
+    whole = name.rpartition(".")[0]
+    return find_action(rules, whole) if whole and found is None else found
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import warn_once
@@ -205,12 +206,28 @@ def _apply(action: Action, name: str, column: Column, key: bytes | None) -> Colu
 
 
 def _bucketed(action: Action, column: Column) -> Column:
-    values = np.asarray(column.values, dtype=np.float64)
     if action.edges:
         written = [label_text(edge) or "" for edge in action.edges]
         labels = [f"<{written[0]}", *map("..".join, itertools.pairwise(written)), f">={written[-1]}"]
-        places = np.searchsorted(action.edges, values, side="right")
+        # Edges as rounded as the values, else what is 0.7 lies below 0.7 once it is a float32.
+        edges = np.array(action.edges, dtype=np.float32 if column.type == columns.FLOAT32 else np.float64)
+        places = np.searchsorted(edges, column.values, side="right")
         texts = [labels[place] for place in places.tolist()]
         valid = [True] * len(texts) if column.valid is None else column.valid.tolist()
         return columns.from_texts([text if ok else None for text, ok in zip(texts, valid, strict=True)])
-    return Column(columns.FLOAT64, np.floor(values / action.width) * action.width, column.valid)
+    return Column(columns.FLOAT64, _multiples(column, action.width), column.valid)
+
+
+def _multiples(column: Column, width: float) -> npt.NDArray[np.float64]:
+    """The multiple of `width` at or below each number. One that is a multiple but for its rounding counts as that: 0.3 / 0.1 is
+    less than 3, and more than 3 for a float32.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinities, and what is none in float32
+        quotients = np.asarray(column.values, dtype=np.float64) / width
+        nearest = np.rint(quotients)
+        if column.type == columns.FLOAT32:
+            is_multiple = (nearest * width).astype(np.float32) == column.values
+        else:
+            is_multiple = np.abs(quotients - nearest) <= np.finfo(np.float64).eps * np.abs(quotients)
+    multiples: npt.NDArray[np.float64] = np.where(is_multiple, nearest, np.floor(quotients)) * width
+    return multiples

@@ -72,18 +72,28 @@ def _emit(
         return
     identity.resolve(model, recorder.config)
     announce(logger, identity, model, recorder.policy.described())
-    series = feature_series(features([x], model, recorder.policy.afresh()))
+    series = feature_series(_features(x, model, recorder.policy.afresh()))
     for operation, values in predictions.items():
         found = outputs([values], operation, model)
         series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
+    if not series:
+        warn_once("empty-reference", "set_reference was given no feature that is captured; no reference is set.")
+        return
     emit_profile(logger, identity, MlReferenceSourceValues.TRAINING, x.rows, to_json(Profile(tuple(series))), name)
 
 
 def read(copied: Snapshot, model: Any, policy: FeaturePolicy) -> tuple[Features, bytes]:
     """The features of copied rows, and their profile; empty where there are none."""
-    found = features([copied], model, policy)
+    found = _features(copied, model, policy)
     series = feature_series(found)
     return found, to_json(Profile(tuple(series))) if series else b""
+
+
+def _features(x: Snapshot, model: Any, policy: FeaturePolicy) -> Features:
+    try:
+        return features([x], model, policy)
+    except Exception as error:  # which may show a value that is withheld
+        raise policy.without_values(error) from None
 
 
 def emit_profile(
