@@ -16,7 +16,8 @@ What is recorded, and what is not
 
 One record for each outermost ``PyFuncModel.predict``. What it calls, such as the scikit-learn model within, is not recorded
 again. Inputs are recorded as they are given, before MLflow enforces the signature. A model that was logged with ``pyfunc_predict_fn="predict_proba"`` gives scores. Of a frame
-with several columns each column is an output. ``predict_stream`` is not recorded.
+with several columns each column is an output. ``predict_stream`` is not recorded, nor is what
+autologging predicts after a fit for its metrics and signatures.
 
 A model that ``mlflow.pyfunc.load_model``, or ``load_model`` of a flavor (scikit-learn, XGBoost, LightGBM, CatBoost, PyTorch)
 gives has the name and version of the registry, also where the URI has an alias or stage. Without a registry its name is the last
@@ -67,9 +68,11 @@ def _predictions(patches: Patches, module: Any) -> None:
 
 
 def _load(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.autologging import autologging
     from modelspan.instrumentation.mlflow.loads import loads
 
     loads(patches, module)
+    autologging(patches, module)
 
 
 def _metadata(patches: Patches, module: Any) -> None:
