@@ -183,7 +183,8 @@ def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(progr
         most = max(most, current.get().queue.bytes)
     recorder = current.get()
     dropped = recorder._emitter.dropped + sum(recorder.queue.take_dropped().values())
-    print(most <= 20_000_000, dropped > 0, dropped + recorder._emitter._recorded <= 600_000)
+    # Above 4 MB fewer rows are copied of each call, so that on a slow machine nothing has to be dropped.
+    print(3_000_000 < most <= 20_000_000, dropped + recorder._emitter._recorded <= 600_000)
     sys.stdout.flush()
     os._exit(0)
     """
@@ -191,9 +192,10 @@ def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(progr
         source,
         prelude=OTLP,
         OTEL_INSTRUMENTATION_ML_QUEUE_BYTES="20000000",
+        OTEL_INSTRUMENTATION_ML_OVERHEAD="1",
         **NOBODY,
     )
-    assert found == "True True True"
+    assert found == "True True"
 
 
 def test_the_exit_waits_for_providers_that_export_and_gives_up_those_that_do_not(program: Callable[..., str]) -> None:
@@ -237,7 +239,7 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(again: Callable[...,
     MODEL.predict(X[:1])
     last = telemetry.batches()[-1][0]
     assert (last["modelspan.recorder.rows.recorded"], last["modelspan.recorder.rows.dropped"]) == (21, 10)
-    assert [a["modelspan.recorder.sequence"] for a, _ in telemetry.batches()] == [0, 1]
+    assert [a["modelspan.recorder.sequence"] for a in telemetry.numbered()] == [0, 1, 2]
     assert attributes["modelspan.recorder.id"] == last["modelspan.recorder.id"]
 
 

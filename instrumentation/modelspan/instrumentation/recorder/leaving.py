@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from modelspan.instrumentation.failure import safely, warn_once
@@ -14,8 +14,9 @@ from modelspan.instrumentation.failure import safely, warn_once
 class LastExport:
     """A thread that waits to have one provider export. It is there from the start: at the exit, Python starts none."""
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, provider: Any, flush: Callable[[], object]) -> None:
         self.provider = provider
+        self._flush = flush
         self.now = threading.Event()
         self.done = threading.Event()
         self._cancelled = False
@@ -30,7 +31,7 @@ class LastExport:
         self.now.wait()
         try:
             if not self._cancelled:
-                self.provider.force_flush()
+                self._flush()
         finally:
             self.done.set()
 

@@ -72,7 +72,7 @@ class Recorder:
         self._work = threading.RLock()
         self._duty = Duty(self.config.duty, self.config.call_bytes, time.monotonic())
         self._starting = threading.Lock()
-        self._signals = Signals(self._providers, _own_version())
+        self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2)
         self._prepared = False
         self._metrics: PredictionMetrics | None = None
         self._row_number = 0
@@ -184,6 +184,7 @@ class Recorder:
             wake.wait(self.config.flush_interval)
             wake.clear()
             self.drain()
+            self._signals.retry()
 
     @cached_property
     def policy(self) -> FeaturePolicy:

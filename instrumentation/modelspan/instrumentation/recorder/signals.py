@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, NamedTuple
 
 from opentelemetry import metrics, trace
@@ -10,10 +11,15 @@ from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
 from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
+from modelspan.instrumentation.failure import attempt, safely
 from modelspan.instrumentation.recorder.leaving import LastExport
+from modelspan.instrumentation.recorder.undelivered import Keeping, stand_between
 from modelspan.semconv.schema import SCHEMA_URL
 
 SCOPE = "modelspan.instrumentation"
+
+JUST_TRIED = 1.0
+"""Seconds after an attempt in which another one would not do better."""
 
 _API_MODULES = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
 
@@ -37,9 +43,12 @@ class Providers(NamedTuple):
 class Signals:
     """The live parts of the SDK; None for a signal that nobody set up."""
 
-    def __init__(self, providers: Providers, version: str) -> None:
+    def __init__(self, providers: Providers, version: str, most_undelivered: int) -> None:
         self._providers = providers
         self._version = version
+        self._most_undelivered = most_undelivered
+        self._kept: list[Keeping] = []
+        """What could not be delivered, of each processor."""
         self.tracer: Tracer | None = None
         self.logger: Logger | None = None
         self.logger_provider: Any = None
@@ -57,6 +66,7 @@ class Signals:
             self.logger_provider = self._providers.logger or get_logger_provider()
             if _is_live(self.logger_provider):
                 self.logger = _live(self.logger_provider.get_logger(SCOPE, self._version, schema_url=SCHEMA_URL))
+                attempt("keep what cannot be delivered", self._keep)
                 self._prepare_exit(self.logger_provider)
         if self.meter is None:
             meter_provider = self._providers.meter or metrics.get_meter_provider()
@@ -64,10 +74,21 @@ class Signals:
                 self.meter = _live(meter_provider.get_meter(SCOPE, self._version, schema_url=SCHEMA_URL))
                 self._prepare_exit(meter_provider)
 
+    def _keep(self) -> None:
+        self._kept = stand_between(self.logger_provider, SCOPE, self._most_undelivered)
+
+    def retry(self) -> None:
+        """Have what could not be delivered exported again, if nothing else is exported. Does not wait for it."""
+        for kept in self._kept:
+            if kept.is_due():
+                run = safely("export again", kept.retry)
+                threading.Thread(target=run, name="modelspan-retry", daemon=True).start()
+
     def _prepare_exit(self, provider: Any) -> None:
         if hasattr(provider, "force_flush") and hasattr(provider, "shutdown"):
             try:
-                self.last_exports.append(LastExport(provider))
+                flush = self.flush if provider is self.logger_provider else provider.force_flush
+                self.last_exports.append(LastExport(provider, flush))
             except RuntimeError:  # found at the exit, when no thread can start: the SDK exports as it does by itself
                 return
 
@@ -75,12 +96,17 @@ class Signals:
         """Have nothing exported at the exit any more."""
         for export in self.last_exports:
             export.cancel()
+        for kept in self._kept:
+            kept.stand_aside()
 
     def flush(self) -> None:
         """Ask the SDK to export events. Blocks while the collector cannot be reached, as long as the exporter tries."""
         force_flush = getattr(self.logger_provider, "force_flush", None)
         if self.logger is not None and force_flush is not None:
             force_flush()
+            for kept in self._kept:
+                if kept.is_due(JUST_TRIED):
+                    kept.retry()
 
 
 def _is_live(part: Any) -> bool:
