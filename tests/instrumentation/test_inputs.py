@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import decimal
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -304,3 +306,40 @@ def test_an_empty_input_is_an_empty_call(telemetry: Any) -> None:
     Anything().predict(np.empty((0, 3)))
     assert telemetry.rows() == 0
     assert telemetry.points("ml.predictions")[0].value == 0
+
+
+@pytest.mark.parametrize("rows", [4, 40])
+def test_a_table_of_arrow(again: Callable[..., Any], rows: int) -> None:
+    telemetry = again(call_bytes=200)
+    table = pa.table(
+        {"i": range(40), "f": [None, 1.5] * 20, "s": ["a", None] * 20, "u": pa.array(range(40), pa.uint8())}
+    )
+    Anything().predict(table[:rows])
+    found = features(telemetry.batch())
+    places = found["i"]
+    assert found == {name: [table[name][i].as_py() for i in places] for name in table.column_names}
+    assert len(places) == (4 if rows == 4 else 6)
+
+
+def test_a_tensor_given_to_a_model_of_another_library(telemetry: Any) -> None:
+    tensor = torch.arange(6.0).reshape(3, 2)
+    Anything().predict(tensor)
+    Anything().predict(tensor.to(torch.bfloat16))
+    (_, read), (unread, _) = telemetry.batches()
+    assert features(read) == {"x0": [0.0, 2.0, 4.0], "x1": [1.0, 3.0, 5.0]}
+    assert unread["ml.capture.unreadable"] == "unknown_type"
+    tensor.resize_(10, 2)
+
+
+def test_a_column_of_arrays_leaves_the_other_columns(telemetry: Any) -> None:
+    arrays = [np.arange(2.0), np.array([1.0]), np.arange(3)]
+    Anything().predict(pd.DataFrame({"embedding": arrays, "age": [1, 2, 3]}))
+    assert features(telemetry.batch()) == {"embedding": ["[0. 1.]", "[1.]", "[0 1 2]"], "age": [1, 2, 3]}
+
+
+def test_what_is_too_large_for_a_number_is_no_warning(telemetry: Any) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        Anything().predict(np.array([[1e308, np.longdouble("1e4000"), -np.inf, 5e-324]]))
+        telemetry.batch()
+    assert said == []

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
+from sklearn.multioutput import ClassifierChain
 from sklearn.svm import SVC
 
 RNG = np.random.default_rng(1)
@@ -99,3 +101,20 @@ def test_clusters_and_outliers_are_labels(telemetry: Any, model: Any) -> None:
 def test_scores_of_samples(telemetry: Any) -> None:
     result = IsolationForest(n_estimators=5).fit(X).score_samples(X[:9])
     assert columns(telemetry.batch()) == {"score": result.tolist()}
+
+
+@pytest.mark.parametrize("operation", ["predict_proba", "decision_function"])
+def test_scores_of_a_chain_are_by_output_and_class(telemetry: Any, operation: str) -> None:
+    model = ClassifierChain(LogisticRegression()).fit(X, np.stack([BINARY, 1 - BINARY], axis=1))
+    result = getattr(model, operation)(X[:9])
+    assert columns(telemetry.batch()) == {"score.0.1": result[:, 0].tolist(), "score.1.1": result[:, 1].tolist()}
+
+
+class Recommender(BaseEstimator):  # type: ignore[misc]  # without annotations
+    def predict(self, X: Any) -> Any:
+        return [["a"], ["a", "b"], []][: len(X)]
+
+
+def test_lists_of_different_lengths_are_labels(telemetry: Any) -> None:
+    Recommender().predict(X[:3])
+    assert columns(telemetry.batch()) == {"label": ["['a']", "['a', 'b']", "[]"]}

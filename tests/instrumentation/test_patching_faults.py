@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 import xgboost as xgb
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -45,6 +46,8 @@ ELSEWHERE = (
     "patching.patches:.take_away",
     "sklearn.patch:Estimators._leave",
     "sklearn.patch:._unpatch",
+    "patching.explainers:._shap",  # of libraries that are not installed
+    "patching.explainers:._lime",
 )
 
 
@@ -87,6 +90,7 @@ def program() -> list[Any]:
     booster.update(xgb.DMatrix(X, Y, nthread=1), 1)
     results += [outcome(booster.predict), outcome(booster.predict, 1), outcome(xgb.train, {})]
     results.append(lgb.LGBMClassifier(n_estimators=1, n_jobs=1, verbose=-1).fit(X, Y).predict(X, num_iteration=1))
+    results += list(GradientBoostingClassifier(n_estimators=2, random_state=0).fit(X, Y).staged_predict(X))
     celery.signals.worker_process_shutdown.send(sender=None)
     return results
 

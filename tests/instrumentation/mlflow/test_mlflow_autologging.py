@@ -21,6 +21,7 @@ Y = (X.a > 0).astype(int)
 
 @pytest.fixture
 def logging(models: Any, store: None) -> Iterator[Any]:
+    mlflow.set_experiment("shop")
     mlflow.sklearn.autolog(silent=True, log_models=False)
     yield models
     mlflow.sklearn.autolog(disable=True)

@@ -13,6 +13,7 @@ import pytest
 from mlflow.models.model import Model
 from mlflow.pyfunc import PyFuncModel, PythonModel
 from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS
 from sklearn.naive_bayes import GaussianNB
 
 from modelspan.instrumentation.mlflow import MLflowInstrumentor, datasets
@@ -61,7 +62,20 @@ def program(run: str) -> list[Any]:
         outcome(models[0].predict, X[["a"]]),
     ]
     results += [mlflow.sklearn.load_model("models:/fraud/1").predict(X), outcome(models[0].predict)]
+    results.append(autologged().fit(X))
     return [*results, outcome(mlflow.pyfunc.load_model, "models:/none/1")]
+
+
+def autologged() -> Any:
+    """A model whose fit MLflow has put its autologging around."""
+
+    class Logged:
+        def fit(self, X: Any) -> int:
+            return len(X)
+
+    AUTOLOGGING_INTEGRATIONS["shop"] = {"disable": False}
+    mlflow.sklearn.safe_patch("shop", Logged, "fit", lambda original, self, X: original(self, X), manage_run=True)
+    return Logged()
 
 
 @pytest.fixture(scope="module")

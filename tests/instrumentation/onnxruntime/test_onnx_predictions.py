@@ -241,3 +241,19 @@ def test_large_calls_are_left_out_above_the_share_of_the_time_and_counted(sessio
     last = telemetry.numbered()[-1]
     assert last["modelspan.recorder.rows.unsampled"] >= 3 * 1200
     assert last["modelspan.recorder.rows.recorded"] + last["modelspan.recorder.rows.unsampled"] == 6 * 1200 + 5
+
+
+def test_inputs_that_are_no_mapping_raise_as_they_do_without_and_are_no_fault(
+    sessions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = session(converted(LinearRegression().fit(X, X[:, 0])))
+    with pytest.raises(AttributeError, match="keys"):
+        made.run(None, [X[:2]])
+    assert rows(sessions, "error_type") == {"error_type": ["AttributeError"]}
+    assert not caplog.records
+
+
+def test_a_run_of_no_rows_is_recorded_with_none(sessions: Any, caplog: pytest.LogCaptureFixture) -> None:
+    session(converted(LogisticRegression().fit(X, X[:, 0] > 0), zipmap=False)).run(None, {"X": X[:0]})
+    assert sessions.rows() == 0
+    assert not caplog.records

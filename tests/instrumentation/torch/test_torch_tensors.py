@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -272,3 +273,12 @@ def test_a_tensor_stays_as_it_is(torch_telemetry: Any) -> None:
     call(tensor)
     assert tensor._version == version
     assert tensor.untyped_storage().resizable()  # Tensor.numpy() would end that
+
+
+def test_numbers_too_large_for_their_squares_are_no_warning(torch_telemetry: Any) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        call(torch.tensor([[1e300, -1e308]], dtype=torch.float64))
+        call(torch.full((1, 4), 3e38))
+        assert torch_telemetry.rows() == 2
+    assert said == []

@@ -17,7 +17,8 @@ What is recorded, and what is not
 One record for each outermost ``PyFuncModel.predict``. What it calls, such as the scikit-learn model within, is not recorded
 again. Inputs are recorded as they are given, before MLflow enforces the signature. A model that was logged with ``pyfunc_predict_fn="predict_proba"`` gives scores. Of a frame
 with several columns each column is an output. ``predict_stream`` is not recorded, nor is what
-autologging predicts after a fit for its metrics and signatures.
+autologging predicts after a fit for its metrics and signatures, what MLflow predicts on the example of an input that a model is saved
+with, and what it evaluates.
 
 A model that ``mlflow.pyfunc.load_model``, or ``load_model`` of a flavor (scikit-learn, XGBoost, LightGBM, CatBoost, PyTorch)
 gives has the name and version of the registry, also where the URI has an alias or stage. Without a registry its name is the last
@@ -54,6 +55,8 @@ class MLflowInstrumentor(ModelInstrumentor):
         return {
             "mlflow.pyfunc": _predictions,
             "mlflow.models.model": _metadata,
+            "mlflow.models.signature": _signatures,
+            "mlflow.models.evaluation.base": _evaluated,
             "mlflow.store.artifact.models_artifact_repo": _registry,
             "mlflow.store.artifact.runs_artifact_repo": _registry,
             **{f"mlflow.{flavor}": _load for flavor in _FLAVORS},
@@ -70,15 +73,31 @@ def _predictions(patches: Patches, module: Any) -> None:
 def _load(patches: Patches, module: Any) -> None:
     from modelspan.instrumentation.mlflow.autologging import autologging
     from modelspan.instrumentation.mlflow.loads import loads
+    from modelspan.instrumentation.mlflow.saving import imported
 
     loads(patches, module)
     autologging(patches, module)
+    imported(patches, module)
 
 
 def _metadata(patches: Patches, module: Any) -> None:
     from modelspan.instrumentation.mlflow.loads import metadata
+    from modelspan.instrumentation.mlflow.saving import logged
 
     metadata(patches, module)
+    logged(patches, module)
+
+
+def _signatures(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.saving import signatures
+
+    signatures(patches, module)
+
+
+def _evaluated(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.mlflow.saving import evaluated
+
+    evaluated(patches, module)
 
 
 def _registry(patches: Patches, module: Any) -> None:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
@@ -30,6 +31,8 @@ def _guarding(original: Callable[..., Any]) -> Callable[..., Any]:
                 args, kwargs = bound.args, bound.kwargs
         except TypeError:  # arguments that the original does not take either
             pass
+        except Exception as problem:
+            failed("tell what autologging predicts from what the program does", problem)
         return original(*args, **kwargs)
 
     return safe_patch
@@ -42,10 +45,13 @@ def _is_plain(replacement: Any) -> bool:
 def _guarded(replacement: Any) -> Callable[..., Any]:
     @functools.wraps(replacement)
     def call(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        outside = around.get()
+        try:
+            original = _within(around.get(), original)
+        except Exception as problem:
+            failed("tell a fit from what autologging predicts", problem)
         token = around.set(INSIDE)
         try:
-            return replacement(_within(outside, original), *args, **kwargs)
+            return replacement(original, *args, **kwargs)
         finally:
             around.reset(token)
 

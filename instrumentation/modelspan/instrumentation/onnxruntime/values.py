@@ -19,6 +19,8 @@ PREDICT = MlOperationNameValues.PREDICT.value
 
 def input_of(feed: Mapping[str, Any]) -> Any:
     """The only input, which needs no name, or all by name."""
+    if not isinstance(feed, Mapping):  # which the session refuses
+        return Unreadable(Reason.UNKNOWN_TYPE, ())
     if len(feed) == 1:
         for name, value in feed.items():
             only = readable(value, name)

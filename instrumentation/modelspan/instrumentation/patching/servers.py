@@ -1,6 +1,8 @@
-"""Servers and workers that end without the exit handlers of Python: what waits is exported when they shut down.
+"""What is followed for all instrumentors.
 
-uvicorn ends its process by the signal that stopped it, Celery its prefork workers by `os._exit`.
+Servers and workers that end without the exit handlers of Python: what waits is exported when they shut down.
+
+uvicorn ends its process by the signal that stopped it, Celery its prefork workers by `os._exit`. And explainers.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from typing import Any
 from wrapt import when_imported
 
 from modelspan.instrumentation.failure import attempt, failed
+from modelspan.instrumentation.patching import explainers
 from modelspan.instrumentation.patching.patches import Patches
 
 
 def follow_servers(patches: Patches) -> None:
-    """Have what waits exported when such a server ends, whether it is imported already or later."""
-    hooks = {"uvicorn.server": _uvicorn, "celery.signals": _celery}
+    """Have what waits exported when such a server ends, whether it is imported already or later, and nothing recorded in explainers."""
+    hooks = {"uvicorn.server": _uvicorn, "celery.signals": _celery, **explainers.HOOKS}
     patches.on_undo(hooks.clear)
 
     def imported(module: Any) -> None:

@@ -86,8 +86,11 @@ def from_objects(values: Sequence[Any]) -> Column:
         present = [int(v) if ok else 0 for v, ok in zip(values, valid, strict=True)]
         if all(_INTEGERS.min <= value <= _INTEGERS.max for value in present):
             return Column(INT64, np.array(present, dtype=np.int64), missing)
-    if kinds and all(hasattr(kind, "__float__") and not issubclass(kind, str) for kind in kinds):
-        return _floats(np.array([float(v) if ok else math.nan for v, ok in zip(values, valid, strict=True)]))
+    if kinds and all(hasattr(kind, "__float__") and not issubclass(kind, (str, np.ndarray)) for kind in kinds):
+        try:
+            return _floats(np.array([float(v) if ok else math.nan for v, ok in zip(values, valid, strict=True)]))
+        except (TypeError, ValueError):  # several numbers in one value
+            pass
     return from_texts([text(value) if ok else None for value, ok in zip(values, valid, strict=True)])
 
 
@@ -149,6 +152,7 @@ def join(columns: Iterable[Column]) -> Column:
     return Column(first.type, np.concatenate([part.values for part in parts]), valid)
 
 
+@np.errstate(over="ignore")  # what is too large becomes infinite; the program need not read of it
 def _floats(values: npt.NDArray[Any]) -> Column:
     if values.dtype == np.float32 or values.dtype == np.float16:
         values, kind = values.astype(np.float32, copy=False), FLOAT32

@@ -29,6 +29,8 @@ def join_key(one: Snapshot) -> Any:
     """What snapshots must share so that `features` can join them."""
     if one.kind == snap.FRAME_ARRAY:
         return snap.FRAME_ARRAY, one.layout, tuple(one.payload[1])
+    if one.kind == snap.ARROW:
+        return one.kind, tuple(map(str, one.payload.schema))
     if one.kind in (snap.PANDAS, snap.POLARS):
         return one.kind, one.layout, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
     if one.kind == snap.NAMED:
@@ -127,6 +129,26 @@ def _polars_column(series: Any) -> Column:
     return columns.from_objects(series.to_list())
 
 
+def _from_arrow(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    names = _distinct(parts[0].payload.column_names)
+    kept = policy.choose(names)
+    return {names[i]: columns.join([_arrow_column(part.payload.column(i)) for part in parts]) for i in kept}
+
+
+def _arrow_column(values: Any) -> Column:
+    if values.null_count == 0 and str(values.type) in _NUMBERS_OF_ARROW:
+        return columns.from_array(values.to_numpy())
+    return columns.from_objects(values.to_pylist())
+
+
+_NUMBERS_OF_ARROW = {
+    "double",
+    "float",
+    "halffloat",
+    *[f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)],
+}
+
+
 def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     """Columns that hold a value other than zero in any of the rows. What is absent is zero."""
     width = int(parts[0].payload.shape[1])
@@ -183,6 +205,7 @@ _READERS: dict[str, Reader] = {
     snap.FRAME_ARRAY: _from_frame_bytes,
     snap.PANDAS: _from_pandas,
     snap.POLARS: _from_polars,
+    snap.ARROW: _from_arrow,
     snap.SPARSE: _from_sparse,
     snap.SEQUENCE: _from_sequence,
     snap.NAMED: _from_named,

@@ -80,7 +80,7 @@ class Kind:
 
     def _classification(self, model: Any) -> str:
         names = self.classes(model)
-        if isinstance(names, list) and names and isinstance(names[0], list):
+        if (isinstance(names, list) and names and isinstance(names[0], list)) or getattr(model, "multilabel_", False):
             return MULTILABEL
         return BINARY if names is not None and len(names) == 2 else MULTICLASS
 

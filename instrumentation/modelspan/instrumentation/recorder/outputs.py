@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -59,8 +60,18 @@ def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     if kind == snap.SPARSE:
         return np.concatenate([part.payload.toarray() for part in parts])
     if kind == snap.SEQUENCE:
-        return np.array([row for part in parts for row in part.payload])
+        return _table([row for part in parts for row in part.payload])
     return None
+
+
+def _table(rows: list[Any]) -> npt.NDArray[Any]:
+    """Rows as an array; one of objects where they are lists of different lengths."""
+    try:
+        return np.array(rows)
+    except ValueError:
+        found = np.empty(len(rows), dtype=object)
+        found[:] = rows
+        return found
 
 
 def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -70,10 +81,15 @@ def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _by_output(values: npt.NDArray[Any], whole: str, prefix: str, convert: Any) -> Outputs:
     if values.ndim == 1:
         return {whole: convert(values)}
-    values = values.reshape(len(values), -1)
+    values = _matrix(values)
     if values.shape[1] == 1:
         return {whole: convert(values[:, 0])}
     return {f"{prefix}{i}": convert(values[:, i]) for i in range(min(values.shape[1], MAX_CLASSES))}
+
+
+def _matrix(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The numbers of each row side by side, also of no rows."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def _number(values: npt.NDArray[Any]) -> Column:
@@ -90,7 +106,12 @@ def _scores(values: npt.NDArray[Any], classes: list[Any] | None) -> Outputs:
         return {}
     if values.ndim == 1:
         return {names.SCORE: _number(values)}
-    table = values.reshape(len(values), -1)
+    table = _matrix(values)
+    if classes and isinstance(classes[0], list):  # of several outputs, each with the score of its last class
+        return {
+            f"{names.SCORE_PREFIX}{i}.{columns.label_text(own[-1])}": _number(table[:, i])
+            for i, own in enumerate(classes[: table.shape[1]])
+        }
     if table.shape[1] < 2:
         return {names.SCORE: _number(table[:, 0])} if table.size else {}
     chosen = table[:, 1] if table.shape[1] == 2 else table.max(axis=1)

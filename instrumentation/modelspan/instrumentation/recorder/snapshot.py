@@ -37,6 +37,8 @@ PANDAS = "pandas"
 """payload: pandas DataFrame; layout: UNNAMED or None."""
 POLARS = "polars"
 """payload: polars DataFrame; layout: UNNAMED or None."""
+ARROW = "arrow"
+"""payload: pyarrow Table; layout: None."""
 SPARSE = "sparse"
 """payload: scipy sparse matrix; layout: number of columns."""
 SEQUENCE = "sequence"
@@ -238,6 +240,8 @@ def pick(value: Any, rows: Rows) -> Any:
         return value.iloc[rows]
     if hasattr(value, "tocsr"):
         return value.tocsr()[rows]
+    if hasattr(value, "column_names"):
+        return value.take(rows)
     return value[rows]
 
 
@@ -285,6 +289,22 @@ def _polars_frame(value: Any) -> Snapshot:
 
 def _polars_series(value: Any) -> Snapshot:
     return Snapshot(POLARS, None if value.name else UNNAMED, len(value), value.to_frame(), len(value) * 8)
+
+
+def _arrow_table(value: Any) -> Snapshot:
+    """A table of Arrow, whose values never change, is its own snapshot."""
+    rows, columns = value.shape
+    return Snapshot(ARROW, None, rows, value, rows * columns * 8)
+
+
+def _tensor(value: Any) -> Snapshot:
+    """A tensor of PyTorch that is given to a model of another library. Copied as a tensor: `numpy` would keep the program's from being
+    resized.
+    """
+    try:
+        return _array(value.detach().clone().numpy()) if value.is_cpu else _opaque(value)
+    except (TypeError, RuntimeError):  # a type that NumPy does not have; sparse
+        return _opaque(value)
 
 
 def _sparse(value: Any) -> Snapshot:
@@ -355,6 +375,8 @@ _LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
     ("pandas", "Series", _pandas_series),
     ("polars", "DataFrame", _polars_frame),
     ("polars", "Series", _polars_series),
+    ("pyarrow", "Table", _arrow_table),
+    ("torch", "Tensor", _tensor),
     ("scipy.sparse", "spmatrix", _sparse),
     ("scipy.sparse", "sparray", _sparse),
 )

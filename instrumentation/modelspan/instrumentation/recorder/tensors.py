@@ -106,6 +106,7 @@ def _outputs(parts: Sequence[Snapshot], primary: Callable[[Numbers, Part], Colum
     return found
 
 
+@np.errstate(all="ignore")  # what is too large becomes infinite; the program need not read of it
 def summary(values: Numbers, name: str, part: Part) -> Columns:
     """Of each row: Euclidean norm, mean, standard deviation, shares of zeros and of numbers that are not finite, and
     PROJECTIONS random projections (Johnson and Lindenstrauss 1984), whose distribution follows that of the rows.

@@ -17,8 +17,9 @@ What is recorded, and what is not
 
 One record for each call of ``predict``, ``predict_proba``, ``predict_log_proba``, ``decision_function`` and
 ``score_samples`` that the program makes, in whatever thread or instrumented process. Calls within such a call, within
-``fit``, ``partial_fit``, ``fit_predict``, ``fit_transform`` and ``score``, within the parallel jobs, scorers and partial
-dependence of scikit-learn, and under ``suppress_instrumentation()`` are not recorded.
+``fit``, ``partial_fit``, ``fit_predict``, ``fit_transform`` and ``score``, within the steps of ``staged_predict`` and the like, within
+the parallel jobs, scorers, partial dependence, imputers and stacking of scikit-learn, within explainers of SHAP and LIME, and under
+``suppress_instrumentation()`` are not recorded.
 """
 
 from __future__ import annotations
@@ -33,14 +34,19 @@ if TYPE_CHECKING:
 
 __all__ = ["SklearnInstrumentor"]
 
-_GUARDED = {
-    "sklearn.utils.parallel": "_FuncWrapper.__call__",
-    "sklearn.metrics._scorer": "_BaseScorer.__call__",
-    "sklearn.model_selection._validation": "_permutation_test_score",
-    "sklearn.inspection._partial_dependence": "_partial_dependence_brute",
-    "sklearn.inspection._plot.decision_boundary": "_get_response_values",
+_GUARDED: Mapping[str, tuple[str, ...]] = {
+    "sklearn.utils.parallel": ("_FuncWrapper.__call__",),
+    "sklearn.metrics._scorer": ("_BaseScorer.__call__", "_MultimetricScorer.__call__"),
+    "sklearn.model_selection._validation": ("_permutation_test_score",),
+    "sklearn.inspection._partial_dependence": ("_partial_dependence_brute",),
+    "sklearn.inspection._permutation_importance": ("_weights_scorer",),
+    "sklearn.inspection._plot.decision_boundary": ("_get_response_values",),
+    "sklearn.impute._iterative": ("IterativeImputer.transform",),
+    "sklearn.ensemble._stacking": ("StackingClassifier.transform", "StackingRegressor.transform"),
+    "sklearn.ensemble._voting": ("VotingClassifier.transform", "VotingRegressor.transform"),
 }
-"""What evaluates models without being one of their methods, by module: nothing is recorded within it."""
+"""What evaluates models, or has them transform, without being one of the methods that are recorded, by module: nothing is recorded
+within it."""
 
 
 class SklearnInstrumentor(ModelInstrumentor):
@@ -59,4 +65,5 @@ def _follow(patches: Patches, module: Any) -> None:
 
 
 def _guard(patches: Patches, module: Any) -> None:
-    patches.guard(module, _GUARDED[module.__name__])
+    for path in _GUARDED[module.__name__]:
+        patches.guard(module, path)

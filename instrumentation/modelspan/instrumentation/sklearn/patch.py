@@ -18,6 +18,7 @@ from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
 from modelspan.instrumentation.patching.patches import Patches, Wrapper, put_around, take_away
 from modelspan.instrumentation.patching.portable import portable, portable_fit
 from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
+from modelspan.instrumentation.sklearn.staged import STAGED, guarded_steps
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 PREDICTIONS = (
@@ -51,7 +52,7 @@ class Estimators:
         for owner in cls.__mro__:
             if _is_known_better(owner):
                 continue
-            for name in (*PREDICTIONS, *FITS, *OTHERS):
+            for name in (*PREDICTIONS, *FITS, *OTHERS, *STAGED):
                 if name in owner.__dict__ and name not in self._done.get(owner, ()):
                     try:
                         self._patch_method(owner, name)
@@ -60,8 +61,14 @@ class Estimators:
 
     def _patch_method(self, owner: type, name: str) -> None:
         raw = owner.__dict__[name]
-        wrapper = partial(self._wrapper, name, _library(owner))
-        if _is_function(raw):
+        library = _library(owner)
+        wrapper: Wrapper = partial(self._wrapper, name, library)
+        if name in STAGED and library == _SKLEARN:
+            wrapper = guarded_steps
+            put_around(owner, name, wrapper)
+        elif name in STAGED:
+            return
+        elif _is_function(raw):
             put_around(owner, name, wrapper)
         elif _is_available_if(raw):
             # The descriptor decides whether the method exists; only the function that it hands out is replaced.
@@ -88,7 +95,7 @@ def _unpatch(owner: type, name: str, wrapper: Wrapper) -> None:
     raw: Any = owner.__dict__.get(name)
     if _is_available_if(raw):
         raw.fn = raw.fn.__wrapped__
-    elif _is_function(raw):
+    else:
         take_away(owner, name, wrapper)
 
 
