@@ -20,9 +20,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
-from modelspan.instrumentation import config
+from modelspan.instrumentation import config, flush
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.semconv import attributes as ml
+from modelspan.semconv import events
 
 X = np.random.default_rng(7).normal(size=(100, 20))
 MODEL = LinearRegression().fit(X, X[:, 0])
@@ -313,6 +315,45 @@ def test_telemetry_that_fails_says_so_once_and_the_prediction_is_made_once(
     assert telemetry.rows() == 3
     said = [r.message for r in caplog.records if r.name == "modelspan.instrumentation"]
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("sample", [1.0, 0.5])
+def test_counts_are_exact_where_a_processor_of_the_program_refuses_some_batches(
+    again: Callable[..., Any], sample: float
+) -> None:
+    class Refusing:
+        batches = 0
+
+        def on_emit(self, record: Any) -> None:
+            if ml.ML_PREDICTION_BATCH_DATA in (record.log_record.attributes or {}):
+                Refusing.batches += 1
+                if Refusing.batches % 3 == 2:
+                    raise ZeroDivisionError
+
+        emit = on_emit  # before OpenTelemetry 1.35
+
+        def shutdown(self) -> None: ...
+
+        def force_flush(self, timeout_millis: int = 0) -> bool:
+            return True
+
+    telemetry = again(batch_rows=4, sample=sample)
+    telemetry.logger_provider.add_log_record_processor(Refusing())
+    model = LinearRegression().fit(X, X[:, 0])
+    for _ in range(4):
+        model.predict(X[:10])
+        assert flush()
+    model.predict(X[:1])
+    last = telemetry.events(events.ML_PREDICTION_BATCH)[-1].attributes
+    assert last[ml.MODELSPAN_RECORDER_ROWS_DROPPED] > 0
+    counters = (
+        ml.MODELSPAN_RECORDER_ROWS_RECORDED,
+        ml.MODELSPAN_RECORDER_ROWS_DROPPED,
+        ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED,
+    )
+    assert sum(last[counter] for counter in counters) == 41
+    sequence = [one.attributes[ml.MODELSPAN_RECORDER_SEQUENCE] for one in telemetry.events(events.ML_PREDICTION_BATCH)]
+    assert sequence == sorted(set(sequence))
 
 
 def under_opentelemetry_instrument(path: Path, source: str, **environment: str) -> str:

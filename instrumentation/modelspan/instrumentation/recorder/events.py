@@ -68,8 +68,17 @@ class BatchEmitter:
             ml.ML_PREDICTION_BATCH_FORMAT: ml.MlPredictionBatchFormatValues.ARROW_STREAM.value,
         }
         self._latest = attributes
-        self._number(logger, {**attributes, **payload}, rows)
+        try:
+            self._number(logger, {**attributes, **payload}, rows)
+        except Exception:
+            self._recorded -= rows
+            raise
         self._unflushed += len(data)
+
+    @property
+    def accounted(self) -> int:
+        """Rows so far that were recorded or left out."""
+        return self._recorded + self.unsampled
 
     def account(self, logger: Logger | None) -> None:
         """Emit a batch without rows if more were lost or left out since the last batch: it says how many."""
@@ -85,9 +94,9 @@ class BatchEmitter:
             ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
             ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED: self.unsampled,
         }
+        self._sequence += 1  # also of one that fails, which a part of the SDK may have passed on before
         emit(logger, names.ML_PREDICTION_BATCH, {**attributes, **counters}, SeverityNumber.DEBUG)
         self._said = self.dropped, self.unsampled
-        self._sequence += 1
 
     def relieve(self) -> None:
         """Have the SDK export if much was emitted since it last did. May block."""

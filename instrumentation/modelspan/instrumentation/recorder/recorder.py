@@ -289,12 +289,14 @@ class Recorder:
             if not isinstance(work, list):
                 self._do(work)
                 continue
+            before = self._emitter.accounted
             try:
                 self._record(work, clock)
             except Exception as error:
                 failed("turn predictions into telemetry", error)
                 calls = [receive(item, clock) for item in work]
-                self.queue.drop(calls[0].identity, CAPTURE_FAILED, sum(call.rows for call in calls))
+                done = self._emitter.accounted - before
+                self.queue.drop(calls[0].identity, CAPTURE_FAILED, sum(call.rows for call in calls) - done)
 
     def _do(self, task: Task) -> None:
         try:
