@@ -28,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
+from sklearn.utils.metaestimators import available_if
 
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 
@@ -215,6 +216,28 @@ def test_uninstrumenting_leaves_every_class_as_it_was(telemetry: Any) -> None:
     assert before.keys() == after.keys()
     volatile = {"__abstractmethods__", "_abc_impl", "__weakref__", "__dict__"}
     assert [key for key in before if before[key] is not after[key] and key[1] not in volatile] == []
+
+
+def test_methods_that_a_class_took_over_from_another_are_put_back_too(telemetry: Any) -> None:
+    class Lending(BaseEstimator):
+        def predict(self, X: Any) -> Any:
+            return np.zeros(len(X))
+
+        def decision_function(self, X: Any) -> Any:
+            return np.zeros(len(X))
+
+    class Borrowing(BaseEstimator):
+        predict = Lending.predict
+        decision_function = available_if(lambda self: True)(Lending.decision_function)
+
+    Borrowing().predict(X)
+    Borrowing().decision_function(X)
+    assert telemetry.rows() == 2 * len(X)
+    SklearnInstrumentor().uninstrument()
+    lent, kept = vars(Lending), vars(Borrowing)
+    assert kept["predict"] is lent["predict"]
+    assert kept["decision_function"].fn is lent["decision_function"]
+    assert not hasattr(lent["predict"], "__wrapped__")
 
 
 def is_wrapper(method: Any) -> bool:

@@ -25,7 +25,9 @@ with torch.no_grad():
 print(rows())
 TorchInstrumentor().uninstrument()
 net(torch.ones(4, 3))
-print(rows(), torch.nn.Module.__call__.__module__, torch._dynamo.variables.nn_module.unpatched_nn_module_call is torch.nn.Module.__call__)
+call = torch.nn.Module.__call__
+dynamo = torch._dynamo.utils, torch._dynamo.variables.nn_module
+print(rows(), call.__module__, *(one.unpatched_nn_module_call is call for one in dynamo), torch.jit._get_trace_graph.__code__.co_filename == torch.jit._trace.__file__)
 """
 
 
@@ -39,7 +41,7 @@ print(rows(), torch.nn.Module.__call__.__module__, torch._dynamo.variables.nn_mo
 def test_in_every_order_of_importing_instrumenting_and_setting_up_the_sdk(
     program: Callable[..., str], steps: tuple[str, ...]
 ) -> None:
-    assert program(PROGRAM, *steps).splitlines() == ["6", "6 torch.nn.modules.module True"]
+    assert program(PROGRAM, *steps).splitlines() == ["6", "6 torch.nn.modules.module True True True"]
 
 
 def test_the_entry_point_instruments_a_fresh_process_without_importing_pytorch(program: Callable[..., str]) -> None:

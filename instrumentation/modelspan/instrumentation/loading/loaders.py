@@ -33,9 +33,12 @@ def _pickle(patches: Patches, module: Any) -> None:
 
 
 def _cloudpickle(patches: Patches, module: Any) -> None:
-    if not isinstance(module.load, NotedFunction):  # which it took over from pickle
-        note = NotedFunction(module.load, lambda model, file: attempt(_SEE, noted, model, file, "cloudpickle.load"))
-        patches.replace(module, "load", note)
+    for owner in (module.cloudpickle, module):
+        original = owner.load
+        if isinstance(original, NotedFunction):  # taken over from pickle, which may be put back before
+            owner.load = original.__wrapped__
+        note = NotedFunction(owner.load, lambda model, file: attempt(_SEE, noted, model, file, "cloudpickle.load"))
+        patches.replace(owner, "load", note)
 
 
 def _skops(patches: Patches, module: Any) -> None:

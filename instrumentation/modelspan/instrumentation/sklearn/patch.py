@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
@@ -39,6 +39,8 @@ class Estimators:
     def __init__(self, patches: Patches) -> None:
         self._patches = patches
         self._done: WeakKeyDictionary[type, dict[str, Wrapper]] = WeakKeyDictionary()
+        self._made: WeakSet[Callable[..., Any]] = WeakSet()
+        """What was put in the place of methods."""
 
     def follow(self, base: type) -> None:
         """Patch `base`, the classes derived from it, and those that will be."""
@@ -69,10 +71,12 @@ class Estimators:
         elif name in STAGED:
             return
         elif _is_function(raw):
+            if raw in self._made:  # taken over, in the body of the class, from one that was patched before
+                setattr(owner, name, self._original(raw))
             put_around(owner, name, wrapper)
         elif _is_available_if(raw):
             # The descriptor decides whether the method exists; only the function that it hands out is replaced.
-            raw.fn = wrapper(raw.fn)
+            raw.fn = wrapper(self._original(raw.fn))
         else:
             return
         self._done.setdefault(owner, {})[name] = wrapper
@@ -83,7 +87,12 @@ class Estimators:
             found, carried = guarded_fit(function, recorder), portable_fit
         else:
             found, carried = recorded(function, name, recorder) if name in PREDICTIONS else guarded(function), portable
-        return found if library == _SKLEARN else carried(function, found)
+        made = found if library == _SKLEARN else carried(function, found)
+        self._made.add(made)
+        return made
+
+    def _original(self, function: Any) -> Any:
+        return function.__wrapped__ if function in self._made else function
 
     def _leave(self) -> None:
         for owner, wrappers in list(self._done.items()):

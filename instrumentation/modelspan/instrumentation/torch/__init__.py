@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["TorchInstrumentor"]
 
 _GUARDED: Mapping[str, tuple[str, ...]] = {
-    "torch.jit._trace": ("_check_trace", "_trace_impl", "_trace_module_impl", "_get_trace_graph"),
+    "torch.jit": ("_get_trace_graph",),  # where it is taken over from the module below, and called
+    "torch.jit._trace": ("_check_trace", "_trace_impl", "_trace_module_impl"),
     "torch.export": ("export",),
     "torch.onnx": ("export",),
 }
@@ -68,6 +69,7 @@ class TorchInstrumentor(ModelInstrumentor):
         return {
             "torch": _replace_call,
             "torch._dynamo.trace_rules": _skip_frames,
+            "torch._dynamo.utils": _keep_shortcut,
             "torch._dynamo.variables.nn_module": _keep_shortcut,
             **dict.fromkeys(_GUARDED, _guard),
         }
