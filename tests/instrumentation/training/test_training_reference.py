@@ -172,6 +172,17 @@ def test_of_much_data_a_bounded_sample_is_taken_that_is_the_same_each_time(telem
     assert series["feature", "x0"].stddev == pytest.approx(1.0, abs=0.02)
 
 
+def test_a_large_sparse_matrix_is_not_converted_while_the_fit_waits(
+    telemetry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "MAX_ROWS", 150)
+    monkeypatch.setattr(training, "MOST_BY_COLUMN", 100)
+    rows = scipy.sparse.random(300, 5, 0.5, format="csr", random_state=0)
+    for held in (rows, rows.tocsc(), rows.tocoo(), rows[:150].tocsc()):
+        LogisticRegression().fit(held, np.arange(held.shape[0]) % 2)
+    assert len(telemetry.events(events.ML_REFERENCE_PROFILE)) == 2
+
+
 def test_the_sample_reaches_over_all_of_sorted_data(telemetry: Any) -> None:
     values = np.arange(200_000.0)[:, None]
     LinearRegression().fit(values, values[:, 0])

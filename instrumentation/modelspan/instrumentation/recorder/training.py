@@ -36,6 +36,12 @@ _REFERENCE = "modelspan.instrumentation.recorder.reference"
 _CONTENT = "modelspan.instrumentation.recorder.content"
 """Imported for the first reference: a program that fits nothing needs neither."""
 
+MOST_BY_COLUMN = 500_000
+"""Values of a sparse matrix that is not held by rows; to find the rows of a sample it is converted, 50 ms for a million."""
+BY_COLUMN = (
+    "A model is fitted on a large sparse matrix that is not held by rows (CSR); set_reference makes a reference of it."
+)
+
 TOO_MANY = "More models are fitted than references are made of; set_reference makes one of any model."
 
 _PREDICTIONS = (Operation.PREDICT.value, Operation.PREDICT_PROBA.value, Operation.SCORE_SAMPLES.value)
@@ -160,6 +166,9 @@ def _sample(recorder: Recorder, x: Any) -> Sample | None:
     if rows < MIN_ROWS or not row_bytes:  # of a type that is not known
         return None
     usual = min(MAX_ROWS, MAX_BYTES // max(row_bytes, 1))
+    if rows > usual and hasattr(x, "tocsr") and x.format != "csr" and x.nnz > MOST_BY_COLUMN:
+        warn_once("fit-by-column", BY_COLUMN)
+        return None
     room = recorder.queue.most_bytes // 2 - recorder.queue.bytes  # the rest is for predictions
     most = min(usual, room // max(row_bytes, 1))
     if most < min(rows, MIN_ROWS) or not _allowance(recorder).take(time.monotonic()):
