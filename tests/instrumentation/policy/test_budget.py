@@ -142,12 +142,15 @@ def test_calls_of_which_the_program_says_something_are_all_recorded(again: Calla
     assert telemetry.rows() == 5 * 2000
 
 
-def test_a_share_of_one_leaves_nothing_out(again: Callable[..., Telemetry]) -> None:
-    telemetry = again(overhead=1.0, call_bytes=1 << 30, duty=100.0)
-    large = np.tile(X, (20, 1))
-    for _ in range(50):
-        MODEL.predict(large)
-    assert telemetry.rows() == 50 * 40_000
+@pytest.mark.parametrize(("share", "all_recorded"), [(1.0, True), (0.005, False)])
+def test_a_share_of_one_leaves_nothing_out(
+    again: Callable[..., Telemetry], monkeypatch: Any, share: float, all_recorded: bool
+) -> None:
+    monkeypatch.setattr("modelspan.instrumentation.recorder.budget.REST", 0)
+    telemetry = again(overhead=share)
+    for _ in range(20):
+        MODEL.predict(X)
+    assert (telemetry.rows() == 20 * 2000) == all_recorded
 
 
 def test_a_call_that_raises_is_recorded_with_its_features(again: Callable[..., Telemetry]) -> None:

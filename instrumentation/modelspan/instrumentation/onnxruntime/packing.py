@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +19,44 @@ _new = tuple.__new__
 _MOST_LAYOUTS = 1000
 
 _layouts: dict[Any, np.dtype[Any]] = {}
-_layouts_of_a_row: dict[Any, np.dtype[Any]] = {}
 
 
-def pack_row(names: tuple[str, ...], values: Sequence[Any]) -> Packed | None:
-    """What `pack` made of one row of arrays, where it has packed such a row before."""
+class RowPlan(NamedTuple):
+    """How the outputs of one row become one array, where they are as they were before."""
+
+    names: Any
+    """As the program asks for them."""
+    types: Sequence[np.dtype[Any]]
+    size: int
+    """Bytes of all outputs."""
+    layout: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+def plan_of(names: Any, values: Sequence[Any], packed: Any) -> RowPlan | None:
+    """How the outputs of a session became `packed`; None of more than one row, or of other outputs than arrays."""
+    if type(packed) is not np.ndarray or packed.shape[:1] != (1,) or packed.dtype.hasobject:
+        return None
+    if any(type(value) is not np.ndarray for value in values) or sum(value.nbytes for value in values) != packed.nbytes:
+        return None
+    asked = None if names is None else list(names)
+    return RowPlan(asked, [value.dtype for value in values], packed.nbytes, packed.dtype, packed.shape)
+
+
+def pack_row(plan: RowPlan, values: Sequence[Any]) -> Packed | None:
+    """What `pack` makes of one row; None if the outputs are not as in the plan."""
+    _, types, size, layout, shape = plan
+    data = b""
     try:
-        layout = _layouts_of_a_row.get((names, *[(value.dtype, value.shape) for value in values]))
-    except AttributeError:  # no arrays
+        for value, dtype in zip(values, types):  # noqa: B905  # compared below
+            if value.dtype is not dtype or len(value) != 1:
+                return None
+            data += value.tobytes()
+    except (AttributeError, TypeError):  # no array of rows
         return None
-    if layout is None:
+    if len(data) != size or len(values) != len(types):
         return None
-    return _new(Packed, (layout, (1,), b"".join([value.tobytes() for value in values]), None))
+    return _new(Packed, (layout, shape, data, None))
 
 
 def pack_rows(names: tuple[str, ...], values: Sequence[Any], keep: Kept) -> Packed | None:
@@ -50,9 +76,6 @@ def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | No
     layout = _layouts.get((names, kinds))
     if layout is None:
         layout = _layout(names, kinds)
-    if rows == 1 and list not in map(type, values):
-        key = (names, *[(value.dtype, value.shape) for value in values])
-        _layouts_of_a_row[key] = layout
     packed = np.empty(rows, layout)
     for name, value in zip(names, values, strict=True):
         packed[name] = value if type(value) is np.ndarray else [tuple(row.values()) for row in value]
@@ -80,6 +103,5 @@ def _layout(names: tuple[str, ...], kinds: tuple[Any, ...]) -> np.dtype[Any]:
             fields.append((name, [(label_text(one) or str(one), np.float64) for one in kind]))
     if len(_layouts) >= _MOST_LAYOUTS:
         _layouts.clear()
-        _layouts_of_a_row.clear()
     layout = _layouts[names, kinds] = np.dtype(fields)
     return layout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,10 +14,11 @@ from modelspan.instrumentation.onnxruntime import tensors
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
 from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
-from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_row, pack_rows
+from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_row, pack_rows, plan_of
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
+from modelspan.instrumentation.patching.outermost import outermost_call
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.patching.wrappers import Described, Method, described, outermost_call
+from modelspan.instrumentation.patching.wrappers import Described, Method, described
 from modelspan.instrumentation.recorder import kinds
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -48,33 +50,41 @@ def _made(original: Method) -> Method:
 
 def _recorded_run(original: Method, recorder: Recorder) -> Method:
     """`run`: that of a table of numbers, the only input, without a function that is not needed."""
-    get, ndarray = around.get, np.ndarray
+    get, ndarray, known = around.get, np.ndarray, recorder.known
     record = outermost_call(PREDICT, recorder)
     any_run = described(original, _run, recorder)
 
     @functools.wraps(original)
-    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def run(self: Any, output_names: Any, input_feed: Any, run_options: Any = None) -> Any:
         if get() is INSIDE:
-            return original(self, *args, **kwargs)
-        if len(args) == 2 and not kwargs and type(args[1]) is dict and len(args[1]) == 1:
-            names, feed = args
-            (value,) = feed.values()
+            return original(self, output_names, input_feed, run_options)
+        if run_options is None and type(input_feed) is dict and len(input_feed) == 1:
+            (value,) = input_feed.values()
             if type(value) is ndarray and value.ndim == 2 and value.shape[1] <= MAX_WIDTH:
-                return record(
-                    self,
-                    value,
-                    lambda _, __: original(self, names, feed),
-                    lambda returned, keep: shown(self, names, returned, keep),
-                )
-        return any_run(self, *args, **kwargs)
+                return record(self, value, original, shown, (self, output_names, input_feed))
+        return any_run(self, output_names, input_feed, run_options)
 
-    def shown(session: Any, names: Sequence[str] | None, returned: Sequence[Any], keep: Kept | None) -> Any:
-        known = output_names(session) if names is None else tuple(names)
-        if keep is None:
-            return pack_row(known, returned) or output_of(known, returned, session)
-        return pack_rows(known, returned, keep) or output_of(known, returned, session)
+    def shown(args: tuple[Any, ...], returned: Sequence[Any], keep: Kept | None) -> Any:
+        session, names, _ = args
+        identity = known.get(id(session))
+        plan = None if identity is None else identity.plan
+        if plan is not None and keep is None and plan.names == names:
+            packed = pack_row(plan, returned)
+            if packed is not None:
+                return packed
+        asked = output_names(session) if names is None else tuple(names)
+        if keep is not None:
+            return pack_rows(asked, returned, keep) or output_of(asked, returned, session)
+        output = output_of(asked, returned, session)
+        found = plan_of(names, returned, output)
+        if identity is not None and found is not None:
+            identity.plan = found
+        return output
 
-    return run
+    return run if list(inspect.signature(original).parameters) == _PARAMETERS else any_run
+
+
+_PARAMETERS = ["self", "output_names", "input_feed", "run_options"]
 
 
 def _run(

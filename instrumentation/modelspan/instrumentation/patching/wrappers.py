@@ -6,169 +6,21 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
-from contextvars import ContextVar
-from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
-import opentelemetry.context
-from opentelemetry.context import Context, get_current
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.loading.training import fitted_here
+from modelspan.instrumentation.patching.outermost import Outermost, outermost_call
 from modelspan.instrumentation.patching.signatures import with_parameters_of
-from modelspan.instrumentation.recorder.budget import MANY_ROWS
-from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
 from modelspan.instrumentation.recorder.changing import lock_of
-from modelspan.instrumentation.recorder.identity import Identity, identities
+from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
-from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept, Packed, Taken, measure
 from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
-Shown = Callable[[Any, Kept | None], Any]
-"""Given a result and which rows are kept of the call, where not all: what is recorded, or the rows to keep as `Packed`."""
-Outermost = Callable[..., Any]
-"""Takes a model, the input of a call, what makes the call given both, and `Shown` if that is not the result itself."""
-
-
-def outermost_call(operation: str, recorder: Recorder) -> Outermost:
-    """A function that makes a call of a model and records it.
-
-    The case of arrays is written out here rather than called: this code is cold whenever it runs, between two predictions,
-    and each further Python function or object on the way was measured to take 0.2 to 2 µs.
-    """
-    ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, find_current_context()
-    get, enter, leave = around.get, around.set, around.reset
-    nowhere, clock, new, share = Context(), perf_counter_ns, tuple.__new__, recorder.config.overhead
-    pays = share < 1
-
-    def outermost(self: Any, value: Any, predict: Method, shown: Shown | None = None) -> Any:
-        state, context, off, identity = get(), nowhere, False, known.get(id(self))
-        over = None
-        x: Any = _NOT_COPIED  # Raw or Taken
-        plain = True
-        try:
-            context = current_context()
-            if (context and not is_instrumentation_enabled()) or (
-                queue.plain_bytes < 0 and not (recorder.active or recorder.activate())
-            ):
-                off = True
-            elif (
-                identity is not None
-                and identity.budget.due
-                and not context
-                and state is None
-                and (value.shape[0] if type(value) is ndarray and value.ndim else measure(value)[0]) >= MANY_ROWS
-                and clock() < identity.budget.due
-            ):
-                over = identity
-            elif type(value) is ndarray and value.nbytes <= queue.plain_bytes and not value.dtype.hasobject:
-                dtype, shape, data, names = value.dtype, value.shape, value.tobytes(), None
-            else:
-                x = recorder.copy_input(value)
-                plain = type(x) is tuple
-                if plain:
-                    dtype, shape, data, names = x
-        except Exception as problem:
-            failed("copy the input of a model", problem)
-            plain = False
-        if off:
-            return predict(self, value)
-        if over is not None:
-            return left_out(self, value, predict, over)
-        token = enter(INSIDE)
-        ticks = clock()
-        try:
-            result = predict(self, value)
-            duration = clock() - ticks
-        except Exception as error:
-            duration = clock() - ticks
-            if plain:
-                x = dtype, shape, data, names
-            record(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
-            raise
-        finally:
-            leave(token)
-        y: Any = UNKNOWN  # Raw or Snapshot
-        try:
-            output = result if shown is None else shown(result, None if plain else x[1])
-            raw = True
-            if type(output) is ndarray and (plain or x[1] is None) and not output.dtype.hasobject:
-                y_dtype, y_shape, y_data = output.dtype, output.shape, output.tobytes()
-            elif type(output) is Packed:
-                y_dtype, y_shape, y_data, _ = output
-            else:
-                raw = False
-                y = recorder.copy_output(output, None if plain else x)
-            identity = known.get(id(self))
-            calls, size = 1, CALL_BYTES + (len(data) if plain else x[0][4]) + (len(y_data) if raw else y[4])
-            if pays and identity is not None:
-                rows = (shape[0] if shape else 1) if plain else x[0][2] if x[1] is None else x[1][1]
-                if rows >= MANY_ROWS:
-                    calls = identity.budget.pay(share, ticks + duration, size)
-            if state is None and identity is not None and queue.bytes < queue.wake_bytes:
-                if plain and raw:
-                    item: Any = (
-                        identity, operation, dtype, shape, y_dtype, y_shape, names,
-                        self, data, y_data, ticks, duration, context, calls, size,
-                    )  # fmt: skip
-                else:
-                    if plain:
-                        x = dtype, shape, data, names
-                    if raw:
-                        y = y_dtype, y_shape, y_data, None
-                    item = (identity, self, operation, x, y, ticks, duration, context, None, None, None, calls), size
-                queue.items.append(item)
-                queue.bytes += size
-                return result
-            if raw:
-                y = y_dtype, y_shape, y_data, None
-        except Exception as problem:
-            failed("copy the output of a model", problem)
-            y, calls = UNKNOWN, 1
-        if plain:
-            x = dtype, shape, data, names
-        record(self, operation, x, y, ticks, duration, context, state, None, calls)
-        return result
-
-    def left_out(self: Any, value: Any, predict: Method, identity: Identity) -> Any:
-        """A call that is only counted, unless it raises."""
-        token = enter(INSIDE)
-        ticks = clock()
-        try:
-            result = predict(self, value)
-            now = clock()
-        except Exception as error:
-            duration = clock() - ticks
-            record(self, operation, copied(value), UNKNOWN, ticks, duration, nowhere, None, type(error).__qualname__)
-            raise
-        finally:
-            leave(token)
-        try:
-            rows = result.shape[0] if type(result) is ndarray and result.shape else max(measure(value)[0], 1)
-            queue.put_left_out(new(LeftOut, (identity, self, operation, rows, now - ticks)))
-            identity.budget.before += 1
-        except Exception as problem:
-            failed("count a prediction", problem)
-        return result
-
-    def copied(value: Any) -> Any:
-        try:
-            return recorder.copy_input(value)
-        except Exception as problem:
-            failed("copy the input of a model", problem)
-            return _NOT_COPIED
-
-    def record(*call: Any) -> None:
-        try:
-            recorder.leave(*call)
-        except Exception as problem:
-            failed("record a prediction", problem)
-
-    return outermost
 
 
 def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
@@ -195,7 +47,7 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
             value = args[0] if args else _keyword_input(original, kwargs)
         except Exception as problem:
             failed(f"read the arguments of {original.__qualname__}", problem)
-        return outermost(self, value, lambda self, _: original(self, *args, **kwargs))
+        return outermost(self, value, original, None, (self, *args), kwargs)
 
     return with_parameters_of(original, any_call) or any_call
 
@@ -251,8 +103,8 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
             failed(f"read the arguments of {original.__qualname__}", problem)
         if what is not None and record is not None:
             shown = what.shown
-            of_rows = None if shown is None else lambda result, keep: shown(result)
-            return record(what.model, what.input, lambda model, value: original(*args, **kwargs), of_rows)
+            of_result = None if shown is None else lambda args, result, keep: shown(result)
+            return record(what.model, what.input, original, of_result, args, kwargs)
         token = enter(INSIDE)
         try:
             return original(*args, **kwargs)
@@ -270,12 +122,6 @@ def _takes_only_x(method: Method) -> bool:
     return [one.name for one in found] == ["self", "X"] and all(
         one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty for one in found
     )
-
-
-def find_current_context() -> Callable[[], Context]:
-    """`get_current` without the two Python functions on its way, where the runtime context is OpenTelemetry's usual one."""
-    variable = getattr(getattr(opentelemetry.context, "_RUNTIME_CONTEXT", None), "_current_context", None)
-    return variable.get if isinstance(variable, ContextVar) else get_current
 
 
 def guarded(original: Method) -> Method:
@@ -380,6 +226,3 @@ def _keyword_input(original: Method, keywords: dict[str, Any]) -> Any:
         return keywords.get([*inspect.signature(original).parameters, "X", "X"][1])
     except (TypeError, ValueError):  # compiled, without a signature
         return keywords.get("X")
-
-
-_NOT_COPIED = Taken(UNKNOWN, None)

@@ -56,6 +56,7 @@ class Identity:
         "lineage",
         "name",
         "origin",
+        "plan",
         "reference",
         "spans",
         "tells",
@@ -77,6 +78,8 @@ class Identity:
         """The announcements of which `ml.model.loaded` is one."""
         self.budget = Budget()
         """Time that the program's threads may spend on recording it."""
+        self.plan: Any = None
+        """What the instrumentation of its library found out about its calls."""
         self.spans = (0.0, 0.0)
         """Spans that may still be made without a trace, and when that was worked out."""
         self.reference: Any = None

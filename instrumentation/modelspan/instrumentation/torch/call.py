@@ -13,7 +13,7 @@ from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 
 from modelspan.instrumentation.failure import attempt, failed
-from modelspan.instrumentation.patching.wrappers import find_current_context
+from modelspan.instrumentation.patching.outermost import find_current_context
 from modelspan.instrumentation.recorder.budget import MANY_ROWS
 from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
 from modelspan.instrumentation.recorder.identity import Identity, identities
