@@ -59,6 +59,8 @@ class OnnxRuntimeInstrumentor(ModelInstrumentor):
 
 
 def _sessions(patches: Patches, module: Any) -> None:
-    from modelspan.instrumentation.onnxruntime.patch import patch
+    from modelspan.instrumentation.onnxruntime import patch
+    from modelspan.instrumentation.patching.unseen import pass_over
 
-    patch(patches, module)
+    pass_over(patch)
+    patch.patch(patches, module)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from modelspan.instrumentation.failure import attempt, failed
+from modelspan.instrumentation.patching.unseen import pass_over
 from modelspan.instrumentation.patching.wrappers import Describe, Usual, described, guarded, guarded_change, guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
 
@@ -20,6 +22,7 @@ class Patches:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        attempt("have warnings pass over what stands in for methods", _pass_over_all)
         self._undo: list[Undo] = []
 
     def replace(self, owner: Any, name: str, replacement: Any) -> None:
@@ -69,6 +72,11 @@ class Patches:
         """Put everything back, the last replaced first."""
         while self._undo:
             attempt("put back what was there", self._undo.pop())
+
+
+def _pass_over_all() -> None:
+    """Of this package, what has been imported: all that wraps has."""
+    pass_over(*[module for name, module in list(sys.modules.items()) if name.startswith(f"{__package__}.")])
 
 
 class _Wrapped:

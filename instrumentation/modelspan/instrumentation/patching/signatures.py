@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from modelspan.instrumentation.patching.unseen import MARK
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 Method = Callable[..., Any]
@@ -84,7 +85,7 @@ def _maker(parameters: _Parameters, decisive: tuple[str, ...] | None) -> Callabl
         arguments=_list(parameters, lambda name, _: name, ""),
         usual="" if decisive is None or not set(decisive) <= set(names) else _usual(parameters, decisive),
     )
-    file = f"<modelspan call({', '.join(names)})>"
+    file = f"<modelspan call({', '.join(names)})>{MARK}"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for tracebacks
     namespace: dict[str, Any] = {}
     exec(compile(source, file, "exec"), namespace)  # of names of parameters

@@ -76,7 +76,11 @@ class TorchInstrumentor(ModelInstrumentor):
 
 
 def _replace_call(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.patching.unseen import pass_over
+    from modelspan.instrumentation.torch import call, cuda, patch
     from modelspan.instrumentation.torch.patch import replace_call
+
+    pass_over(call, cuda, patch)
 
     replace_call(patches, module)
 
