@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from modelspan.instrumentation.patching.unseen import pass_over
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 Method = Callable[..., Any]
@@ -72,3 +74,6 @@ def _takes_one(method: Method) -> bool:
     return [(one.name, one.kind, one.default) for one in found] == [
         (name, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty) for name in ("self", "X")
     ]
+
+
+pass_over(sys.modules[__name__])  # it may be imported after the others
