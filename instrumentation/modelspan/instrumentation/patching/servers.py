@@ -2,7 +2,8 @@
 
 Servers and workers that end without the exit handlers of Python: what waits is exported when they shut down.
 
-uvicorn ends its process by the signal that stopped it, Celery its prefork workers by `os._exit`. And explainers.
+uvicorn ends its process by the signal that stopped it, Celery its prefork workers by `os._exit`. And explainers, and work in other
+threads.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 from wrapt import when_imported
 
 from modelspan.instrumentation.failure import attempt, failed
-from modelspan.instrumentation.patching import explainers
+from modelspan.instrumentation.patching import explainers, parallel
 from modelspan.instrumentation.patching.patches import Patches
 
 
 def follow_servers(patches: Patches) -> None:
     """Have what waits exported when such a server ends, whether it is imported already or later, and nothing recorded in explainers."""
-    hooks = {"uvicorn.server": _uvicorn, "celery.signals": _celery, **explainers.HOOKS}
+    hooks = {"uvicorn.server": _uvicorn, "celery.signals": _celery, **explainers.HOOKS, **parallel.HOOKS}
     patches.on_undo(hooks.clear)
 
     def imported(module: Any) -> None:
