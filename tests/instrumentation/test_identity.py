@@ -32,6 +32,8 @@ from modelspan.instrumentation import identify
 from modelspan.instrumentation.recorder import fingerprint as module
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.kinds import Kind
+from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
 
 RNG = np.random.default_rng(3)
@@ -234,3 +236,37 @@ def test_models_that_allow_no_weak_reference_or_hash_are_identified(telemetry: A
     model.predict(X[:1])
     assert telemetry.batches()[0][0]["ml.model.name"] == "a"
     assert identities.get(other).name == "b"
+
+
+class Chain(BaseEstimator):  # type: ignore[misc]  # no types
+    """Has steps, which are no steps of a pipeline."""
+
+    def __init__(self, steps: Any = ()) -> None:
+        self.steps = steps
+
+    def fit(self, X: Any, y: Any = None) -> Chain:
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.zeros(len(X))
+
+
+@pytest.mark.parametrize("steps", [[LogisticRegression()], [1, 2], ["ab"], [("a", 1, 2)], [None]])
+def test_steps_that_are_none_of_a_pipeline_do_not_name_a_model(telemetry: Any, steps: Any) -> None:
+    Chain(steps).fit(X).predict(X[:3])
+    ((attributes, table),) = telemetry.batches()
+    assert (attributes[ml.ML_MODEL_NAME], table.num_rows) == ("Chain", 3)
+
+
+@pytest.mark.parametrize("question", ["name", "digest"])
+def test_a_model_that_cannot_be_asked_is_recorded_anyway(
+    telemetry: Any, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise ValueError("no")
+
+    monkeypatch.setattr(Kind, question, refuse)
+    Chain().fit(X).predict(X[:3])
+    ((attributes, table),) = telemetry.batches()
+    assert (attributes[ml.ML_MODEL_NAME], table.num_rows) == ("Chain", 3)
+    assert (attributes[ml.ML_MODEL_VERSION] == "fit-unknown") == (question == "digest")

@@ -93,22 +93,27 @@ class Identity:
         if self.tells:
             self._ask()
         if self.name is None:
-            self.name = readable(config.model_name or self.origin.name or kind_of(model).name(model))
+            self.name = readable(config.model_name or self.origin.name or _name_of(model))
         if self.version is None:
             # A refit, which asks first, waits for a digest that is being made, so that none is made of a model in change.
             with _resolving:
                 if self.version is None:
                     told = config.model_version or self.origin.version
-                    self.version = readable(told) if told else _FIT + self._digest_of(model)[:12]
+                    self.version = readable(told) if told else _FIT + (self._tried_digest_of(model)[:12] or "unknown")
 
     def know_digest(self, model: Any) -> None:
         """Have the digest made, unless the model has become another since. In the background: takes milliseconds and more."""
         with _resolving:
             if self.digest is None and identities.known(model) is self:
-                try:
-                    self._digest_of(model)
-                except Exception as error:
-                    failed("make a digest of a model", error)
+                self._tried_digest_of(model)
+
+    def _tried_digest_of(self, model: Any) -> str:
+        try:
+            return self._digest_of(model)
+        except Exception as error:
+            failed("make a digest of a model", error)
+            self.digest = ""
+            return ""
 
     def _digest_of(self, model: Any) -> str:
         if self.digest is None:
@@ -135,6 +140,14 @@ class Identity:
         if self._facts is None:
             self._facts = describe(model)
         return self._facts
+
+
+def _name_of(model: Any) -> str:
+    try:
+        return kind_of(model).name(model)
+    except Exception as error:
+        failed("find the name of a model", error)
+        return type(model).__name__
 
 
 class Identities:

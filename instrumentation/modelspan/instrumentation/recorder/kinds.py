@@ -37,7 +37,9 @@ class Kind:
         """What makes the prediction: the last step of a pipeline, the best estimator of a search. Its class names the model."""
         for _ in range(10):
             steps = getattr(model, "steps", None)
-            inner = steps[-1][1] if isinstance(steps, list) and steps else None
+            last = steps[-1] if isinstance(steps, list) and steps else None
+            # Other classes of programs have an attribute of that name, too.
+            inner = last[1] if isinstance(last, (tuple, list)) and len(last) == 2 and isinstance(last[0], str) else None
             if inner is None:
                 inner = (
                     getattr(model, "best_estimator_", None) or getattr(model, "estimator", None)
