@@ -113,6 +113,20 @@ def test_what_a_server_sets_to_run_faster_is_not_what_was_learnt() -> None:
     assert fingerprint(model) == learnt
 
 
+def test_what_a_program_writes_on_a_model_after_its_fit_is_not_what_was_learnt() -> None:
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
+    before = fingerprint(model)
+    model.threshold = 0.4
+    model[-1].comment = "of May"
+    assert fingerprint(pickle.loads(pickle.dumps(model))) == before
+    model[-1].coef_[0, 0] += 1e-9
+    assert fingerprint(model) != before
+    own = Chain().fit(X)
+    before = fingerprint(own)
+    own.threshold = 0.4
+    assert fingerprint(own) != before, "a class of the program may well predict with it"
+
+
 def test_functions_of_numpy_are_told_apart() -> None:
     assert len({fingerprint(FunctionTransformer(one)) for one in (np.log1p, np.sqrt, np.mean, np.linalg.norm)}) == 4
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copyreg
 import hashlib
+import inspect
 import random
 import types
 from collections.abc import Callable, Iterable
@@ -19,6 +20,8 @@ import numpy as np
 MAX_BYTES = 256 * 1024 * 1024
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 100
+
+_SKLEARN = "sklearn"
 
 _IGNORED_STATE = frozenset({"_sklearn_version", "_deprecated_key_to_warnings", "n_jobs", "verbose"})
 """The library that wrote a pickled state, what scikit-learn's Bunch loses when it is pickled, and what a server may well set
@@ -47,6 +50,7 @@ class _Digester:
         self.bytes_left = MAX_BYTES
         self.objects_left = MAX_OBJECTS
         self.done: dict[int, tuple[Any, bytes]] = {}
+        self.parameters: dict[type, frozenset[str]] = {}
 
     def digest(self, value: Any, depth: int) -> bytes:
         if isinstance(value, np.generic):
@@ -84,6 +88,11 @@ class _Digester:
             return _hash("name", [_name(value).encode()])
         return self._reduced(value, depth)
 
+    def _parameters(self, cls: Any) -> frozenset[str]:
+        if cls not in self.parameters:
+            self.parameters[cls] = frozenset(inspect.signature(cls.__init__).parameters)
+        return self.parameters[cls]
+
     def _parts(self, kind: str, parts: Iterable[Any], depth: int) -> bytes:
         return _hash(kind, [self.digest(part, depth) for part in parts])
 
@@ -117,6 +126,12 @@ class _Digester:
         if hasattr(type(value), "get_tree_stats"):
             # A KDTree or BallTree counts the calls of its queries; its other integers follow from its arrays.
             state = [part for part in state if not isinstance(part, int)]
+        if (
+            type(state) is dict
+            and type(value).__module__.partition(".")[0] == _SKLEARN
+            and hasattr(value, "get_params")
+        ):
+            state = _learnt(state, self._parameters(type(value)))
         return _hash(
             _name(type(value)),
             [
@@ -127,6 +142,15 @@ class _Digester:
                 self._parts("pairs", pairs or (), depth),
             ],
         )
+
+
+def _learnt(state: dict[str, Any], parameters: frozenset[str]) -> dict[str, Any]:
+    """What scikit-learn's own estimators learn ends with an underscore, or begins with one. What else they have, beside their
+    parameters, are constants, and what a program sets after the fit: a threshold, a comment.
+    """
+    return {
+        name: value for name, value in state.items() if name.startswith("_") or name.endswith("_") or name in parameters
+    }
 
 
 def _kept(state: Any) -> Any:
