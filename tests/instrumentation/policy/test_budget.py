@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelspan.instrumentation import failure, flush, prediction_context
-from modelspan.instrumentation.recorder.budget import COST, LONGEST, MANY_ROWS, REST, Budget
+from modelspan.instrumentation.recorder.budget import LONGEST, MANY_ROWS, MOST, REST, Budget
 from modelspan.instrumentation.recorder.calls import QUEUE_FULL, CallQueue, LeftOut
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.semconv import attributes as ml
@@ -28,6 +28,8 @@ LABELS = MODEL.predict(X)
 ALMOST_NONE = 1e-9
 """A share that is used up by one call, for as long as is possible."""
 SECOND = 1_000_000_000
+SPENT = 40_000
+"""Nanoseconds that recording a call took."""
 
 
 def recorded_in_a_loop(share: float, duration: int, calls: int) -> list[int]:
@@ -39,19 +41,19 @@ def recorded_in_a_loop(share: float, duration: int, calls: int) -> list[int]:
         if left_out:
             budget.before += 1
         else:
-            found.append(budget.pay(share, now, 0))
+            found.append(budget.pay(share, now, SPENT, 0))
     return found
 
 
 @pytest.mark.parametrize(("share", "duration"), [(0.005, 300_000), (0.01, 1_000_000), (0.1, 50_000)])
 def test_a_loop_spends_its_share_and_no_more(share: float, duration: int) -> None:
     calls = 200_000
-    spent = COST * len(recorded_in_a_loop(share, duration, calls))
+    spent = SPENT * len(recorded_in_a_loop(share, duration, calls))
     assert spent / (calls * duration + REST) == pytest.approx(share, rel=0.1)
 
 
 def test_calls_with_pauses_are_all_recorded() -> None:
-    assert recorded_in_a_loop(0.005, COST * 201, 1000) == [1] * 1000
+    assert recorded_in_a_loop(0.005, SPENT * 201, 1000) == [1] * 1000
 
 
 def test_after_a_rest_many_calls_in_a_row_are_recorded() -> None:
@@ -66,8 +68,14 @@ def test_the_recorded_calls_stand_for_all_calls() -> None:
 
 def test_one_very_large_call_leaves_others_out_for_seconds_and_not_longer() -> None:
     budget = Budget()
-    budget.pay(0.005, 100 * SECOND, 1 << 40)
+    budget.pay(0.005, 100 * SECOND, SECOND, 1 << 40)
     assert budget.due == 100 * SECOND + LONGEST
+
+
+def test_a_call_that_waited_for_others_is_not_charged_for_it() -> None:
+    budget = Budget()
+    budget.pay(1.0, 100 * SECOND, 60 * SECOND, 0)
+    assert budget.due == 99 * SECOND + MOST
 
 
 def account(telemetry: Telemetry) -> tuple[int, int, int]:

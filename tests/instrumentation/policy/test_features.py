@@ -205,7 +205,7 @@ def test_the_message_of_an_error_is_not_logged_where_anything_is_withheld(
 ) -> None:
     class Unreadable:
         def __float__(self) -> float:
-            raise ValueError(SECRET)
+            raise RuntimeError(SECRET)
 
     telemetry = again(features="other=drop")
     Anything().predict([[Unreadable()]])

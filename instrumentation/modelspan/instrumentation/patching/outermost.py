@@ -49,6 +49,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         state, context, off, over = get(), nowhere, False, None
+        began = 0
         x: Any = _NOT_COPIED  # Raw or Taken
         plain = True
         try:
@@ -62,11 +63,14 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 and (nbytes := value.nbytes) <= queue.plain_bytes
                 and not (dtype := value.dtype).hasobject
             ):
-                if nbytes >= MANY_ROWS and state is None and not context:
-                    over = exhausted(self, value)
+                if nbytes >= MANY_ROWS:
+                    began = clock()
+                    if state is None and not context:
+                        over = exhausted(self, value)
                 if over is None:
                     shape, data, names = value.shape, value.tobytes(), None
             elif state is not None or context or (over := exhausted(self, value)) is None:
+                began = clock()
                 x = recorder.copy_input(value)
                 plain = type(x) is tuple
                 if plain:
@@ -106,10 +110,11 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 y = recorder.copy_output(output, None if plain else x)
             identity = known.get(id(self))
             calls, size = 1, CALL_BYTES + (len(data) if plain else x[0][4]) + (len(y_data) if raw else y[4])
-            if pays and identity is not None:
+            if pays and began and identity is not None:
                 rows = (shape[0] if shape else 1) if plain else x[0][2] if x[1] is None else x[1][1]
                 if rows >= MANY_ROWS:
-                    calls = identity.budget.pay(share, ticks + duration, size)
+                    now = clock()
+                    calls = identity.budget.pay(share, now, now - began - duration, size)
             if state is None and identity is not None and queue.bytes < queue.wake_bytes:
                 if plain and raw:
                     item: Any = (

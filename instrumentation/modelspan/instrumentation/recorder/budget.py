@@ -10,9 +10,8 @@ REST = 1_000_000_000
 """Nanoseconds of rest that can be made up for: some ten calls of 10,000 rows in a row are all recorded."""
 LONGEST = 2_500_000_000
 """Nanoseconds for which calls are left out at most, after a very large one."""
-COST, COST_OF_BYTE = 30_000, 0.25
-"""Nanoseconds that it takes to record a large call, and each byte that is copied of it; assumed rather than measured: a thread that
-copies may wait for others."""
+MOST, MOST_OF_BYTE = 2_000_000, 1
+"""Nanoseconds that recording a large call takes at most, and each byte that is copied of it: what took longer was waiting for others."""
 
 
 class Budget:
@@ -35,11 +34,11 @@ class Budget:
         self.before = 0
         """Large calls left out since the last one that was recorded."""
 
-    def pay(self, share: float, now: int, size: int) -> int:
-        """A large call was recorded until `now`, `size` bytes of it. Returns how many calls it stands for: itself, and those left
-        out before.
+    def pay(self, share: float, now: int, spent: int, size: int) -> int:
+        """A large call was recorded until `now`, `size` bytes of it, which took `spent`. Returns how many calls it stands for:
+        itself, and those left out before.
         """
-        price = (COST + COST_OF_BYTE * size) / share
+        price = min(spent, MOST + MOST_OF_BYTE * size) / share
         due = max(self.due, now - REST)
         if due + price > now:
             price *= 2 * random()

@@ -129,7 +129,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         attempt("record a prediction", recorder.leave, *call)
 
     def outermost(original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        said = get()
+        said, began = get(), clock()
         identity: Any = None
         token = enter(INSIDE)
         try:
@@ -194,7 +194,8 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             identity, calls, size = known.get(id(model)), 1, CALL_BYTES + x[0][4] + y[4]
             try:
                 if pays and identity is not None and (x[0][2] if x[1] is None else x[1][1]) >= MANY_ROWS:
-                    calls = identity.budget.pay(share, ticks + duration, size)
+                    now = clock()
+                    calls = identity.budget.pay(share, now, now - began - duration, size)
             except Exception as problem:
                 failed("count what recording takes", problem)
             if said is None and identity is not None and queue.bytes < queue.wake_bytes:
