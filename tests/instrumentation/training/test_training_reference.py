@@ -183,6 +183,15 @@ def test_a_large_sparse_matrix_is_not_converted_while_the_fit_waits(
     assert len(telemetry.events(events.ML_REFERENCE_PROFILE)) == 2
 
 
+def test_a_wide_sparse_matrix_is_bounded_by_what_it_is_when_dense(
+    telemetry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "MAX_BYTES", 8 * 50 * 120)
+    LogisticRegression().fit(scipy.sparse.random(400, 50, 0.01, format="csr", random_state=0), Y)
+    attributes, _ = reference(telemetry)
+    assert attributes[ml.ML_REFERENCE_SAMPLE_COUNT] == 120
+
+
 def test_the_sample_reaches_over_all_of_sorted_data(telemetry: Any) -> None:
     values = np.arange(200_000.0)[:, None]
     LinearRegression().fit(values, values[:, 0])

@@ -165,6 +165,8 @@ def _sample(recorder: Recorder, x: Any) -> Sample | None:
     rows, row_bytes = snap.measure(x)
     if rows < MIN_ROWS or not row_bytes:  # of a type that is not known
         return None
+    if hasattr(x, "tocsr"):  # the background makes its columns dense
+        row_bytes = max(row_bytes, 8 * min(x.shape[1], recorder.config.max_features))
     usual = min(MAX_ROWS, MAX_BYTES // max(row_bytes, 1))
     if rows > usual and hasattr(x, "tocsr") and x.format != "csr" and x.nnz > MOST_BY_COLUMN:
         warn_once("fit-by-column", BY_COLUMN)
