@@ -36,6 +36,12 @@ FILE = "PROOF_RECORDED"
 """Environment variable."""
 
 
+_SO_FAR = {
+    "rows dropped": ml.MODELSPAN_RECORDER_ROWS_DROPPED,
+    "rows left out": ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED,
+}
+
+
 class Recorded:
     """What arrived at the exporters, and what the instrumentation said of itself."""
 
@@ -50,8 +56,8 @@ class Recorded:
         if record.event_name == events.ML_PREDICTION_BATCH:
             self.counts["rows"] += attributes[ml.ML_PREDICTION_BATCH_ROW_COUNT]
             self.counts[f"rows of {attributes[ml.ML_FRAMEWORK_NAME]}"] += attributes[ml.ML_PREDICTION_BATCH_ROW_COUNT]
-            dropped = attributes[ml.MODELSPAN_RECORDER_ROWS_DROPPED]
-            self.counts["rows dropped"] = max(self.counts["rows dropped"], dropped)
+            for name, key in _SO_FAR.items():
+                self.counts[name] = max(self.counts[name], attributes[key])
 
     def finish(self) -> dict[str, Any]:
         """Everything that was recorded so far, as JSON has it."""
