@@ -317,7 +317,8 @@ def test_a_table_of_arrow(again: Callable[..., Any], rows: int) -> None:
     Anything().predict(table[:rows])
     found = features(telemetry.batch())
     places = found["i"]
-    assert found == {name: [table[name][i].as_py() for i in places] for name in table.column_names}
+    for name in table.column_names:  # one of nulls alone may be absent
+        assert found.get(name, [None] * len(places)) == [table[name][i].as_py() for i in places]
     assert len(places) == (4 if rows == 4 else 6)
 
 

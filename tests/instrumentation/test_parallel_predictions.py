@@ -10,6 +10,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
@@ -94,6 +95,27 @@ def test_work_keeps_its_results_errors_and_names(telemetry: Any) -> None:
             pool.submit()  # type: ignore[call-arg]  # as a program may
     assert str(inspect.signature(ThreadPoolExecutor.submit)) == "(self, fn, /, *args, **kwargs)"
     assert pickle.loads(pickle.dumps(parallel.within)) is parallel.within
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_opentelemetrys_instrumentation_of_threads_may_come_first_or_last(telemetry: Any, first: bool) -> None:
+    SklearnInstrumentor().uninstrument()
+    threads = ThreadingInstrumentor()
+    try:
+        if first:
+            threads.instrument()
+        telemetry.instrument()
+        if not first:
+            threads.instrument()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(divmod, 7, 2).result() == (3, 1)
+            pool.submit(PARTS[0].predict, X[:7]).result()
+        np.testing.assert_array_equal(Mean().fit(X, X[:, 0]).predict(X), EXPECTED)
+        assert recorded(telemetry) == {"LinearRegression": 7, "Mean": 50}
+    finally:
+        if first:
+            SklearnInstrumentor().uninstrument()
+        threads.uninstrument()
 
 
 def test_both_are_put_back() -> None:

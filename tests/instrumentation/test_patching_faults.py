@@ -48,6 +48,7 @@ ELSEWHERE = (
     "sklearn.patch:._unpatch",
     "patching.explainers:._shap",  # of libraries that are not installed
     "patching.explainers:._lime",
+    "patching.parallel:.within",  # is the call of the program itself
 )
 
 

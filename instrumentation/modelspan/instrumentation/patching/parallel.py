@@ -12,6 +12,8 @@ from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 _OWN_BACKENDS = "joblib."
 """Modules of the backends that run on this machine, with what is installed here."""
+_GUARDED = "sklearn."
+"""What scikit-learn's own class runs is guarded there."""
 
 
 def within(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -26,10 +28,10 @@ def within(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 def _executor(patches: Patches, module: Any) -> None:
     def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def submit(*args: Any, **kwargs: Any) -> Any:
-            if around.get() is INSIDE and len(args) > 1:
-                return original(args[0], within, *args[1:], **kwargs)
-            return original(*args, **kwargs)
+        def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+            # Bound, since OpenTelemetry's instrumentation of threads, if it was there first, is no plain function.
+            bound = original.__get__(self, type(self))
+            return bound(within, *args, **kwargs) if args and around.get() is INSIDE else bound(*args, **kwargs)
 
         return submit
 
@@ -41,8 +43,12 @@ def _joblib(patches: Patches, module: Any) -> None:
         @functools.wraps(original)
         def call(self: Any, iterable: Iterable[Any]) -> Any:
             try:
-                if around.get() is INSIDE and type(self._backend).__module__.startswith(_OWN_BACKENDS):
-                    tasks = map(_within, iterable)
+                if (
+                    around.get() is INSIDE
+                    and type(self._backend).__module__.startswith(_OWN_BACKENDS)
+                    and not type(self).__module__.startswith(_GUARDED)
+                ):
+                    tasks = ((within, (function, *args), kwargs) for function, args, kwargs in iterable)
                     iterable = list(tasks) if isinstance(iterable, list) else tasks
             except Exception as problem:
                 failed("follow a prediction into other threads", problem)
@@ -51,12 +57,6 @@ def _joblib(patches: Patches, module: Any) -> None:
         return call
 
     patches.wrap(module, "Parallel.__call__", wrapper)
-
-
-def _within(task: Any) -> Any:
-    """What `joblib.delayed` makes, to be run as a part of what surrounds it."""
-    function, args, kwargs = task
-    return within, (function, *args), kwargs
 
 
 HOOKS = {"concurrent.futures.thread": _executor, "joblib.parallel": _joblib}
