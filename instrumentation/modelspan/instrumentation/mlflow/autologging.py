@@ -9,7 +9,8 @@ from typing import Any
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.recorder.scope import INSIDE, around
+from modelspan.instrumentation.patching.wrappers import guarded
+from modelspan.instrumentation.recorder.scope import around
 
 
 def autologging(patches: Patches, module: Any) -> None:
@@ -43,17 +44,15 @@ def _is_plain(replacement: Any) -> bool:
 
 
 def _guarded(replacement: Any) -> Callable[..., Any]:
+    inside = guarded(replacement)
+
     @functools.wraps(replacement)
     def call(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             original = _within(around.get(), original)
         except Exception as problem:
             failed("tell a fit from what autologging predicts", problem)
-        token = around.set(INSIDE)
-        try:
-            return replacement(original, *args, **kwargs)
-        finally:
-            around.reset(token)
+        return inside(original, *args, **kwargs)
 
     return call
 

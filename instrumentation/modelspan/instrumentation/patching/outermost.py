@@ -82,8 +82,6 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             args = self, value
         if off:
             return predict(*args, **kwargs) if kwargs else predict(*args)
-        if over is not None:
-            return left_out(self, value, predict, args, kwargs, over)
         token = enter(INSIDE)
         ticks = clock()
         try:
@@ -91,12 +89,17 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             duration = clock() - ticks
         except Exception as error:
             duration = clock() - ticks
-            if plain:
+            if over is not None:
+                x = copied(value)
+            elif plain:
                 x = dtype, shape, data, names
             record(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
             raise
         finally:
             leave(token)
+        if over is not None:
+            leave_out(self, value, result, duration, over)
+            return result
         y: Any = UNKNOWN  # Raw or Snapshot
         try:
             output = result if shown is None else shown(args, result, None if plain else x[1])
@@ -148,33 +151,14 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
         rows = value.shape[0] if type(value) is ndarray and value.ndim else measure(value)[0]
         return identity if rows >= MANY_ROWS and clock() < identity.budget.due else None
 
-    def left_out(
-        self: Any,
-        value: Any,
-        predict: Method,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any] | None,
-        identity: Identity,
-    ) -> Any:
-        """A call that is only counted, unless it raises."""
-        token = enter(INSIDE)
-        ticks = clock()
-        try:
-            result = predict(*args, **kwargs) if kwargs else predict(*args)
-            now = clock()
-        except Exception as error:
-            duration = clock() - ticks
-            record(self, operation, copied(value), UNKNOWN, ticks, duration, nowhere, None, type(error).__qualname__)
-            raise
-        finally:
-            leave(token)
+    def leave_out(model: Any, value: Any, result: Any, duration: int, identity: Identity) -> None:
+        """Only count a call."""
         try:
             rows = result.shape[0] if type(result) is ndarray and result.shape else max(measure(value)[0], 1)
-            queue.put_left_out(new(LeftOut, (identity, self, operation, rows, now - ticks)))
+            queue.put_left_out(new(LeftOut, (identity, model, operation, rows, duration)))
             identity.budget.before += 1
         except Exception as problem:
             failed("count a prediction", problem)
-        return result
 
     def copied(value: Any) -> Any:
         try:
