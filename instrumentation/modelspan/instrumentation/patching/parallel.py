@@ -60,3 +60,4 @@ def _joblib(patches: Patches, module: Any) -> None:
 
 
 HOOKS = {"concurrent.futures.thread": _executor, "joblib.parallel": _joblib}
+"""What to do when a module is imported, by its name."""

@@ -1,9 +1,6 @@
-"""What is followed for all instrumentors.
+"""Servers and workers that end without the exit handlers of Python: what waits is exported when they shut down.
 
-Servers and workers that end without the exit handlers of Python: what waits is exported when they shut down.
-
-uvicorn ends its process by the signal that stopped it, Celery its prefork workers by `os._exit`. And explainers, and work in other
-threads.
+uvicorn ends its process by the signal that stopped it, Celery its prefork workers by `os._exit`.
 """
 
 from __future__ import annotations
@@ -12,29 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from wrapt import when_imported
-
-from modelspan.instrumentation.failure import attempt, failed
-from modelspan.instrumentation.patching import explainers, parallel
+from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.patching.patches import Patches
-
-
-def follow_servers(patches: Patches) -> None:
-    """Have what waits exported when such a server ends, whether it is imported already or later, and nothing recorded in explainers."""
-    hooks = {"uvicorn.server": _uvicorn, "celery.signals": _celery, **explainers.HOOKS, **parallel.HOOKS}
-    patches.on_undo(hooks.clear)
-
-    def imported(module: Any) -> None:
-        hook = hooks.get(module.__name__)
-        if hook is None:
-            return
-        try:
-            hook(patches, module)
-        except Exception as error:
-            failed(f"follow {module.__name__}", error)
-
-    for name in tuple(hooks):
-        when_imported(name)(imported)
 
 
 def _uvicorn(patches: Patches, module: Any) -> None:
@@ -57,3 +33,7 @@ def _celery(patches: Patches, module: Any) -> None:
 
     module.worker_process_shutdown.connect(ended, weak=False)
     patches.on_undo(lambda: module.worker_process_shutdown.disconnect(ended))
+
+
+HOOKS = {"uvicorn.server": _uvicorn, "celery.signals": _celery}
+"""What to do when a module is imported, by its name."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _recorder: Recorder | None = None
 _users = 0
 """Instrumentors that use it."""
-_servers: Patches | None = None
+_everywhere: Patches | None = None
 """What is patched for all of them."""
 
 
@@ -29,18 +29,18 @@ def join(config: Callable[[], Config], providers: Providers) -> Recorder:
         _recorder = Recorder(config(), providers)
     _users += 1
     if _users == 1:
-        attempt("follow servers", _follow_servers, _recorder)
+        attempt("follow servers and threads", _follow_everywhere, _recorder)
     return _recorder
 
 
-def _follow_servers(recorder: Recorder) -> None:
-    global _servers
+def _follow_everywhere(recorder: Recorder) -> None:
+    global _everywhere
     # Only now: patches import the recorder.
+    from modelspan.instrumentation.patching.everywhere import follow_everywhere
     from modelspan.instrumentation.patching.patches import Patches
-    from modelspan.instrumentation.patching.servers import follow_servers
 
-    _servers = Patches(recorder)
-    follow_servers(_servers)
+    _everywhere = Patches(recorder)
+    follow_everywhere(_everywhere)
 
 
 def leave() -> None:
@@ -48,8 +48,8 @@ def leave() -> None:
     global _users
     _users -= 1
     if _users == 0:
-        if _servers is not None:
-            _servers.undo()
+        if _everywhere is not None:
+            _everywhere.undo()
         _stop()
 
 

@@ -1,0 +1,29 @@
+"""What is followed whichever libraries are instrumented: servers that shut down, explainers of models, work in other threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wrapt import when_imported
+
+from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.patching import explainers, parallel, servers
+from modelspan.instrumentation.patching.patches import Patches
+
+
+def follow_everywhere(patches: Patches) -> None:
+    """Run the hooks of modules, whether these are imported already or later."""
+    hooks = {**servers.HOOKS, **explainers.HOOKS, **parallel.HOOKS}
+    patches.on_undo(hooks.clear)
+
+    def imported(module: Any) -> None:
+        hook = hooks.get(module.__name__)
+        if hook is None:
+            return
+        try:
+            hook(patches, module)
+        except Exception as error:
+            failed(f"follow {module.__name__}", error)
+
+    for name in tuple(hooks):
+        when_imported(name)(imported)
