@@ -7,7 +7,6 @@ from time import perf_counter_ns
 from typing import Any
 
 import torch
-from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
@@ -28,7 +27,6 @@ from modelspan.instrumentation.torch.kind import WRAPPERS, unwrapped
 from modelspan.instrumentation.torch.training import REPLICA, is_prediction
 from modelspan.semconv.attributes import MlOperationNameValues
 
-nowhere = Context()
 _PREDICT = MlOperationNameValues.PREDICT.value
 
 Call = Callable[..., Any]
@@ -91,39 +89,21 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
             failed("read the output of a module", problem)
             return UNKNOWN
 
-    def call_left_out(
-        original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], identity: Identity, rows: int
-    ) -> Any:
-        """A call that is only counted, unless it raises."""
-        ticks = clock()
+    def read_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken:
+        """A copy of the input of a call that was left out, and raised."""
         try:
-            result = original(module, *args, **kwargs)
-            duration = clock() - ticks
-        except Exception as error:
-            duration = clock() - ticks
-            x: Any = UNKNOWN, None
-            try:
-                x = copy_input(in_arguments(args, kwargs), mode, COPY_BYTES)
-            except Exception as problem:
-                failed("read the input of a module", problem)
-            record(
-                unwrapped(module),
-                _PREDICT,
-                _new(Taken, x),
-                UNKNOWN,
-                ticks,
-                duration,
-                nowhere,
-                None,
-                type(error).__qualname__,
-            )
-            raise
+            return copy_input(in_arguments(args, kwargs), mode, COPY_BYTES)
+        except Exception as problem:
+            failed("read the input of a module", problem)
+            return Taken(UNKNOWN, None)
+
+    def leave_out(model: Any, rows: int, duration: int, identity: Identity) -> None:
+        """Only count a call."""
         try:
-            queue.put_left_out(_new(LeftOut, (identity, unwrapped(module), _PREDICT, rows, duration)))
+            queue.put_left_out(_new(LeftOut, (identity, model, _PREDICT, rows, duration)))
             identity.budget.before += 1
         except Exception as problem:
             failed("count a prediction", problem)
-        return result
 
     def record(*call: Any) -> None:
         attempt("record a prediction", recorder.leave, *call)
@@ -170,8 +150,6 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 failed("read the input of a module", problem)
             if x is None:
                 return original(module, *args, **kwargs)
-            if isinstance(x, int):
-                return call_left_out(original, module, args, kwargs, identity, x)
             if isinstance(x, list):
                 asked = Asked(model, _PREDICT, context, said)
                 return device_calls.record(lambda: original(module, *args, **kwargs), asked, x)
@@ -181,8 +159,13 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 duration = clock() - ticks
             except Exception as error:
                 duration = clock() - ticks
+                if isinstance(x, int):
+                    x = read_again(args, kwargs)
                 record(model, _PREDICT, x, UNKNOWN, ticks, duration, context, said, type(error).__qualname__)
                 raise
+            if isinstance(x, int):
+                leave_out(model, x, duration, identity)
+                return result
             y = None
             try:
                 if type(result) is tensor_type and x[1] is None:
