@@ -308,6 +308,15 @@ def test_an_empty_input_is_an_empty_call(telemetry: Any) -> None:
     assert telemetry.points("ml.predictions")[0].value == 0
 
 
+@pytest.mark.parametrize("nothing", [np.empty((0, 3)), pd.DataFrame({0: []}), [], ()])
+def test_an_empty_call_that_raises_is_an_error_without_rows(telemetry: Any, nothing: Any) -> None:
+    with pytest.raises(ValueError, match="minimum of 1 is required|Expected 2D array"):
+        LinearRegression().fit(X, Y).predict(nothing)
+    assert telemetry.rows() == 0
+    (point,) = telemetry.points("ml.predictions")
+    assert (point.value, point.attributes["error.type"]) == (0, "ValueError")
+
+
 @pytest.mark.parametrize("rows", [4, 40])
 def test_a_table_of_arrow(again: Callable[..., Any], rows: int) -> None:
     telemetry = again(call_bytes=200)

@@ -356,6 +356,39 @@ def test_counts_are_exact_where_a_processor_of_the_program_refuses_some_batches(
     assert sequence == sorted(set(sequence))
 
 
+def test_a_processor_of_the_program_that_wants_to_exit_does_not_end_the_recording(
+    again: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Exiting:
+        batches = 0
+
+        def on_emit(self, record: Any) -> None:
+            if ml.ML_PREDICTION_BATCH_DATA in (record.log_record.attributes or {}):
+                Exiting.batches += 1
+                tried.set()
+                if Exiting.batches < 3:
+                    raise SystemExit
+
+        emit = on_emit  # before OpenTelemetry 1.35
+
+        def shutdown(self) -> None: ...
+
+        def force_flush(self, timeout_millis: int = 0) -> bool:
+            return True
+
+    telemetry = again(flush_interval=0.01)
+    telemetry.logger_provider.add_log_record_processor(Exiting())
+    model = LinearRegression().fit(X, X[:, 0])
+    for _ in range(3):
+        tried = threading.Event()
+        model.predict(X[:10])
+        assert tried.wait(60)
+    last = telemetry.events(events.ML_PREDICTION_BATCH)[-1].attributes
+    assert (last[ml.MODELSPAN_RECORDER_ROWS_RECORDED], last[ml.MODELSPAN_RECORDER_ROWS_DROPPED]) == (10, 20)
+    said = [one for one in caplog.records if one.name == "modelspan.instrumentation"]
+    assert [one.exc_info and one.exc_info[0] for one in said] == [SystemExit]
+
+
 def under_opentelemetry_instrument(path: Path, source: str, **environment: str) -> str:
     """Run a program unchanged and give what it printed."""
     path.write_text(textwrap.dedent(source))

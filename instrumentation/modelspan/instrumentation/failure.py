@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -30,13 +31,20 @@ def attempt(part: str, function: Callable[..., object], *args: Any) -> None:
         failed(part, error)
 
 
+def faults() -> type[BaseException]:
+    """What to catch of the program's own parts of the SDK: in the main thread SystemExit and KeyboardInterrupt may come from a
+    signal, in any other they would end that thread, unseen.
+    """
+    return Exception if threading.current_thread() is threading.main_thread() else BaseException
+
+
 def safely(part: str, function: Callable[[], object]) -> Callable[[], None]:
     """A function that calls `function` and, where it fails, says so: what a thread of ours runs."""
 
     def call() -> None:
         try:
             function()
-        except Exception as error:
+        except faults() as error:
             failed(part, error)
 
     return call
@@ -54,5 +62,5 @@ def _say(cause: str, message: str, error: BaseException | None = None) -> None:
     if cause in _said:
         return
     _said.add(cause)
-    with suppress(Exception):  # of a filter or handler of the program's own
+    with suppress(faults()):  # of a filter or handler of the program's own
         _logger.warning("%s", message, exc_info=error)

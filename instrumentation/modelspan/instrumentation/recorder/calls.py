@@ -85,7 +85,8 @@ def shapes(x: Raw | Taken, y: Raw | Snapshot) -> tuple[Snapshot, Kept | None, Sn
     result = y if isinstance(y, Snapshot) else finish(y)
     if keep is not None:
         return taken, keep, result, keep.total
-    return taken, None, result, result.rows if result.rows >= 0 else max(taken.rows, 1)
+    known = next((rows for rows in (result.rows, taken.rows) if rows >= 0), 1)
+    return taken, None, result, known
 
 
 def item_of(left: Left) -> Item:

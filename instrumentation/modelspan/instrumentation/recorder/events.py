@@ -70,7 +70,7 @@ class BatchEmitter:
         self._latest = attributes
         try:
             self._number(logger, {**attributes, **payload}, rows)
-        except Exception:
+        except BaseException:
             self._recorded -= rows
             raise
         self._unflushed += len(data)

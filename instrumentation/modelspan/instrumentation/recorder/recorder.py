@@ -18,7 +18,7 @@ from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.failure import failed, safely, warn_once
+from modelspan.instrumentation.failure import failed, faults, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.calls import CallQueue, Item, LeftOut, Task, item_of, receive, shapes
 from modelspan.instrumentation.recorder.duty import Duty
@@ -228,7 +228,7 @@ class Recorder:
             self._count_left_out()
             self._count_dropped()
             self._emitter.account(self._signals.logger)
-        except Exception as error:
+        except faults() as error:
             failed("process what was recorded", error)
         finally:
             otel_context.detach(token)
@@ -292,7 +292,7 @@ class Recorder:
             before = self._emitter.accounted
             try:
                 self._record(work, clock)
-            except Exception as error:
+            except faults() as error:
                 failed("turn predictions into telemetry", error)
                 calls = [receive(item, clock) for item in work]
                 done = self._emitter.accounted - before
@@ -301,7 +301,7 @@ class Recorder:
     def _do(self, task: Task) -> None:
         try:
             task()
-        except Exception as error:
+        except faults() as error:
             failed("emit an event", error)
 
     def _record(self, items: list[Item], clock: int) -> None:

@@ -96,6 +96,10 @@ Raw = tuple[Any, tuple[int, ...], Any, Any]
 a frame column by column), and None or the column names of the frame. `finish` makes it a snapshot."""
 
 
+Taker = Callable[[Any, int], Raw | Taken]
+"""Like `take`, of a type."""
+
+
 class Packed(NamedTuple):
     """An output of which the rows that are kept were copied already: a `Raw`."""
 
@@ -177,19 +181,29 @@ def take(value: Any, limit: int) -> Raw | Taken:
         # Written out rather than by `rows_to_keep`: the program waits for it.
         sample = strata.sample(rows, limit * rows // value.nbytes or 1)
         return _new(Taken, (_rows_of_array(value, sample), _new(Kept, (sample, rows))))
+    taker = _takers.get(type(value))
+    if taker is not None:
+        return taker(value, limit)
     if _copiers.get(type(value)) is _pandas_frame:
         values = _one_block(value)
         if values is not None and (values.nbytes <= limit or len(value) == 1):
             columns, rows = values.shape
             return values.dtype, (rows, columns), values.tobytes(), value.columns
+    return sampled(value, limit)
+
+
+def sampled(value: Any, limit: int) -> Taken:
+    """`take` of what `measure` knows."""
     rows, row_bytes = measure(value)
     keep = rows_to_keep(rows, row_bytes, limit)
     return Taken(copy(value), None) if keep is None else Taken(copy(pick(value, keep)), Kept(keep, rows))
 
 
-def copied_by(kind: type, copier: Callable[[Any], Snapshot]) -> None:
-    """Have values of a type, not of those derived from it, copied by `copier`."""
+def copied_by(kind: type, copier: Callable[[Any], Snapshot], taker: Taker | None = None) -> None:
+    """Have values of a type, not of those derived from it, copied by `copier`; inputs by `taker`, where it is given."""
     _copiers[kind] = copier
+    if taker is not None:
+        _takers[kind] = taker
 
 
 def _rows_of_array(value: npt.NDArray[Any], rows: Rows) -> Snapshot:
@@ -215,7 +229,7 @@ def count(value: Any, limit: int) -> Taken:
 
 def measure(value: Any) -> tuple[int, int]:
     """Rows of a value and about how many bytes one takes, or (-1, 0) of an unknown type. Copies nothing."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         columns = len(value[0]) if value and isinstance(value[0], (list, tuple, dict)) else 1
         return len(value), columns * _ROW_OF_OBJECTS
     shape = getattr(value, "shape", None)
@@ -234,7 +248,7 @@ def measure(value: Any) -> tuple[int, int]:
 
 def pick(value: Any, rows: Rows) -> Any:
     """The given rows of a value that `measure` knows."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [value[i] for i in rows.tolist()]
     if hasattr(value, "iloc"):
         return value.iloc[rows]
@@ -380,4 +394,5 @@ _LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
     ("scipy.sparse", "spmatrix", _sparse),
     ("scipy.sparse", "sparray", _sparse),
 )
+_takers: dict[type, Taker] = {}
 _copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array, Named: _named, Unreadable: _unreadable}
