@@ -310,7 +310,7 @@ def test_an_empty_input_is_an_empty_call(telemetry: Any) -> None:
 
 @pytest.mark.parametrize("nothing", [np.empty((0, 3)), pd.DataFrame({0: []}), [], ()])
 def test_an_empty_call_that_raises_is_an_error_without_rows(telemetry: Any, nothing: Any) -> None:
-    with pytest.raises(ValueError, match="minimum of 1 is required|Expected 2D array"):
+    with pytest.raises(ValueError, match=r"minimum of 1 is required|Expected 2D array"):
         LinearRegression().fit(X, Y).predict(nothing)
     assert telemetry.rows() == 0
     (point,) = telemetry.points("ml.predictions")
