@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import copy
+import gzip
 import io
+import lzma
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -79,6 +82,34 @@ def test_pickle_and_cloudpickle(loads: Any, tmp_path: Path) -> None:
         assert lineage(pickle.load(file)) == of_file(path, "pickle.load")
     with path.open("rb") as file:
         assert lineage(cloudpickle.load(file))["ml.model.source.uri"] == str(path)
+
+
+def buffered(path: Path) -> Any:
+    return io.BufferedReader(bz2.open(path))  # type: ignore[arg-type]  # which it is
+
+
+@pytest.mark.parametrize("opened", [bz2.open, gzip.open, lzma.open, buffered])
+def test_a_file_that_is_decompressed_is_named_as_it_lies_there(
+    loads: Any, tmp_path: Path, opened: Callable[[Path], Any]
+) -> None:
+    path = tmp_path / "m.pickle.packed"
+    pack = {gzip.open: gzip.compress, lzma.open: lzma.compress}.get(opened, bz2.compress)
+    path.write_bytes(pack(pickle.dumps(MODEL)))
+    for library in (pickle, cloudpickle, joblib):
+        with opened(path) as file:
+            assert lineage(library.load(file)) == of_file(path, f"{library.__name__}.load")
+
+
+@pytest.mark.parametrize("compress", ["zlib", "gzip", "bz2", "lzma", "xz", "lz4"])
+def test_joblib_decompresses(loads: Any, tmp_path: Path, compress: str) -> None:
+    path = tmp_path / "m.joblib"
+    joblib.dump(MODEL, path, compress=compress)
+    assert lineage(joblib.load(path)) == of_file(path, "joblib.load")
+
+
+def test_a_file_in_memory_that_is_decompressed_has_no_name(loads: Any) -> None:
+    for packed in (bz2.BZ2File(io.BytesIO(bz2.compress(pickle.dumps(MODEL)))), io.BytesIO(pickle.dumps(MODEL))):
+        assert lineage(pickle.load(packed)) == {}
 
 
 def test_skops(loads: Any, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ MAX_BYTES = 512 * 1024 * 1024
 """Larger files are not digested: that would keep the background thread from the predictions for longer than a second."""
 _CHUNK = 1024 * 1024
 _MAX_KNOWN = 1000
+_WITHIN = 3
+"""Files within one another: buffer, decompressor, file."""
 
 
 class File(NamedTuple):
@@ -25,8 +27,18 @@ class File(NamedTuple):
 
 def path_of(opened: Any) -> Any:
     """The path of a file that is given as such, or is open for reading."""
-    name = getattr(opened, "name", None) if hasattr(opened, "read") else opened
+    name = _name(opened) if hasattr(opened, "read") else opened
     return name if not isinstance(name, int) else None
+
+
+def _name(opened: Any) -> Any:
+    """The name of an open file. What decompresses one has none of its own before Python 3.13, and what buffers that has that of it."""
+    for _ in range(_WITHIN):
+        name = getattr(opened, "name", None)
+        if name is not None:
+            return name
+        opened = getattr(opened, "raw", getattr(opened, "_fp", None))
+    return None
 
 
 def seen(given: Any) -> File | None:
