@@ -39,6 +39,35 @@ class Suite:
     arguments: tuple[str, ...] = ()
 
 
+_OF_SCIKIT_LEARN = (
+    (
+        "sklearn.tests.test_base",
+        "sklearn.tests.test_calibration",
+        "sklearn.tests.test_discriminant_analysis",
+        "sklearn.tests.test_docstring_parameters",
+        "sklearn.tests.test_dummy",
+        "sklearn.tests.test_isotonic",
+        "sklearn.tests.test_kernel_ridge",
+        "sklearn.tests.test_metadata_routing",
+        "sklearn.tests.test_metaestimators",
+        "sklearn.tests.test_metaestimators_metadata_routing",
+        "sklearn.tests.test_multiclass",
+        "sklearn.tests.test_multioutput",
+        "sklearn.tests.test_naive_bayes",
+        "sklearn.tests.test_pipeline",
+        "sklearn.frozen",
+    ),
+    ("sklearn.ensemble",),
+    ("sklearn.neighbors", "sklearn.svm"),
+    ("sklearn.neural_network", "sklearn.gaussian_process"),
+    ("sklearn.model_selection",),
+    ("sklearn.tree",),
+    ("sklearn.linear_model",),
+    ("sklearn.compose", "sklearn.inspection", "sklearn.metrics.tests.test_score_objects"),
+    ("sklearn.cluster", "sklearn.mixture", "sklearn.semi_supervised", "sklearn.cross_decomposition"),
+)
+"""In portions, so that one that hangs loses little."""
+
 SUITES = (
     Suite(
         "xgboost",
@@ -97,31 +126,23 @@ SUITES = (
     ),
     Suite("onnxruntime", "sklearn-onnx/tests", (".",)),
     Suite(
-        "scikit-learn",
-        "",
+        "onnxruntime",
+        "onnxruntime/onnxruntime/test/python",
         (
-            "sklearn.compose",
-            "sklearn.frozen",
-            "sklearn.metrics.tests.test_score_objects",
-            "sklearn.model_selection",
-            "sklearn.tests.test_base",
-            "sklearn.tests.test_calibration",
-            "sklearn.tests.test_discriminant_analysis",
-            "sklearn.tests.test_docstring_parameters",
-            "sklearn.tests.test_dummy",
-            "sklearn.tests.test_isotonic",
-            "sklearn.tests.test_kernel_ridge",
-            "sklearn.tests.test_metadata_routing",
-            "sklearn.tests.test_metaestimators",
-            "sklearn.tests.test_metaestimators_metadata_routing",
-            "sklearn.tests.test_multiclass",
-            "sklearn.tests.test_multioutput",
-            "sklearn.tests.test_naive_bayes",
-            "sklearn.tests.test_pipeline",
+            "onnxruntime_test_python.py",
+            "onnxruntime_test_python_backend.py",
+            "onnxruntime_test_python_backend_mlops.py",
+            "onnxruntime_test_python_compile_api.py",
+            "onnxruntime_test_python_global_threadpool.py",
+            "onnxruntime_test_python_iobinding.py",
+            "onnxruntime_test_python_mlops.py",
+            "onnxruntime_test_python_nested_control_flow_op.py",
+            "onnxruntime_test_python_sparse_matmul.py",
+            "onnxruntime_test_python_symbolic_shape_infer.py",
+            "quantization",
         ),
     ),
-    Suite("scikit-learn", "", ("sklearn.ensemble", "sklearn.tree")),
-    Suite("scikit-learn", "", ("sklearn.linear_model", "sklearn.neighbors", "sklearn.svm")),
+    *(Suite("scikit-learn", "", tests) for tests in _OF_SCIKIT_LEARN),
 )
 
 
@@ -211,13 +232,15 @@ def main() -> None:
     """Print the report; exit with 1 where there is a difference, or nothing was recorded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peers", type=Path, help="folder with the checkouts")
-    parser.add_argument("--only", nargs="*", help="libraries, by the name of their distribution")
+    parser.add_argument(
+        "--only", nargs="*", help="libraries by distribution, or folders or tests as they are named here"
+    )
     given = parser.parse_args()
     peers: Path = given.peers.resolve()
     failed = False
     print("## Tests that the libraries ship\n\nCommand: `make proof-peers PEERS=<folder with the checkouts>`.\n")
     for suite in SUITES:
-        if given.only and suite.library not in given.only:
+        if given.only and not {suite.library, suite.folder, *suite.tests} & set(given.only):
             continue
         if not (peers / suite.folder).is_dir():
             print(f"### {suite.library}\n\nNot run: there is no `{suite.folder}`.\n")
