@@ -33,6 +33,8 @@ from modelspan.instrumentation.recorder.signals import Providers
 ROWS = (1, 100, 10_000)
 TURNS = 40
 TURN_SECONDS = 0.05
+WARM_SECONDS = 0.05
+"""After each change from one to the other: the interpreter learns again which methods the classes have."""
 SETTLE_SECONDS = 2.0
 MOST_CALLS = 300
 
@@ -75,9 +77,10 @@ def measure(program: Program, rows: int) -> Cost:
         for variant in random.sample([BARE, RECORDED], 2):
             if variant == RECORDED:
                 _each(instrumentors, "instrument")
-                made += calls + 1
-            times[variant].append(_turn(call, calls))
+            taken, warming = _turn(call, calls)
+            times[variant].append(taken)
             if variant == RECORDED:
+                made += warming + calls
                 _each(instrumentors, "uninstrument")
     flush()
     _export_logs_and_metrics()
@@ -85,8 +88,8 @@ def measure(program: Program, rows: int) -> Cost:
     behind = (time.process_time_ns() - process - (time.thread_time_ns() - caller)) / 1e3 / made
     spans = []
     for _ in range(TURNS // 3):
-        bare = _turn(call, calls)
-        spans.append(_turn(with_span, calls) - bare)
+        bare, _ = _turn(call, calls)
+        spans.append(_turn(with_span, calls)[0] - bare)
         _export_spans()
     bare = median(times[BARE])
     return Cost(bare, median(np.subtract(times[RECORDED], times[BARE])), behind, median(spans))
@@ -116,16 +119,19 @@ def _calls_of_a_turn(call: Callable[[], Any]) -> int:
     return max(1, min(MOST_CALLS, int(TURN_SECONDS / ((time.perf_counter() - began) / 3))))
 
 
-def _turn(call: Callable[[], Any], calls: int) -> float:
-    """Median microseconds of a call."""
+def _turn(call: Callable[[], Any], calls: int) -> tuple[float, int]:
+    """Median microseconds of a call, and how many were made before those that are measured."""
     clock = time.perf_counter_ns
-    taken = []
-    call()
+    taken: list[int] = []
+    warming, until = 0, clock() + int(WARM_SECONDS * 1e9)
+    while clock() < until:
+        call()
+        warming += 1
     for _ in range(calls):
         began = clock()
         call()
         taken.append(clock() - began)
-    return median(taken) / 1e3
+    return median(taken) / 1e3, warming
 
 
 def _with_span(call: Callable[[], Any], first_row: Any) -> Callable[[], Any]:

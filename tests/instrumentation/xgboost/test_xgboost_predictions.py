@@ -10,6 +10,8 @@ import pytest
 import scipy.sparse as sp
 import xgboost as xgb
 
+from modelspan.instrumentation.xgboost.values import compressed
+
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(120, 3)).astype(np.float32)
 BINARY = (X[:, 0] > 0).astype(int)
@@ -302,3 +304,15 @@ def test_large_matrices_are_left_out_above_the_share_of_the_time_and_counted(rec
     last = telemetry.numbered()[-1]
     assert last["modelspan.recorder.rows.unsampled"] >= 3 * 1200
     assert last["modelspan.recorder.rows.recorded"] + last["modelspan.recorder.rows.unsampled"] == 6 * 1200 + 120
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_the_values_of_a_matrix_are_read_as_xgboost_reads_them(rows, missing):
+    x = np.arange(rows * 3, dtype=float).reshape(rows, 3)
+    if missing:
+        x[::2, 1] = np.nan
+    matrix = xgb.DMatrix(x)
+    ours, theirs = compressed(matrix), matrix.get_data()
+    assert ours.shape == theirs.shape
+    assert [a.tolist() for a in ours[1:]] == [theirs.data.tolist(), theirs.indices.tolist(), theirs.indptr.tolist()]

@@ -26,7 +26,7 @@ _BY_NAME = Parameter.KEYWORD_ONLY
 _OTHERS = Parameter.VAR_KEYWORD
 
 _TEMPLATE = """\
-def make(_get, _INSIDE, _type, _ndarray, _partial, _original, _outside, _usual, _defaults):
+def make(_get, _INSIDE, _type, _kind, _partial, _original, _outside, _usual, _defaults):
     {unpack}
     def call({parameters}):
         if _get() is _INSIDE:
@@ -36,7 +36,7 @@ def make(_get, _INSIDE, _type, _ndarray, _partial, _original, _outside, _usual, 
     return call
 """
 _USUAL = """\
-if _type({x}) is _ndarray and {x}.ndim == 2 and {same}:
+if _type({x}) is _kind{matrix} and {same}:
             return _usual({model}, {x}, _original if {rest_same} else _partial(_original, {rest}))"""
 
 _Parameters = tuple[tuple[str, Any, bool], ...]
@@ -44,11 +44,15 @@ _Parameters = tuple[tuple[str, Any, bool], ...]
 
 
 def with_parameters_of(
-    original: Method, outside: Method, usual: Method | None = None, decisive: Collection[str] = ()
+    original: Method,
+    outside: Method,
+    usual: Method | None = None,
+    decisive: Collection[str] = (),
+    kind: type = np.ndarray,
 ) -> Method | None:
     """A function that calls `original` within a prediction, and `outside` with the same arguments elsewhere. `usual` is called
-    instead if the second argument is a matrix and the `decisive` ones, by name, are their defaults: with the first two, and what
-    makes the call, given both.
+    instead if the second argument is of a `kind`, an array with two dimensions, and the `decisive` ones, by name, are their
+    defaults: with the first two, and what makes the call, given both.
 
     Returns None where that cannot be written.
     """
@@ -59,8 +63,8 @@ def with_parameters_of(
     if not _is_writable(parameters):
         return None
     defaults = tuple(one.default for one in found if one.default is not one.empty)
-    make = _maker(parameters, None if usual is None else tuple(decisive))
-    call: Any = make(around.get, INSIDE, type, np.ndarray, functools.partial, original, outside, usual, defaults)
+    make = _maker(parameters, None if usual is None else tuple(decisive), kind is np.ndarray)
+    call: Any = make(around.get, INSIDE, type, kind, functools.partial, original, outside, usual, defaults)
     call.__defaults__, call.__kwdefaults__ = original.__defaults__, original.__kwdefaults__
     wrapped: Method = functools.wraps(original)(call)
     return wrapped
@@ -76,14 +80,14 @@ def _is_writable(parameters: _Parameters) -> bool:
 
 
 @functools.cache
-def _maker(parameters: _Parameters, decisive: tuple[str, ...] | None) -> Callable[..., Method]:
+def _maker(parameters: _Parameters, decisive: tuple[str, ...] | None, arrays: bool) -> Callable[..., Method]:
     names = [name for name, _, _ in parameters]
     optional = [name for name, _, default in parameters if default]
     source = _TEMPLATE.format(
         unpack=f"{', '.join(f'_d_{name}' for name in optional)}, = _defaults" if optional else "",
         parameters=_list(parameters, lambda name, default: f"{name}=None" if default else name, "*, "),
         arguments=_list(parameters, lambda name, _: name, ""),
-        usual="" if decisive is None or not set(decisive) <= set(names) else _usual(parameters, decisive),
+        usual="" if decisive is None or not set(decisive) <= set(names) else _usual(parameters, decisive, arrays),
     )
     file = f"<modelspan call({', '.join(names)})>{MARK}"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for tracebacks
@@ -93,12 +97,13 @@ def _maker(parameters: _Parameters, decisive: tuple[str, ...] | None) -> Callabl
     return maker
 
 
-def _usual(parameters: _Parameters, decisive: tuple[str, ...]) -> str:
+def _usual(parameters: _Parameters, decisive: tuple[str, ...], arrays: bool) -> str:
     rest = [one for one in parameters[2:] if one[0] not in decisive]
     same = {name: f"{name} is _d_{name}" if kind is not _OTHERS else f"not {name}" for name, kind, _ in parameters}
     return _USUAL.format(
         model=parameters[0][0],
         x=parameters[1][0],
+        matrix=f" and {parameters[1][0]}.ndim == 2" if arrays else "",
         same=" and ".join(same[name] for name in decisive) or "True",
         rest_same=" and ".join(same[name] for name, _, _ in rest) or "True",
         rest=", ".join(f"**{name}" if kind is _OTHERS else f"{name}={name}" for name, kind, _ in rest),

@@ -71,6 +71,10 @@ class Usual(NamedTuple):
     operation: str
     decisive: tuple[str, ...] = ()
     """Parameters that make it another, or none, unless they are their defaults."""
+    kind: type = np.ndarray
+    """Type of the matrix."""
+    held: Callable[[Any], Any] | None = None
+    """Makes of a matrix of another type what the recorder copies."""
 
 
 def described(original: Method, describe: Describe, recorder: Recorder, usual: Usual | None = None) -> Method:
@@ -78,17 +82,26 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
     recorded, nor is what happens within it. `usual`: when there is no need to ask.
     """
     get, enter, leave = around.get, around.set, around.reset
-    ndarray = np.ndarray
     outermost: dict[str, Outermost] = {}
     as_usual = None
+    decisive: tuple[str, ...]
+    kind: Any
+    _, decisive, kind, _ = usual or Usual("")
     if usual is not None:
-        as_usual = outermost[usual.operation] = outermost_call(usual.operation, recorder)
+        outermost[usual.operation] = outermost_call(usual.operation, recorder)
+        as_usual = _usual_call(usual, outermost[usual.operation])
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         if get() is INSIDE:
             return original(*args, **kwargs)
-        if as_usual is not None and len(args) == 2 and not kwargs and type(args[1]) is ndarray and args[1].ndim == 2:
+        if (
+            as_usual is not None
+            and len(args) == 2
+            and not kwargs
+            and type(args[1]) is kind
+            and (kind is not np.ndarray or args[1].ndim == 2)
+        ):
             return as_usual(args[0], args[1], original)
         what = record = None
         try:
@@ -111,7 +124,24 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
         finally:
             leave(token)
 
-    return with_parameters_of(original, call, as_usual, () if usual is None else usual.decisive) or call
+    return with_parameters_of(original, call, as_usual, decisive, kind) or call
+
+
+def _usual_call(usual: Usual, record: Outermost) -> Outermost:
+    """`record` of a model, its matrix, and what to call with both."""
+    held = usual.held
+    if held is None:
+        return record
+
+    def call(model: Any, matrix: Any, predict: Method) -> Any:
+        value = None
+        try:
+            value = held(matrix)
+        except Exception as problem:
+            failed("read the input of a model", problem)
+        return record(model, value, predict, None, (model, matrix))
+
+    return call
 
 
 def _takes_only_x(method: Method) -> bool:

@@ -35,7 +35,8 @@ def join_key(one: Snapshot) -> Any:
         return one.kind, one.layout, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
     if one.kind == snap.NAMED:
         return one.kind, tuple((name, join_key(part)) for name, part in one.payload.items())
-    return one.kind, one.layout
+    keyed = _KEYS.get(one.kind)
+    return one.kind, one.layout if keyed is None else keyed(one)
 
 
 def features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
@@ -184,8 +185,11 @@ def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
         if len(columns_of_part) == 1:
             found[name] = next(iter(columns_of_part.values()))
         elif first.kind == snap.TENSORS and f"{name}.shape" in columns_of_part:
+    if key is not None:
+        _KEYS[kind] = key
             found |= columns_of_part
         else:
+_KEYS: dict[str, Callable[[Snapshot], Any]] = {}
             found |= {f"{name}.{inner.removeprefix('x')}": one for inner, one in columns_of_part.items()}
     names = list(found)
     return {names[i]: found[names[i]] for i in policy.choose(names)}
@@ -194,8 +198,10 @@ def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
 Reader = Callable[[Sequence[Snapshot], Any, FeaturePolicy], Features]
 
 
-def read_by(kind: str, reader: Reader) -> None:
-    """Have snapshots of a kind that a library has made read by `reader`, given snapshots that share a `join_key`."""
+def read_by(kind: str, reader: Reader, key: Callable[[Snapshot], Any] | None = None) -> None:
+    """Have snapshots of a kind that a library has made read by `reader`, given snapshots that share a `join_key`, which is the kind
+    and what `key` gives, or the layout.
+    """
     _READERS[kind] = reader
 
 

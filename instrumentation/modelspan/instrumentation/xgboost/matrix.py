@@ -20,20 +20,24 @@ from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.features import Features, read_by
 from modelspan.instrumentation.recorder.kinds import names_of
-from modelspan.instrumentation.recorder.snapshot import Snapshot, Unreadable
+from modelspan.instrumentation.recorder.snapshot import Snapshot, Taken, Unreadable
+from modelspan.instrumentation.xgboost.values import compressed
 from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
 if TYPE_CHECKING:
     from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 
 DMATRIX = "xgboost.DMatrix"
-"""Kind of snapshot. payload: DMatrix; layout: number of columns."""
+"""Kind of snapshot. payload: DMatrix; layout: none, the number of columns is asked for in the background."""
 _BYTES_OF_VALUE = 8
 """A DMatrix holds the index of the column with each value."""
+_BYTES_OF_ROW = 1000
+"""Assumed of a matrix of one."""
 _CATEGORICAL = "c"
 
 _streamed: WeakSet[Any] = WeakSet()
 """Those made from an iterator, which may be read from a disk, by one thread at a time."""
+_any_streamed = False
 _opaque: tuple[type, ...] = ()
 """Types that hold the bins of values. `get_data` gives a bound of each, which would be compared with a reference made of values."""
 
@@ -63,8 +67,8 @@ def follow(patches: Patches, core: Any) -> None:
     global _opaque
     names = ("QuantileDMatrix", "ExtMemQuantileDMatrix")
     _opaque = tuple(getattr(core, name) for name in names if hasattr(core, name))
-    snap.copied_by(Held, _hold)
-    read_by(DMATRIX, _features)
+    snap.copied_by(Held, _hold, _take)
+    read_by(DMATRIX, _features, lambda one: one.payload.num_col())
     patches.wrap(core, "DMatrix._init_from_iter", _noted)
 
 
@@ -72,15 +76,21 @@ def readable(matrix: Any) -> Any:
     """What to record of a DMatrix as the input of a prediction. Of anything else, that itself."""
     if not hasattr(matrix, "num_row"):
         return matrix
-    reason = Reason.QUANTIZED if isinstance(matrix, _opaque) else Reason.STREAMED if matrix in _streamed else None
+    reason = None
+    if isinstance(matrix, _opaque):
+        reason = Reason.QUANTIZED
+    elif _any_streamed and matrix in _streamed:
+        reason = Reason.STREAMED
     return Held(matrix) if reason is None else Unreadable(reason, (matrix.num_row(),))
 
 
 def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def init_from_iter(self: Any, *args: Any, **kwargs: Any) -> Any:
+        global _any_streamed
         try:
             _streamed.add(self)
+            _any_streamed = True
         except Exception as problem:
             failed("see what a DMatrix is made from", problem)
         return original(self, *args, **kwargs)
@@ -90,7 +100,17 @@ def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _hold(held: Held) -> Snapshot:
     rows, width = held.shape
-    return Snapshot(DMATRIX, width, rows, held.matrix, rows * width * _BYTES_OF_VALUE)
+    return Snapshot(DMATRIX, None, rows, held.matrix, rows * width * _BYTES_OF_VALUE)
+
+
+def _take(held: Held, limit: int) -> Taken:
+    """Of one row, the most common case, the width is not asked for."""
+    matrix = held.matrix
+    if _any_streamed and matrix in _streamed:
+        return snap.sampled(readable(matrix), limit)
+    if matrix.num_row() != 1:
+        return snap.sampled(held, limit)
+    return Taken(Snapshot(DMATRIX, None, 1, matrix, _BYTES_OF_ROW), None)
 
 
 def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
@@ -114,7 +134,7 @@ def _names(matrix: Any, model: Any) -> list[str]:
 
 def _dense(matrix: Any, kept: list[int]) -> npt.NDArray[np.float32]:
     """The values of some columns; NaN where a DMatrix holds none."""
-    data = matrix.get_data()
+    data = compressed(matrix)
     rows, width = data.shape
     if data.nnz == rows * width:
         whole: npt.NDArray[np.float32] = data.data.reshape(rows, width)

@@ -19,6 +19,15 @@ from modelspan.semconv.attributes import MlOperationNameValues as Operation
 _PREDICT = Operation.PREDICT.value
 _PREDICT_PROBA = Operation.PREDICT_PROBA.value
 
+_OTHER_OUTPUTS = (
+    "output_margin",
+    "pred_leaf",
+    "pred_contribs",
+    "approx_contribs",
+    "pred_interactions",
+    "training",
+)
+"""Parameters of `Booster.predict` with which it is no prediction."""
 _GUARDED = ("Booster.eval", "Booster.eval_set")
 _CHANGES = ("Booster.update", "Booster.boost", "Booster.load_model")
 _RELEARNS = ("Booster.load_model", "Booster.load_config", "Booster.set_param")
@@ -30,7 +39,9 @@ def patch(patches: Patches, xgboost: Any) -> None:
     core = xgboost.core
     _answer_for(xgboost)
     matrix.follow(patches, core)
-    patches.predicts(core, "Booster.predict", _booster_predict)
+    patches.predicts(
+        core, "Booster.predict", _booster_predict, Usual(_PREDICT, _OTHER_OUTPUTS, core.DMatrix, matrix.Held)
+    )
     patches.predicts(core, "Booster.inplace_predict", _inplace_predict, Usual(_PREDICT, ("predict_type",)))
     for path in _GUARDED:
         patches.guard(core, path)
