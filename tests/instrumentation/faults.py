@@ -19,6 +19,8 @@ from modelspan.instrumentation import failure, flush
 from tests.instrumentation.conftest import Telemetry
 
 PREFIX = "modelspan.instrumentation."
+PATIENCE = 60.0
+"""Seconds to hand over what was recorded: a machine that is busy may need more than the 5 s that a program waits by default."""
 
 
 def modules(part: str) -> Iterator[Any]:
@@ -128,6 +130,7 @@ class Instrumented:
                 logger_provider=self._telemetry.logger_provider,
                 meter_provider=self._telemetry.meter_provider,
                 flush_interval=1000.0,
+                exit_timeout=PATIENCE,
             )
 
     def stop(self) -> None:
@@ -154,7 +157,7 @@ class Instrumented:
                     fault = Fault(*place, patch)
                     self.start()
                     found = self.program()
-                    flush(5)
+                    flush(PATIENCE)
             finally:
                 self.stop()
         assert_same(self.expected, found)

@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from modelspan.instrumentation import prediction_context
+from modelspan.semconv.attributes import ML_CAPTURE_UNREADABLE
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -89,6 +90,20 @@ def test_large_unsigned_integers_become_floats_and_the_largest_signed_stay_exact
     assert second["feature.x0"].to_pylist() == [2**63 - 1]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[10**400, 1.5], [-(10**400), 2.5]],
+        pl.DataFrame({"x0": pl.Series([2**100, -(2**100)], dtype=pl.Int128), "x1": [1.5, 2.5]}),
+    ],
+)
+def test_integers_too_large_for_any_number_leave_the_other_features(telemetry: Any, value: Any) -> None:
+    Anything().predict(value)
+    found = features(telemetry.batch())
+    assert found["x1"] == [1.5, 2.5]
+    assert found["x0"][0] == -found["x0"][1] >= 2.0**100
+
+
 def test_missing_numbers_are_null_and_infinities_stay(telemetry: Any) -> None:
     Anything().predict(np.array([[np.nan, np.inf], [1.0, -np.inf]]))
     table = telemetry.batch()
@@ -128,10 +143,24 @@ def test_dates_are_iso_strings(telemetry: Any) -> None:
     assert features(telemetry.batch()) == {"x0": ["2026-01-02T03:04:05", None]}
 
 
-def test_a_structured_array_is_counted_without_features(telemetry: Any) -> None:
-    Anything().predict(np.zeros(3, dtype=[("a", "f8"), ("b", "i4")]))
-    table = telemetry.batch()
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.zeros(3, dtype=[("a", "f8"), ("b", "i4")]),
+        np.zeros(3, dtype=[("a", "f8"), ("b", "O")]),
+        np.ma.masked_array(np.zeros(3, dtype=[("a", "f8"), ("b", "i4")])),
+        np.zeros((3, 2), dtype=complex),
+        np.zeros((3, 2), dtype="V4"),
+    ],
+)
+def test_an_array_whose_values_have_no_column_is_counted_without_features_which_is_said(
+    telemetry: Any, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    Anything().predict(value)
+    ((attributes, table),) = telemetry.batches()
     assert (features(table), table.num_rows) == ({}, 3)
+    assert attributes[ML_CAPTURE_UNREADABLE] == "unknown_type"
+    assert not caplog.records
 
 
 def test_a_pandas_frame_of_many_types(telemetry: Any) -> None:
@@ -200,6 +229,22 @@ def test_columns_that_are_numbered_keep_their_numbers(telemetry: Any) -> None:
 def test_columns_of_the_same_name_are_told_apart(telemetry: Any, last: Any) -> None:
     Anything().predict(pd.DataFrame([[1.0, 2.0, 5.0, last]], columns=["a", "a", "a.1", "a"]))
     assert features(telemetry.batch()) == {"a": [1.0], "a.2": [2.0], "a.1": [5.0], "a.3": [last]}
+
+
+def test_names_that_arrow_cannot_write_are_told_apart(telemetry: Any) -> None:
+    names = pd.Index(["ssn", "ssn\0", "\ud800", "\ud801"], dtype=object)
+    Anything().predict(pd.DataFrame([[1, 2, 3, 4]], columns=names))
+    assert features(telemetry.batch()) == {"ssn": [1], "ssn?": [2], "?": [3], "?.1": [4]}
+
+
+def test_labels_that_arrow_cannot_write_lose_no_row(telemetry: Any) -> None:
+    labels = np.array(["\ud800", "\ud801", "a\0b"], dtype=object)
+    LogisticRegression().fit(X, labels[np.arange(40) % 3]).predict_proba(X)
+    assert {name for name in telemetry.batch().column_names if name.startswith("score.")} == {
+        "score.?",
+        "score.?.1",
+        "score.a?b",
+    }
 
 
 def test_a_polars_frame(telemetry: Any) -> None:

@@ -14,7 +14,7 @@ from nanoarrow.ipc import StreamWriter
 
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.texts import readable
+from modelspan.instrumentation.recorder.texts import distinct
 
 _TYPES = {
     columns.FLOAT64: nanoarrow.c_schema(nanoarrow.float64()),
@@ -40,7 +40,9 @@ def stream(table: Mapping[str, Column], rows: int) -> bytes:
 
 @lru_cache(maxsize=64)
 def _schema(fields: tuple[tuple[str, str], ...]) -> Any:
-    return nanoarrow.c_schema(nanoarrow.struct({readable(name): _TYPES[kind] for name, kind in fields}, nullable=False))
+    names, kinds = zip(*fields, strict=True)
+    types = {name: _TYPES[kind] for name, kind in zip(distinct(names), kinds, strict=True)}
+    return nanoarrow.c_schema(nanoarrow.struct(types, nullable=False))
 
 
 def _array(column: Column) -> Any:

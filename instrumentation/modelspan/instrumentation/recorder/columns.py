@@ -88,10 +88,18 @@ def from_objects(values: Sequence[Any]) -> Column:
             return Column(INT64, np.array(present, dtype=np.int64), missing)
     if kinds and all(hasattr(kind, "__float__") and not issubclass(kind, (str, np.ndarray)) for kind in kinds):
         try:
-            return _floats(np.array([float(v) if ok else math.nan for v, ok in zip(values, valid, strict=True)]))
+            return _floats(np.array([_float(v) if ok else math.nan for v, ok in zip(values, valid, strict=True)]))
         except (TypeError, ValueError):  # several numbers in one value
             pass
     return from_texts([text(value) if ok else None for value, ok in zip(values, valid, strict=True)])
+
+
+def _float(value: Any) -> float:
+    """A number as a float; infinite where it is too large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def from_texts(values: Sequence[str | None]) -> Column:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.kinds import names_of
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.instrumentation.recorder.texts import distinct
 
 TEXT = "text"
 """Name of the one feature of models that read texts."""
@@ -66,7 +66,7 @@ def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
 
 
 def _from_frame_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    names = _distinct(parts[0].payload[1])
+    names = distinct(parts[0].payload[1])
     by_column = snap.by_column(parts[0].layout, len(names), [part.payload[0] for part in parts])
     return {names[i]: columns.from_array(by_column[i]) for i in policy.choose(names)}
 
@@ -88,25 +88,9 @@ def _one(column: Column, model: Any, policy: FeaturePolicy) -> Features:
 def _from_pandas(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     if parts[0].layout == snap.UNNAMED:
         return _one(columns.join([_pandas_column(part.payload.iloc[:, 0]) for part in parts]), model, policy)
-    names = _distinct(parts[0].payload.columns)
+    names = distinct(parts[0].payload.columns)
     kept = policy.choose(names)
     return {names[i]: columns.join([_pandas_column(part.payload.iloc[:, i]) for part in parts]) for i in kept}
-
-
-def _distinct(labels: Iterable[Any]) -> list[str]:
-    """Labels of columns as strings; one that was there before gets a number: `a`, `a.1`, `a.2`."""
-    names = [str(label) for label in labels]
-    if len(set(names)) == len(names):
-        return names
-    taken = set(names)
-    found: list[str] = []
-    for name in names:
-        new = name
-        if name in found:
-            new = next(other for i in itertools.count(1) if (other := f"{name}.{i}") not in taken)
-            taken.add(new)
-        found.append(new)
-    return found
 
 
 def _pandas_column(series: Any) -> Column:
@@ -125,13 +109,14 @@ def _from_polars(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -
 
 
 def _polars_column(series: Any) -> Column:
-    if series.null_count() == 0 and (series.dtype.is_numeric() or series.dtype.is_temporal()):
+    is_plain = series.dtype.is_temporal() or (series.dtype.is_numeric() and not str(series.dtype).endswith("Int128"))
+    if is_plain and series.null_count() == 0:
         return columns.from_array(series.to_numpy())
     return columns.from_objects(series.to_list())
 
 
 def _from_arrow(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    names = _distinct(parts[0].payload.column_names)
+    names = distinct(parts[0].payload.column_names)
     kept = policy.choose(names)
     return {names[i]: columns.join([_arrow_column(part.payload.column(i)) for part in parts]) for i in kept}
 
@@ -166,7 +151,7 @@ def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy)
     rows = [row for part in parts for row in part.payload]
     if rows and all(isinstance(row, dict) for row in rows):
         keys = list(dict.fromkeys(key for row in rows for key in row))
-        names = _distinct(keys)
+        names = distinct(keys)
         return {names[i]: columns.from_objects([row.get(keys[i]) for row in rows]) for i in policy.choose(names)}
     if rows and all(isinstance(row, list) for row in rows):
         width = min(len(row) for row in rows)
@@ -185,11 +170,8 @@ def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
         if len(columns_of_part) == 1:
             found[name] = next(iter(columns_of_part.values()))
         elif first.kind == snap.TENSORS and f"{name}.shape" in columns_of_part:
-    if key is not None:
-        _KEYS[kind] = key
             found |= columns_of_part
         else:
-_KEYS: dict[str, Callable[[Snapshot], Any]] = {}
             found |= {f"{name}.{inner.removeprefix('x')}": one for inner, one in columns_of_part.items()}
     names = list(found)
     return {names[i]: found[names[i]] for i in policy.choose(names)}
@@ -203,8 +185,11 @@ def read_by(kind: str, reader: Reader, key: Callable[[Snapshot], Any] | None = N
     and what `key` gives, or the layout.
     """
     _READERS[kind] = reader
+    if key is not None:
+        _KEYS[kind] = key
 
 
+_KEYS: dict[str, Callable[[Snapshot], Any]] = {}
 _READERS: dict[str, Reader] = {
     snap.ARRAY: _from_bytes,
     snap.OBJECTS: _from_objects,

@@ -143,6 +143,8 @@ def unreadable(x: Snapshot) -> str | None:
         return next((reason for part in x.payload.values() if (reason := unreadable(part))), None)
     if x.kind == TENSORS:
         return next((part.missing for part in x.layout[1] if part.missing), None)
+    if x.kind == ARRAY:
+        return _UNKNOWN_TYPE if x.layout[0].names else None
     return x.layout if x.kind == OPAQUE else None
 
 
@@ -152,7 +154,7 @@ def finish(raw: Raw) -> Snapshot:
     if names is not None:
         return _new(Snapshot, (FRAME_ARRAY, dtype, shape[0], (data, names), len(data)))
     if not shape or (dtype.kind not in _PLAIN and (not dtype.names or dtype.hasobject)):
-        return Snapshot(OPAQUE, None, shape[0] if shape else -1, None, 0)
+        return Snapshot(OPAQUE, _UNKNOWN_TYPE, shape[0] if shape else -1, None, 0)
     return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], data, len(data)))
 
 
@@ -267,7 +269,7 @@ def _array(value: npt.NDArray[Any]) -> Snapshot:
 
 
 def _subclass_of_array(value: npt.NDArray[Any]) -> Snapshot:
-    if isinstance(value, np.ma.MaskedArray):
+    if isinstance(value, np.ma.MaskedArray) and not value.dtype.names:
         values = np.asarray(value).astype(object)
         values[value.mask] = None
         return _array(values)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,24 @@ class Texts:
 def readable(value: str) -> str:
     """The string, with `?` for what UTF-8 cannot write (surrogates). One such name would cost the SDK a whole export."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def distinct(labels: Iterable[Any]) -> list[str]:
+    """Labels of columns as names that Arrow can write, where a NUL would end them; one that was there before gets a number: `a`,
+    `a.1`, `a.2`.
+    """
+    names = [readable(str(label)).replace("\0", "?") for label in labels]
+    if len(set(names)) == len(names):
+        return names
+    taken = set(names)
+    found: list[str] = []
+    for name in names:
+        new = name
+        if name in found:
+            new = next(other for i in itertools.count(1) if (other := f"{name}.{i}") not in taken)
+            taken.add(new)
+        found.append(new)
+    return found
 
 
 def from_strings(values: Sequence[str]) -> Texts:
