@@ -142,6 +142,8 @@ SUITES = (
             "quantization",
         ),
     ),
+    # The models of "Real" are downloaded.
+    Suite("onnxruntime", "", ("proof.onnx_operators",), ("-k", "not cuda and not Real")),
     *(Suite("scikit-learn", "", tests) for tests in _OF_SCIKIT_LEARN),
 )
 
