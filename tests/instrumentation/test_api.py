@@ -17,7 +17,15 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelspan.instrumentation import flush, identify, prediction_context, record_actual, record_outcome, set_reference
+from modelspan.instrumentation import (
+    failure,
+    flush,
+    identify,
+    prediction_context,
+    record_actual,
+    record_outcome,
+    set_reference,
+)
 from modelspan.profile import from_json
 from modelspan.semconv import events
 
@@ -87,7 +95,42 @@ def test_what_does_not_fit_the_rows_is_left_out_with_a_warning(
     assert sum("prediction_context got 1 ids for 2 rows" in record.message for record in caplog.records) == 1
 
 
-@pytest.mark.parametrize("time", ["not a time", pd.NaT, np.datetime64("NaT"), 1.5, datetime.date(9999, 1, 1)])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"segment": {"k": ["x"] * 3, "other": ["y"] * 4}},
+        {"variant": ["A", "B", "A"]},
+        {"variant": []},
+        {"time": [WHEN] * 3},
+    ],
+)
+def test_of_what_does_not_fit_the_rows_one_warning_says_so(
+    telemetry: Any, given: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure, "_said", set())
+    with prediction_context(**given):
+        MODEL.predict(X[:2])
+        MODEL.predict(X[:2])
+    assert telemetry.batch().num_rows == 4
+    (said,) = caplog.records
+    assert "for 2 rows; they are left out" in said.message
+
+
+def test_a_missing_id_is_generated_and_the_others_are_kept(telemetry: Any) -> None:
+    with prediction_context(ids=["a", None, "c"]) as said:
+        MODEL.predict(X[:3])
+    found = telemetry.batch()["prediction_id"].to_pylist()
+    assert found == said.prediction_ids
+    assert (found[0], found[2], len(found[1])) == ("a", "c", 32)
+
+
+BEFORE_1970 = [datetime.date(1970, 1, 1), np.datetime64("1950-01-01"), [WHEN.replace(year=1969)]]
+"""A receiver takes no prediction of such a time."""
+
+
+@pytest.mark.parametrize(
+    "time", ["not a time", pd.NaT, np.datetime64("NaT"), 1.5, datetime.date(9999, 1, 1), *BEFORE_1970]
+)
 def test_what_cannot_be_read_of_a_context_is_ignored_and_the_rest_is_taken(telemetry: Any, time: Any) -> None:
     with prediction_context(ids="a", time=time, variant="blue"):
         MODEL.predict(X[:1])
@@ -105,8 +148,9 @@ def test_a_context_within_another_adds_to_it(telemetry: Any) -> None:
     assert (inner.prediction_ids, outer.prediction_ids) == (["a"], ())
 
 
-def test_a_missing_segment_is_none(telemetry: Any) -> None:
-    with prediction_context(segment={"k": ["x", None], "gone": None, "nan": float("nan")}):
+@pytest.mark.parametrize("missing", [None, pd.NA, pd.NaT])
+def test_a_missing_segment_is_none(telemetry: Any, missing: Any) -> None:
+    with prediction_context(segment={"k": ["x", missing], "gone": missing, "nan": float("nan")}):
         MODEL.predict(X[:2])
     table = telemetry.batch()
     assert [name for name in table.column_names if name.startswith("segment.")] == ["segment.k"]
@@ -168,6 +212,21 @@ def test_actuals_of_one_and_of_many_predictions(telemetry: Any) -> None:
         {"ml.model.name": "by-name", "ml.prediction.id": "c", "ml.actual.value": 2.0},
     ]
     assert found[0].timestamp == int(WHEN.timestamp()) * 10**9 + 678901000
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_of_what_is_not_known_yet_there_is_no_actual(telemetry: Any, missing: Any) -> None:
+    assert record_actual("m", (one for one in "ab"), label=pd.Series([missing, "x"], dtype=object))
+    assert record_actual("m", ["c", "d"], value=[missing, 2])
+    assert record_outcome("m", ["e"], "sold", missing)
+    actuals = [one.attributes for one in telemetry.events(events.ML_PREDICTION_ACTUAL)]
+    assert [one["ml.prediction.id"] for one in actuals] == ["b", "d"]
+    (outcome,) = telemetry.events(events.ML_PREDICTION_OUTCOME)
+    assert "ml.outcome.value" not in outcome.attributes
+
+
+def test_an_outcome_without_a_name_is_refused(telemetry: Any) -> None:
+    assert not record_outcome("m", "a", "", 1.0)
 
 
 def test_outcomes(telemetry: Any) -> None:

@@ -6,6 +6,7 @@ import copy
 import datetime
 import gc
 import pickle
+import uuid
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -199,6 +200,21 @@ def test_what_identify_says_is_on_everything(telemetry: Any) -> None:
         "ml.model.classes": ("0", "1"),
     }
     assert expected.items() <= dict(loaded.attributes).items()
+
+
+def test_what_identify_is_given_as_other_types_is_text_and_what_is_empty_is_not_given(telemetry: Any) -> None:
+    model = LogisticRegression().fit(X, Y)
+    run = uuid.UUID(int=7)
+    identify(model, name="", version="", run_id=run, model_id=np.int64(5), trained_at=datetime.date(2026, 1, 2))
+    model.predict(X[:1])
+    (loaded,) = telemetry.events(events.ML_MODEL_LOADED)
+    assert {
+        "ml.model.name": "LogisticRegression",
+        "ml.model.version": f"fit-{fingerprint(model)[:12]}",
+        "ml.training.run.id": str(run),
+        "ml.model.id": "5",
+        "ml.training.end_time": "2026-01-02",
+    }.items() <= dict(loaded.attributes).items()
 
 
 def test_a_model_is_announced_once(telemetry: Any) -> None:

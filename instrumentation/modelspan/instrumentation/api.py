@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_HASH
@@ -31,7 +32,7 @@ def identify(
     run_id: str | None = None,
     dataset_id: str | None = None,
     dataset_digest: str | None = None,
-    trained_at: datetime | str | None = None,
+    trained_at: date | str | None = None,
     revision: str | None = None,
     artifact_hash: str | None = None,
     reference_id: str | None = None,
@@ -39,15 +40,15 @@ def identify(
     """Say who a model is. Holds for this object until the process ends; the object itself is not changed.
 
     Without `name` a model is called after the class of its final estimator, without `version` `fit-` and 12 digits of a digest of
-    what it has learnt, which is the same in every process that loads the model. The rest is lineage: its identifier in a
-    registry, the run and data set that made it, when, from which revision, and the hash of its file.
+    what it has learnt, which is the same in every process that loads the model; empty ones are not given. The rest is lineage: its
+    identifier in a registry, the run and data set that made it, when, from which revision, and the hash of its file.
     """
     lineage = {
         ml.ML_MODEL_ID: model_id,
         ml.ML_TRAINING_RUN_ID: run_id,
         ml.ML_TRAINING_DATASET_ID: dataset_id,
         ml.ML_TRAINING_DATASET_DIGEST: dataset_digest,
-        ml.ML_TRAINING_END_TIME: trained_at.isoformat() if isinstance(trained_at, datetime) else trained_at,
+        ml.ML_TRAINING_END_TIME: trained_at.isoformat() if isinstance(trained_at, date) else trained_at,
         VCS_REF_HEAD_REVISION: revision,
         ARTIFACT_HASH: artifact_hash,
         ml.ML_REFERENCE_ID: reference_id,
@@ -55,9 +56,9 @@ def identify(
     try:
         from modelspan.instrumentation.recorder.identity import Identity, identities
 
-        known = {key: value for key, value in lineage.items() if value is not None}
+        known = {key: str(value) for key, value in lineage.items() if value is not None}
         old = identities.known(model)
-        identities.identify(model, Identity(name, version, known))
+        identities.identify(model, Identity(name or None, version or None, known))
         if old is not None and old.training is not None:
             from modelspan.instrumentation.recorder.training import rename
 
@@ -76,7 +77,7 @@ def prediction_context(
 ) -> Iterator[PredictionScope]:
     """Say what the rows of the predictions made within the context are.
 
-    `ids` identify the rows, `time` is when what they describe happened (without a zone: UTC), `segment` maps names of
+    `ids` identify the rows (one that is missing is generated), `time` is when what they describe happened (without a zone: UTC), `segment` maps names of
     segments to values, `variant` is that of an experiment. Each is one value for all rows or one for each row; what does
     not fit the rows of a prediction is left out, with one warning. What is not given holds as in the
     context around this one. Gives an object whose `prediction_ids` are those of the
@@ -118,7 +119,9 @@ def _read(what: str, read: Callable[[Any], Any], given: Any) -> Any:
 
 
 def _ids(given: Any) -> list[str]:
-    return [str(given)] if isinstance(given, str) or not hasattr(given, "__iter__") else [str(one) for one in given]
+    if isinstance(given, str) or not hasattr(given, "__iter__"):
+        return [str(given)]
+    return [token_hex(16) if one is None else str(one) for one in given]
 
 
 def _segments(given: Mapping[str, Any]) -> dict[str, PerRow]:
@@ -126,19 +129,22 @@ def _segments(given: Mapping[str, Any]) -> dict[str, PerRow]:
 
 
 def _texts(value: Any) -> PerRow | None:
+    from modelspan.instrumentation.recorder.columns import is_missing
+
     if isinstance(value, str) or not hasattr(value, "__len__"):
-        return _text(value)
-    return [_text(one) for one in value]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value != value else str(value)
+        return None if is_missing(value) else str(value)
+    return [one if type(one) is str else None if is_missing(one) else str(one) for one in value]
 
 
 def _times(given: Any) -> Any:
+    import numpy as np
+
     from modelspan.instrumentation.recorder.times import each_in_nanoseconds
 
-    return each_in_nanoseconds(given)
+    times = each_in_nanoseconds(given)
+    if np.min(times, initial=1) <= 0:  # which a receiver takes for unknown, and refuses
+        raise ValueError("a time of a prediction is not after 1970-01-01T00:00:00Z")
+    return times
 
 
 def record_actual(
@@ -152,8 +158,8 @@ def record_actual(
 ) -> bool:
     """Record what was to be predicted, once it is known: the label of a class, or the value of a number.
 
-    `model` is the model or its name. One prediction, or as many as there are ids. `time` is when it became known, now by
-    default; `source` is "system", "human" or "heuristic". False if it could not be taken.
+    `model` is the model or its name. One prediction, or as many as there are ids, of which those without label and value are left
+    out. `time` is when it became known, now by default; `source` is "system", "human" or "heuristic". False if it could not be taken.
     """
     from modelspan.instrumentation.recorder.truth import submit_actuals
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder.keep import KeepRules, parse_keep
-from modelspan.instrumentation.recorder.policy import DROP, HASH, MASK, Rules, parse_features
+from modelspan.instrumentation.recorder.policy import DROP, HASH, MASK, NOTHING, OFF, Rules, parse_features
 
 RowRule = Callable[[Mapping[str, Sequence[Any]]], Sequence[bool]]
 """Given the columns of some rows by name, as `docs/wire.md` lists them, which rows to keep."""
@@ -42,7 +43,7 @@ def _features(given: Any) -> frozenset[str] | None:
     choice = given.strip()
     if choice.lower() in ("all", "true"):
         return None
-    if choice.lower() in _NOTHING:
+    if choice.lower() in NOTHING:
         return frozenset()
     return frozenset(name.strip() for name in choice.split(",") if name.strip())
 
@@ -50,7 +51,7 @@ def _features(given: Any) -> frozenset[str] | None:
 def _redaction(text: Any) -> str | None:
     """`off` is None. What is not understood hides, too."""
     choice = str(text).strip().lower()
-    if choice in _NOTHING:
+    if choice in NOTHING:
         return None
     if choice not in (MASK, HASH, DROP):
         warn_once("pii", f"{PREFIX}PII={text!r} is none of {OFF}, {MASK}, {HASH}, {DROP}: personal data is masked.")
@@ -81,14 +82,12 @@ def _switch(text: str) -> bool:
     return choice == "true"
 
 
-AUTO, OFF = "auto", "off"
-_NOTHING = (OFF, "false", "none")
-"""How the absence of something may be written: YAML reads `off` as false."""
+AUTO = "auto"
 
 
 def _auto_or_off(text: str) -> str:
     choice = text.strip().lower()
-    if choice in _NOTHING:
+    if choice in NOTHING:
         return OFF
     if choice not in (AUTO, "true"):
         raise ValueError(f"must be {AUTO} or {OFF}")
@@ -98,13 +97,19 @@ def _auto_or_off(text: str) -> str:
 _TENSORS = ("summary", "values", "none")
 
 
-def _tensors(text: str) -> str:
-    choice = text.strip().lower()
-    if choice in _NOTHING:
-        return "none"
-    if choice not in _TENSORS:
-        raise ValueError(f"must be {', '.join(_TENSORS[:-1])} or {_TENSORS[-1]}")
-    return choice
+def _tensors(text: Any) -> str:
+    """What is not understood hides, too."""
+    choice = str(text).strip().lower()
+    if choice not in (*_TENSORS, *NOTHING):
+        warn_once("tensors", f"{PREFIX}TENSORS={text!r} is none of {', '.join(_TENSORS)}: no tensor is captured.")
+    return choice if choice in _TENSORS else "none"
+
+
+def _region(text: str) -> str:
+    region = text.strip().upper()
+    if not re.fullmatch("[A-Z]{2}", region):
+        raise ValueError("must be two letters, such as DE")
+    return region
 
 
 def _option(
@@ -157,7 +162,7 @@ class Config:
     """File that holds the key."""
     pii: str | None = _option("PII", None, _redaction)
     """What is done with personal data that is found in texts: `mask`, `hash`, `drop`, or nothing (None)."""
-    pii_region: str | None = _option("PII_REGION", None, str)
+    pii_region: str | None = _option("PII_REGION", None, _region)
     """Country whose phone numbers are found without the prefix of a country, such as `DE`."""
     sample: float = _option("SAMPLE", 1.0, _probability)
     """Probability with which a row is handed on; those that are carry its inverse as their weight."""

@@ -8,7 +8,7 @@ import pytest
 
 from modelspan.instrumentation import config, failure
 from modelspan.instrumentation.recorder.keep import KeepRules
-from modelspan.instrumentation.recorder.policy import DROP, find_action
+from modelspan.instrumentation.recorder.policy import DROP, Action, find_action
 from modelspan.instrumentation.recorder.redaction import hash_key
 
 DEFAULT = config.Config()
@@ -38,7 +38,7 @@ def _warn_again(monkeypatch: pytest.MonkeyPatch) -> None:
         ("keep", ["eror"]),
         ("keep_rule", 5),
         ("reference", 5),
-        ("tensors", {}),
+        ("pii_region", "Germany"),
     ],
 )
 def test_a_keyword_that_cannot_be_used_is_named_and_its_default_taken(
@@ -73,6 +73,10 @@ def large(rows: Any) -> list[bool]:
         ("sample", None, 1.0),
         ("exit_timeout", None, 5.0),
         ("features", [], ()),
+        ("features", False, ()),
+        ("features", "drop", (("*", Action("drop")),)),
+        ("features", " =bucket:10 , age=mask", (("*", Action("bucket", 10.0)), ("age", Action("mask")))),
+        ("pii_region", " de", "DE"),
     ],
 )
 def test_a_keyword_may_be_what_yaml_or_a_program_writes(option: str, given: Any, read: Any) -> None:
@@ -100,6 +104,12 @@ def test_whatever_is_given_as_rules_does_not_let_the_named_feature_out(given: An
 def test_what_is_no_choice_of_features_lets_none_out(caplog: pytest.LogCaptureFixture, given: Any) -> None:
     assert config.load({}, capture=given).capture == frozenset()
     assert "none is captured" in caplog.text
+
+
+@pytest.mark.parametrize("given", ["of", {}, 5])
+def test_what_is_no_choice_of_tensors_lets_none_out(caplog: pytest.LogCaptureFixture, given: Any) -> None:
+    assert config.load({}, tensors=given).tensors == "none"
+    assert "no tensor is captured" in caplog.text
 
 
 @pytest.mark.parametrize("key", [b"\xff0123456789abcdef", "0123456789abcdef"])

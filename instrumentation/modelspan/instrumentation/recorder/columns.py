@@ -77,7 +77,7 @@ def from_array(values: npt.NDArray[Any]) -> Column:
 
 def from_objects(values: Sequence[Any]) -> Column:
     """Column of Python objects: of bools, integers or numbers where all are, else of strings; None, NaN, NaT are missing."""
-    valid = np.fromiter((not _is_missing(value) for value in values), dtype=bool, count=len(values))
+    valid = np.fromiter((not is_missing(value) for value in values), dtype=bool, count=len(values))
     kinds = {type(value) for value, ok in zip(values, valid, strict=True) if ok}
     missing = None if valid.all() else valid
     if kinds and all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
@@ -124,7 +124,7 @@ def labels(values: npt.NDArray[Any]) -> Column:
 
 def label_text(value: Any) -> str | None:
     """A label as a string: an integral number without fraction, other numbers as short as they are exact."""
-    if _is_missing(value):
+    if is_missing(value):
         return None
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
@@ -178,7 +178,8 @@ def _dates(values: npt.NDArray[Any]) -> Column:
     return from_texts([None if gone else value for value, gone in zip(written, missing.tolist(), strict=True)])
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, NaT or pandas' NA."""
     if value is None or value is _pandas_na():
         return True
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.alike import Alike
 from modelspan.instrumentation.recorder.columns import Column
@@ -131,7 +131,7 @@ class Group:
             return times
         for i, (said, keep, rows) in enumerate(self._calls()):
             given = None if said is None else said.times
-            if isinstance(given, int) or (given is not None and len(given) == rows):
+            if isinstance(given, int) or (given is not None and _fits(given, rows)):
                 place = slice(self.position(i), self.position(i) + int(self.rows[i]))
                 times[place] = given if isinstance(given, int) or keep is None else given[keep.rows]
         return times
@@ -160,7 +160,7 @@ class Group:
         for (_, keep, rows), captured, value in zip(self._calls(), self.rows.tolist(), values, strict=True):
             if value is None or isinstance(value, str):
                 found.extend([value] * captured)
-            elif len(value) == rows:
+            elif _fits(value, rows):
                 found.extend(value if keep is None else [value[i] for i in keep.rows.tolist()])
             else:
                 found.extend([None] * captured)
@@ -183,6 +183,14 @@ class Group:
             return {}
         weights = self._alike.rows * self._alike.calls / np.maximum(self.rows, 1)
         return {names.WEIGHT: Column(columns.FLOAT64, np.repeat(weights, self.rows))}
+
+
+def _fits(given: Sized, rows: int) -> bool:
+    """Whether there is one for each row; else they are left out, which is said once."""
+    if len(given) != rows:
+        said = f"prediction_context got {len(given)} times, segments or variants for {rows} rows; they are left out."
+        warn_once("per-row", said)
+    return len(given) == rows
 
 
 def _some(present: Sequence[str], valid: npt.NDArray[np.bool_]) -> Column:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from modelspan.instrumentation.failure import warn_once
 
 DROP, HASH, MASK, BUCKET = "drop", "hash", "mask", "bucket"
+OFF = "off"
+NOTHING = (OFF, "false", "none")
+"""How the absence of something may be written: YAML reads `off` as false."""
 
 
 class Action(NamedTuple):
@@ -31,13 +34,12 @@ _DROPPED = Action(DROP)
 
 def parse_features(given: str | Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Rules:
     """Read `age=bucket:10,ssn=drop`, or names and such actions as a mapping or in pairs. Of anything else every feature is dropped."""
-    if given == "none":
+    if isinstance(given, str) and given.strip().lower() in NOTHING:
         return ()
     if isinstance(given, str):
         parts = [part.strip() for part in given.split(",") if part.strip()]
         pairs = [(name.strip(), action.strip()) for name, _, action in (part.rpartition("=") for part in parts)]
-        # `ssn` without an action is a name: what was meant is unknown, that it is not to leave is likely.
-        pairs = [(name, action) if name else (action, "") for name, action in pairs]
+        pairs = [(name, action) if name else _nameless(action) for name, action in pairs]
     else:
         try:
             pairs = [(str(name), action) for name, action in (given.items() if isinstance(given, Mapping) else given)]
@@ -45,6 +47,13 @@ def parse_features(given: str | Mapping[str, Any] | Iterable[tuple[str, Any]]) -
             warn_once("feature-rules", f"The rules of features {given!r} are not known; every feature is dropped.")
             return (("*", _DROPPED),)
     return tuple((name, action if isinstance(action, Action) else _parse(name, action)) for name, action in pairs)
+
+
+def _nameless(text: str) -> tuple[str, str]:
+    """An action without a name holds for every feature. Anything else is the name of one: what was meant is unknown, that it is
+    not to leave is likely.
+    """
+    return ("*", text) if text.lower().partition(":")[0] in (DROP, HASH, MASK, BUCKET) else (text, "")
 
 
 def _parse(name: str, text: Any) -> Action:

@@ -13,12 +13,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from modelspan.instrumentation.config import OFF
 from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
+from modelspan.instrumentation.recorder.policy import OFF
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.semconv.attributes import ML_TRAINING_DATASET_DIGEST, MlReferenceSourceValues

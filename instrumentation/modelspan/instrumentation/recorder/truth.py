@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelspan.instrumentation.recorder.columns import label_text
+from modelspan.instrumentation.recorder.columns import is_missing, label_text
 from modelspan.instrumentation.recorder.events import emit
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -19,13 +19,15 @@ Attributes = dict[str, Any]
 def submit_actuals(
     recorder: Recorder, model: Any, prediction_id: Any, label: Any, value: Any, time: Any, source: str | None
 ) -> bool:
-    """Have one `ml.prediction.actual` event emitted for each id. Raises ValueError if lengths differ."""
+    """Have one `ml.prediction.actual` event emitted for each id of which a label or value is known. Raises ValueError if lengths
+    differ.
+    """
 
     def attributes(i: int) -> Attributes:
         return {
             ml.ML_PREDICTION_ID: ids[i],
-            ml.ML_ACTUAL_LABEL: None if labels[i] is None else label_text(labels[i]),
-            ml.ML_ACTUAL_VALUE: None if values[i] is None else float(values[i]),
+            ml.ML_ACTUAL_LABEL: label_text(labels[i]),
+            ml.ML_ACTUAL_VALUE: _number(values[i]),
             ml.ML_ACTUAL_SOURCE: source,
         }
 
@@ -34,20 +36,24 @@ def submit_actuals(
     ids = [str(one) for one in _listed(prediction_id)]
     labels, values = _per_id(label, ids, "label"), _per_id(value, ids, "value")
     times = _per_id(time, ids, "time")
-    return _submit(recorder, model, events.ML_PREDICTION_ACTUAL, [attributes(i) for i in range(len(ids))], times)
+    known = [i for i in range(len(ids)) if not (is_missing(labels[i]) and is_missing(values[i]))]
+    rows, at = [attributes(i) for i in known], [times[i] for i in known]
+    return _submit(recorder, model, events.ML_PREDICTION_ACTUAL, rows, at)
 
 
 def submit_outcomes(
     recorder: Recorder, model: Any, prediction_id: Any, name: str, value: Any, unit: str | None, time: Any
 ) -> bool:
-    """Have one `ml.prediction.outcome` event emitted for each id. Raises ValueError if lengths differ."""
+    """Have one `ml.prediction.outcome` event emitted for each id. Raises ValueError if lengths differ, or without a name."""
+    if not name:
+        raise ValueError("an outcome has a name: give one")
     ids = [str(one) for one in _listed(prediction_id)]
     values = _per_id(value, ids, "value")
     rows = [
         {
             ml.ML_PREDICTION_ID: one,
             ml.ML_OUTCOME_NAME: name,
-            ml.ML_OUTCOME_VALUE: None if values[i] is None else float(values[i]),
+            ml.ML_OUTCOME_VALUE: _number(values[i]),
             ml.ML_OUTCOME_UNIT: unit,
         }
         for i, one in enumerate(ids)
@@ -93,7 +99,11 @@ def _identifier(recorder: Recorder, model: Any) -> Callable[[], Attributes]:
 def _listed(value: Any) -> list[Any]:
     if hasattr(value, "tolist"):
         value = value.tolist()
-    return list(value) if isinstance(value, (list, tuple)) or hasattr(value, "to_list") else [value]
+    return list(value) if hasattr(value, "__iter__") and not isinstance(value, (str, bytes, Mapping)) else [value]
+
+
+def _number(value: Any) -> float | None:
+    return None if is_missing(value) else float(value)
 
 
 def _per_id(value: Any, ids: Sequence[str], what: str) -> list[Any]:
