@@ -42,6 +42,7 @@ CALLED_BY_OPENTELEMETRY = (
 ELSEWHERE = (
     "patching.instrumentor:ModelInstrumentor.hooks",  # of each library
     "patching.patches:Patches.undo",  # below
+    "patching.functions:.put_back",
     "patching.patches:_Wrapped.remove",
     "patching.patches:.take_away",
     "sklearn.patch:Estimators._leave",
@@ -134,13 +135,15 @@ def test_one_method_that_cannot_be_put_back_keeps_no_other_from_it(
     assert_same(user.expected, user.program())
 
 
-@pytest.mark.parametrize("place", ["recorder.current:._stop", "recorder.recorder:Recorder.close"])
-def test_a_recorder_that_cannot_be_closed_keeps_nothing_from_being_put_back(
+@pytest.mark.parametrize(
+    "place", ["recorder.current:._stop", "recorder.recorder:Recorder.close", "patching.functions:.put_back"]
+)
+def test_what_cannot_be_closed_or_given_back_keeps_nothing_from_being_put_back(
     user: Instrumented, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:
     started(user, caplog)
     with pytest.MonkeyPatch.context() as patch:
-        assert not Fault(*places("recorder")[place], patch).calls
+        assert not Fault(*(ALL | places("recorder"))[place], patch).calls
         user.stop()
     user.assert_restored()
     assert len(caplog.records) == 1

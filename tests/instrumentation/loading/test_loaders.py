@@ -339,6 +339,68 @@ def test_nothing_is_left_after_uninstrumenting(telemetry: Any) -> None:
             assert {key for key, value in vars(owner).items() if value is not then.get(key)} == set(), owner
 
 
+def test_a_function_that_a_module_took_over_is_the_one_that_a_pickle_finds(program: Callable[..., str]) -> None:
+    """`from joblib import load` before instrumenting, or while it lasts, by its name or another."""
+    source = """
+    import pickle
+    from catboost import cv
+    from joblib import load
+    from lightgbm import train
+    from mlflow.pyfunc import load_model
+    from pickle import load as read
+    before = [load, train, cv, load_model, read]
+
+    def pickled():
+        return [pickle.loads(pickle.dumps(one)) == one for one in (load, train, cv, load_model, read)]
+
+    from modelspan.instrumentation.catboost import CatBoostInstrumentor
+    from modelspan.instrumentation.lightgbm import LightGBMInstrumentor
+    from modelspan.instrumentation.loading import LoadingInstrumentor
+    from modelspan.instrumentation.mlflow import MLflowInstrumentor
+    instrumentors = CatBoostInstrumentor, LightGBMInstrumentor, LoadingInstrumentor, MLflowInstrumentor
+    for one in instrumentors:
+        one().instrument()
+    print(all(pickled()), sum(a is b for a, b in zip(before, [load, train, cv, load_model, read])))
+    import cloudpickle, skops.io, torch
+    from cloudpickle import load as third
+    from joblib import load as another
+    from lightgbm import train as fit
+    from mlflow.sklearn import load_model as of_sklearn
+    from pickle import load as read
+    from skops.io import load as of_skops
+    from torch import load as of_torch
+    from torch.jit import load as of_jit
+    print([one for one in (third, another, fit, of_sklearn, of_skops, of_torch, of_jit) if
+           pickle.loads(pickle.dumps(one)) != one])
+    class Held:
+        load = another
+    for one in reversed(instrumentors):
+        one().uninstrument()
+    now = [load, train, cv, load_model, read, third, another, fit, of_sklearn, of_skops, of_torch, of_jit]
+    print([one for one in now if pickle.loads(pickle.dumps(one)) is not one or type(one).__module__ != "builtins"])
+    print(all(a is b for a, b in zip(before, now)), Held.load is not another)
+    """
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    assert program(source, prelude="", **environment).splitlines() == ["True 1", "[]", "[]", "True True"]
+
+
+def test_a_loader_that_is_kept_after_uninstrumenting_notes_nothing(loads: Any, tmp_path: Path) -> None:
+    path, weights, booster = pickled(tmp_path / "m.pickle"), tmp_path / "m.pt", tmp_path / "m.txt"
+    torch.save(torch.nn.Linear(3, 1).state_dict(), weights)
+    lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(X, Y).booster_.save_model(booster)
+    kept = [pickle.load, cloudpickle.load, joblib.load]
+    torch_load, take, make = torch.load, torch.nn.Module.load_state_dict, lightgbm.Booster.__init__
+    LoadingInstrumentor().uninstrument()
+    for load in kept:
+        with path.open("rb") as file:
+            assert lineage(load(file)) == {}
+    module, made = torch.nn.Linear(3, 1), lightgbm.Booster.__new__(lightgbm.Booster)
+    take(module, torch_load(weights))
+    make(made, model_file=booster)
+    assert lineage(module) == lineage(made) == {}
+    LoadingInstrumentor().instrument()
+
+
 def test_importing_the_instrumentor_imports_nothing_and_loads_are_noted_in_any_order(
     program: Callable[..., str], tmp_path: Path
 ) -> None:

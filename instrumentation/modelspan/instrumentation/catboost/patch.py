@@ -70,12 +70,9 @@ def patch(patches: Patches, catboost: Any) -> None:
 
 
 def _patch_training(patches: Patches, catboost: Any) -> None:
-    """The same replacement in the package and in the module that a pickle of the function names."""
     train = guarded_train(catboost.train, _training_data, patches.recorder)
-    cv = guarded(catboost.cv)
-    for owner in (catboost.core, catboost):
-        patches.replace(owner, "train", train)
-        patches.replace(owner, "cv", cv)
+    patches.replace_function(catboost.train, train)
+    patches.replace_function(catboost.cv, guarded(catboost.cv))
 
 
 def _predict(model: Any, data: Any, prediction_type: Any = _RAW, *args: Any, **kwargs: Any) -> Described | None:

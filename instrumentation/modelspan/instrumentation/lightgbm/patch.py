@@ -50,12 +50,9 @@ def _answer_for(lightgbm: Any) -> None:
 
 
 def _patch_training(patches: Patches, lightgbm: Any) -> None:
-    """The same replacement in the package and in the module that a pickle of the function names."""
     train = guarded_train(lightgbm.train, _training_data, patches.recorder)
-    cv = guarded(lightgbm.cv)
-    for owner in (lightgbm.engine, lightgbm):
-        patches.replace(owner, "train", train)
-        patches.replace(owner, "cv", cv)
+    patches.replace_function(lightgbm.train, train)
+    patches.replace_function(lightgbm.cv, guarded(lightgbm.cv))
 
 
 def _patch_model(patches: Patches, module: Any, name: str) -> None:

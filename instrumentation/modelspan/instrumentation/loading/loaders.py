@@ -21,28 +21,23 @@ _SEE = "see what a model is loaded from"
 
 
 def _joblib(patches: Patches, module: Any) -> None:
-    load = _noting(module.load, "joblib.load")
-    patches.replace(module, "load", load)
-    patches.replace(module.numpy_pickle, "load", load)
+    patches.replace_function(module.load, _noting(module.load, "joblib.load", patches))
 
 
 def _pickle(patches: Patches, module: Any) -> None:
-    patches.replace(
-        pickle, "load", NotedFunction(pickle.load, lambda model, file: attempt(_SEE, noted, model, file, "pickle.load"))
-    )
+    patches.replace_function(pickle.load, _noting_builtin(pickle.load, "pickle.load", patches))
 
 
 def _cloudpickle(patches: Patches, module: Any) -> None:
     for owner in (module.cloudpickle, module):
-        original = owner.load
-        if isinstance(original, NotedFunction):  # taken over from pickle, which may be put back before
-            owner.load = original.__wrapped__
-        note = NotedFunction(owner.load, lambda model, file: attempt(_SEE, noted, model, file, "cloudpickle.load"))
-        patches.replace(owner, "load", note)
+        # Taken over from pickle, which may be put back before.
+        original = getattr(owner.load, "__wrapped__", owner.load)
+        owner.load = original
+        patches.replace(owner, "load", _noting_builtin(original, "cloudpickle.load", patches))
 
 
 def _skops(patches: Patches, module: Any) -> None:
-    patches.wrap(module, "load", lambda original: _noting(original, "skops.io.load"))
+    patches.replace_function(module.load, _noting(module.load, "skops.io.load", patches))
 
 
 def _xgboost(patches: Patches, module: Any) -> None:
@@ -61,7 +56,7 @@ def _lightgbm(patches: Patches, module: Any) -> None:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             path = kwargs.get("model_file", args[2] if len(args) > 2 else None)
-            if path is not None:
+            if path is not None and patches.in_force:
                 attempt(_SEE, loaded_from, self, path, "lightgbm.Booster")
 
         return __init__
@@ -79,11 +74,13 @@ def _catboost(patches: Patches, module: Any) -> None:
 
 def _torch(patches: Patches, module: Any) -> None:
     def noting(original: Method) -> Method:
+        noted_load = _noting(original, "torch.load", patches)
+
         @functools.wraps(original)
         def load(*args: Any, **kwargs: Any) -> Any:
-            loaded = original(*args, **kwargs)
-            attempt(_SEE, lambda: noted(loaded, _file(args, kwargs), "torch.load"))
-            attempt("see what weights were loaded", lambda: note_weights(loaded, _file(args, kwargs), "torch.load"))
+            loaded = noted_load(*args, **kwargs)
+            if patches.in_force:
+                attempt("see what weights were loaded", lambda: note_weights(loaded, _file(args, kwargs), "torch.load"))
             return loaded
 
         return load
@@ -92,14 +89,15 @@ def _torch(patches: Patches, module: Any) -> None:
         @functools.wraps(original)
         def load_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(self, *args, **kwargs)
-            weights = args[0] if args else kwargs.get("state_dict")
-            attempt("see what weights a model is given", took_weights, self, weights, patches.recorder.config)
+            if patches.in_force:
+                weights = args[0] if args else kwargs.get("state_dict")
+                attempt("see what weights a model is given", took_weights, self, weights, patches.recorder.config)
             return result
 
         return load_state_dict
 
-    patches.wrap(module, "load", noting)
-    patches.wrap(module.jit, "load", lambda original: _noting(original, "torch.jit.load"))
+    patches.replace_function(module.load, noting(module.load))
+    patches.replace_function(module.jit.load, _noting(module.jit.load, "torch.jit.load", patches))
     patches.wrap(module.nn, "Module.load_state_dict", taking)
 
 
@@ -115,16 +113,25 @@ HOOKS: Mapping[str, Callable[[Patches, Any], None]] = {
 }
 
 
-def _noting(original: Method, loader: str) -> Method:
+def _noting(original: Method, loader: str, patches: Patches) -> Method:
     """A function that is given a path or an open file first, and returns what it holds."""
 
     @functools.wraps(original)
     def load(*args: Any, **kwargs: Any) -> Any:
         loaded = original(*args, **kwargs)
-        attempt(_SEE, lambda: noted(loaded, _file(args, kwargs), loader))
+        if patches.in_force:
+            attempt(_SEE, lambda: noted(loaded, _file(args, kwargs), loader))
         return loaded
 
     return load
+
+
+def _noting_builtin(original: Method, loader: str, patches: Patches) -> NotedFunction:
+    def note(loaded: Any, file: Any) -> None:
+        if patches.in_force:
+            attempt(_SEE, noted, loaded, file, loader)
+
+    return NotedFunction(original, note)
 
 
 _FILES = ("filename", "file", "f", "fname", "stream")
@@ -141,7 +148,8 @@ def _reloading(original: Method, loader: str, patches: Patches) -> Method:
     @functools.wraps(original)
     def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        attempt(_SEE, lambda: reloaded_from(self, _file(args, kwargs), loader, patches.recorder.config))
+        if patches.in_force:
+            attempt(_SEE, lambda: reloaded_from(self, _file(args, kwargs), loader, patches.recorder.config))
         return result
 
     return load_model

@@ -38,8 +38,7 @@ _found: ContextVar[Found | None] = ContextVar("modelspan_mlflow_found", default=
 
 def loads(patches: Patches, module: Any) -> None:
     """Follow `load_model` of a module of MLflow."""
-    loader = f"{module.__name__}.load_model"
-    patches.wrap(module, "load_model", lambda original: _loading(original, loader))
+    patches.replace_function(module.load_model, _loading(module.load_model, f"{module.__name__}.load_model", patches))
 
 
 def metadata(patches: Patches, module: Any) -> None:
@@ -87,11 +86,13 @@ def _note_place(repository: Any) -> None:
         found.place = str(getattr(getattr(repository, "repo", None), "artifact_uri", found.place))
 
 
-def _loading(original: Method, loader: str) -> Method:
+def _loading(original: Method, loader: str, patches: Patches) -> Method:
     signature = inspect.signature(original)
 
     @functools.wraps(original)
     def load_model(*args: Any, **kwargs: Any) -> Any:
+        if not patches.in_force:
+            return original(*args, **kwargs)
         try:
             token = _found.set(found := Found())
         except Exception as problem:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from modelspan.instrumentation.failure import attempt, failed
+from modelspan.instrumentation.patching.functions import knowing, put_back
 from modelspan.instrumentation.patching.unseen import pass_over
 from modelspan.instrumentation.patching.wrappers import Describe, Usual, described, guarded, guarded_change, guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -24,15 +25,33 @@ class Patches:
         self.recorder = recorder
         attempt("have warnings pass over what stands in for methods", _pass_over_all)
         self._undo: list[Undo] = []
+        self._functions: dict[int, tuple[Any, Any]] = {}
+        self.in_force = True
+        """What stands in for a function may be called after it was put back, by a name that is not known here."""
 
     def replace(self, owner: Any, name: str, replacement: Any) -> None:
         """Set an attribute of a class or module."""
         if name in vars(owner):
             raw = vars(owner)[name]
+            if isinstance(owner, ModuleType):
+                self._stands_in(replacement, raw)
             self._undo.append(lambda: setattr(owner, name, raw))
         else:
             self._undo.append(lambda: delattr(owner, name))
         setattr(owner, name, replacement)
+
+    def replace_function(self, function: Any, replacement: Any) -> None:
+        """Replace a function in all modules that know it by its name, as `from joblib import load` makes them do: a pickle
+        looks for it there.
+        """
+        for module in knowing(function):
+            self.replace(module, function.__name__, replacement)
+
+    def _stands_in(self, replacement: Any, function: Any) -> None:
+        """Modules that take a replacement over, under whatever name, are to get the function in the end."""
+        if not self._functions:
+            self._undo.append(lambda: put_back(self._functions))
+        self._functions[id(replacement)] = replacement, function
 
     def wrap(self, module: Any, path: str, wrapper: Wrapper) -> None:
         """Replace a function of a module, or a method that a class of it defines, by `wrapper` of it. One that is not there is
@@ -70,6 +89,7 @@ class Patches:
 
     def undo(self) -> None:
         """Put everything back, the last replaced first."""
+        self.in_force = False
         while self._undo:
             attempt("put back what was there", self._undo.pop())
 
