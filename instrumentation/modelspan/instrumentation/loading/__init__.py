@@ -59,6 +59,8 @@ class LoadingInstrumentor(ModelInstrumentor):
 
 
 def _hook(patches: Patches, module: Any) -> None:
-    from modelspan.instrumentation.loading.loaders import HOOKS
+    from modelspan.instrumentation.loading import function, loaders
+    from modelspan.instrumentation.patching.unseen import pass_over
 
-    HOOKS[module.__name__](patches, module)
+    pass_over(function, loaders)
+    loaders.HOOKS[module.__name__](patches, module)

@@ -71,13 +71,13 @@ def _predictions(patches: Patches, module: Any) -> None:
 
 
 def _load(patches: Patches, module: Any) -> None:
-    from modelspan.instrumentation.mlflow.autologging import autologging
-    from modelspan.instrumentation.mlflow.loads import loads
-    from modelspan.instrumentation.mlflow.saving import imported
+    from modelspan.instrumentation.mlflow import autologging, loads, saving
+    from modelspan.instrumentation.patching.unseen import pass_over
 
-    loads(patches, module)
-    autologging(patches, module)
-    imported(patches, module)
+    pass_over(autologging, loads)
+    loads.loads(patches, module)
+    autologging.autologging(patches, module)
+    saving.imported(patches, module)
 
 
 def _metadata(patches: Patches, module: Any) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from modelspan.instrumentation.patching.unseen import pass_over
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 STAGED = ("staged_predict", "staged_predict_proba", "staged_decision_function", "staged_score")
@@ -28,3 +30,6 @@ def guarded_steps(original: Callable[..., Iterator[Any]]) -> Callable[..., Itera
             yield value
 
     return call
+
+
+pass_over(sys.modules[__name__])

@@ -80,12 +80,9 @@ def _forgetting(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _patch_training(patches: Patches, xgboost: Any) -> None:
-    """The same replacement in the package and in the module that a pickle of the function names."""
     train = guarded_train(xgboost.train, _training_data, patches.recorder)
-    cv = guarded(xgboost.cv)
-    for owner in (xgboost.training, xgboost):
-        patches.replace(owner, "train", train)
-        patches.replace(owner, "cv", cv)
+    patches.replace_function(xgboost.train, train)
+    patches.replace_function(xgboost.cv, guarded(xgboost.cv))
 
 
 def _patch_model(patches: Patches, module: Any, name: str) -> None:
