@@ -26,7 +26,7 @@ from modelspan.instrumentation import (
     record_outcome,
     set_reference,
 )
-from modelspan.profile import from_json
+from modelspan.profile import CategoricalProfile, NumericProfile, from_json
 from modelspan.semconv import events
 
 RNG = np.random.default_rng(6)
@@ -291,6 +291,14 @@ def test_a_reference_profiles_the_features_by_the_names_and_version_of_the_predi
     assert (a.rows, a.missing, a.min, a.max) == (4, 1, 1.0, 2.0)
     assert (b.categories, b.counts.tolist(), b.missing) == (("x", "y"), [2, 1, 0], 1)
     assert c.mean == 0.75
+
+
+@pytest.mark.parametrize("hold", [list, tuple])
+def test_rows_in_a_list_or_tuple_keep_the_types_of_their_columns(telemetry: Any, hold: Any) -> None:
+    assert set_reference(MODEL, hold((float(i), "a") for i in range(100)))
+    (event,) = telemetry.events(events.ML_REFERENCE_PROFILE)
+    kinds = [type(one) for one in from_json(event.attributes["ml.reference.profile.data"]).series]
+    assert kinds == [NumericProfile, CategoricalProfile]
 
 
 def test_a_reference_profiles_outputs_only_of_held_out_predictions(telemetry: Any) -> None:

@@ -27,7 +27,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
 from modelspan.instrumentation import identify
 from modelspan.instrumentation.recorder import fingerprint as module
@@ -126,6 +126,13 @@ def test_what_a_program_writes_on_a_model_after_its_fit_is_not_what_was_learnt()
     before = fingerprint(own)
     own.threshold = 0.4
     assert fingerprint(own) != before, "a class of the program may well predict with it"
+
+
+def test_dates_are_learnt_too() -> None:
+    days = np.array([["2026-01-01"], ["2026-01-02"], ["NaT"]], dtype="datetime64[ns]")
+    first, same, other = (OrdinalEncoder().fit(one) for one in (days, days.copy(), days[:2]))
+    assert fingerprint(first) == fingerprint(same) != fingerprint(other)
+    assert fingerprint(pickle.loads(pickle.dumps(first))) == fingerprint(first)
 
 
 def test_functions_of_numpy_are_told_apart() -> None:

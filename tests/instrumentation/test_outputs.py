@@ -115,6 +115,16 @@ class Recommender(BaseEstimator):  # type: ignore[misc]  # without annotations
         return [["a"], ["a", "b"], []][: len(X)]
 
 
+def test_an_output_without_columns_is_none(telemetry: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Empty(BaseEstimator):
+        def predict_proba(self, X: Any) -> Any:
+            return np.empty((len(X), 0))
+
+    Empty().predict_proba(X[:3])
+    assert telemetry.batch().num_rows == 3
+    assert not caplog.records
+
+
 def test_lists_of_different_lengths_are_labels(telemetry: Any) -> None:
     Recommender().predict(X[:3])
     assert columns(telemetry.batch()) == {"label": ["['a']", "['a', 'b']", "[]"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -166,6 +167,21 @@ def test_a_rule_that_fails_keeps_nothing_and_is_said_once(
     assert [r.message for r in caplog.records if "which rows to keep" in r.message] == [
         "Modelspan could not ask the program which rows to keep; predictions continue without it. Said once."
     ]
+
+
+def test_a_rule_that_wants_to_exit_loses_no_row(again: Callable[..., Any]) -> None:
+    asked = threading.Event()
+
+    def rule(rows: Any) -> Any:
+        asked.set()
+        raise SystemExit
+
+    telemetry = again(sample=0.5, keep_rule=rule, flush_interval=0.01)
+    MODEL.predict(X[:1000])
+    assert asked.wait(60)
+    last = telemetry.numbered()[-1]
+    assert last[ml.MODELSPAN_RECORDER_ROWS_DROPPED] == 0
+    assert 300 < last[ml.MODELSPAN_RECORDER_ROWS_RECORDED] < 700
 
 
 def test_what_was_made_is_what_was_kept_dropped_and_left_out(again: Callable[..., Any]) -> None:

@@ -108,7 +108,9 @@ class _Digester:
         if value.dtype.hasobject:
             return _hash("array", [head, self.digest(value.tolist(), depth)])
         self.bytes_left -= value.nbytes
-        return _hash("array", [head, np.ascontiguousarray(value).data if value.size else b""])
+        # As plain bytes: dates have no buffer of their own.
+        plain = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data if value.size and value.itemsize else b""
+        return _hash("array", [head, plain])
 
     def _reduced(self, value: Any, depth: int) -> bytes:
         """What pickle would write: how to make the object, and its state."""

@@ -49,7 +49,7 @@ def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     if kind == snap.ARRAY:
         dtype, row_shape = parts[0].layout
         flat = np.frombuffer(b"".join([part.payload for part in parts]), dtype=dtype)
-        return flat.reshape(-1, *row_shape) if row_shape else flat
+        return flat.reshape(sum(part.rows for part in parts), *row_shape)
     if kind == snap.OBJECTS:
         return np.concatenate([part.payload for part in parts])
     if kind == snap.FRAME_ARRAY:

@@ -50,7 +50,7 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
 
 
 def _sample(values: Any) -> Snapshot:
-    if isinstance(values, tuple) or (hasattr(values, "__array__") and not hasattr(values, "shape")):
+    if hasattr(values, "__array__") and not hasattr(values, "shape"):
         values = np.asarray(values)
     rows = snap.measure(values)[0]
     if rows > MAX_ROWS:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.config import RowRule
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import failed, faults
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.group import Group
@@ -97,7 +97,7 @@ class Sampling:
             found = np.asarray(self._rule(_Rows(table)), dtype=bool)  # type: ignore[operator]  # no string any more
             if found.shape != none.shape:
                 raise ValueError(f"the rule gave an array of shape {found.shape} for {group.size} rows")
-        except Exception as error:
+        except faults() as error:
             failed("ask the program which rows to keep", error)
             return none
         return found
