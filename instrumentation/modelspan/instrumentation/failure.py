@@ -18,7 +18,12 @@ def warn_once(cause: str, message: str) -> None:
 
 
 def failed(part: str, error: BaseException) -> None:
-    """Log that `part` failed, once for each place and type of error. The user's program continues without that telemetry."""
+    """Log that `part` failed, once for each place and type of error. The user's program continues without that telemetry.
+
+    Raises `error` if a handler of a signal did, which interrupts the program wherever it is: a time limit, say.
+    """
+    if _is_of_a_signal(error):
+        raise error
     message = f"Modelspan could not {part}; predictions continue without it. Said once."
     _say(f"{type(error).__qualname__} at {_origin(error)}", message, error)
 
@@ -48,6 +53,18 @@ def safely(part: str, function: Callable[[], object]) -> Callable[[], None]:
             failed(part, error)
 
     return call
+
+
+def _is_of_a_signal(error: BaseException) -> bool:
+    """Whether it comes from a function that was given the frame that it interrupted, as Python's handlers of signals are."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        frame, called = trace.tb_frame, trace.tb_next.tb_frame
+        for value in tuple(called.f_locals.values()):
+            if value is frame or (type(value) is tuple and any(one is frame for one in value)):
+                return True
+        trace = trace.tb_next
+    return False
 
 
 def _origin(error: BaseException) -> str:

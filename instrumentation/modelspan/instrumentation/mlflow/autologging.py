@@ -62,10 +62,11 @@ def _within(scope: Any, function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = around.set(scope)
+        state = around.get()
         try:
+            around.set(scope)
             return function(*args, **kwargs)
         finally:
-            around.reset(token)
+            around.set(state)
 
     return call

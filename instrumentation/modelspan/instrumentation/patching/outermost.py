@@ -82,9 +82,9 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             args = self, value
         if off:
             return predict(*args, **kwargs) if kwargs else predict(*args)
-        token = enter(INSIDE)
-        ticks = clock()
-        try:
+        token, ticks = None, clock()
+        try:  # from here on, since a handler of a signal may raise after any call
+            token = enter(INSIDE)
             result = predict(*args, **kwargs) if kwargs else predict(*args)
             duration = clock() - ticks
         except Exception as error:
@@ -96,7 +96,10 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             record(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
             raise
         finally:
-            leave(token)
+            if token is None:
+                enter(state)
+            else:
+                leave(token)
         if over is not None:
             leave_out(self, value, result, duration, over)
             return result

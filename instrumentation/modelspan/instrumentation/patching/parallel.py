@@ -18,11 +18,12 @@ _GUARDED = "sklearn."
 
 def within(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a function as a part of what it was given by. Known by its name in worker processes."""
-    token = around.set(INSIDE)
+    state = around.get()
     try:
+        around.set(INSIDE)
         return function(*args, **kwargs)
     finally:
-        around.reset(token)
+        around.set(state)
 
 
 def _executor(patches: Patches, module: Any) -> None:

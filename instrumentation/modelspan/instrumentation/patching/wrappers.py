@@ -81,7 +81,7 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
     """A function or method that `describe`, given its arguments, says to be a prediction, or not (None). What is none is not
     recorded, nor is what happens within it. `usual`: when there is no need to ask.
     """
-    get, enter, leave = around.get, around.set, around.reset
+    get, enter = around.get, around.set
     outermost: dict[str, Outermost] = {}
     as_usual = None
     decisive: tuple[str, ...]
@@ -118,11 +118,12 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
             shown = what.shown
             of_result = None if shown is None else lambda args, result, keep: shown(result)
             return record(what.model, what.input, original, of_result, args, kwargs)
-        token = enter(INSIDE)
-        try:
+        state = get()
+        try:  # from here on, since a handler of a signal may raise after any call
+            enter(INSIDE)
             return original(*args, **kwargs)
         finally:
-            leave(token)
+            enter(state)
 
     return with_parameters_of(original, call, as_usual, decisive, kind) or call
 
@@ -160,13 +161,14 @@ def guarded(original: Method) -> Method:
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if get() is INSIDE:
+        state = get()
+        if state is INSIDE:
             return original(*args, **kwargs)
-        token = around.set(INSIDE)
         try:
+            around.set(INSIDE)
             return original(*args, **kwargs)
         finally:
-            around.reset(token)
+            around.set(state)
 
     return call
 
@@ -184,12 +186,13 @@ def guarded_change(original: Method, recorder: Recorder) -> Method:
             identities.refit(self, recorder.config)
         except Exception as problem:
             failed("see that a model is changed", problem)
-        token = around.set(INSIDE)
+        state = around.get()
         try:
+            around.set(INSIDE)
             with alone:
                 return original(self, *args, **kwargs)
         finally:
-            around.reset(token)
+            around.set(state)
 
     return call
 
@@ -209,12 +212,13 @@ def guarded_fit(original: Method, recorder: Recorder, readable: Callable[[Any], 
             identities.refit(self, recorder.config)
         except Exception as problem:
             failed("see that a model is fitted", problem)
-        token = around.set(INSIDE)
+        state = around.get()
         try:
+            around.set(INSIDE)
             result = original(self, *args, **kwargs)
         finally:
-            around.reset(token)
-        if around.get() is not INSIDE:
+            around.set(state)
+        if state is not INSIDE:
             attempt("see in which run a model is fitted", fitted_here, self)
         attempt("make a reference of a fit", reference_after_fit, recorder, self, sample)
         return result
@@ -237,12 +241,13 @@ def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder
             pass
         except Exception as problem:
             failed(f"read the arguments of {original.__qualname__}", problem)
-        token = around.set(INSIDE)
+        state = around.get()
         try:
+            around.set(INSIDE)
             model = original(*args, **kwargs)
         finally:
-            around.reset(token)
-        if around.get() is not INSIDE:
+            around.set(state)
+        if state is not INSIDE:
             attempt("see in which run a model is fitted", fitted_here, model)
         attempt("make a reference of a fit", reference_after_fit, recorder, model, sample)
         return model

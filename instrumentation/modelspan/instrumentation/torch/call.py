@@ -111,8 +111,9 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     def outermost(original: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         said, began = get(), clock()
         identity: Any = None
-        token = enter(INSIDE)
-        try:
+        token = None
+        try:  # from here on, since a handler of a signal may raise after any call
+            token = enter(INSIDE)
             x: Taken | Found | int | None = None
             try:
                 # Not while the program is compiled, traced, exported or transformed, and the call is part of that.
@@ -189,6 +190,9 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 record(model, _PREDICT, x, y, ticks, duration, context, said, None, calls)
             return result
         finally:
-            leave(token)
+            if token is None:
+                enter(said)
+            else:
+                leave(token)
 
     return outermost
