@@ -72,6 +72,7 @@ def program(folder: Path) -> list[Any]:
     results += [booster.predict(matrix), booster.predict(matrix, pred_leaf=True), booster.eval(matrix)]
     booster.update(matrix, 2)
     results += [booster.inplace_predict(X, validate_features=False), outcome(booster.predict, matrix_of(X[:, :2]))]
+    results.append(booster.predict(matrix.slice([0])))
     results.append(booster.inplace_predict(X, predict_type="margin", validate_features=False))
     booster.save_model(folder / "m.ubj")
     loaded = xgb.Booster(model_file=folder / "m.ubj")

@@ -26,11 +26,23 @@ class RowPlan(NamedTuple):
 
     names: Any
     """As the program asks for them."""
-    types: Sequence[np.dtype[Any]]
-    size: int
-    """Bytes of all outputs."""
+    likes: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]
+    """Type and shape of each."""
     layout: np.dtype[Any]
     shape: tuple[int, ...]
+
+    def pack(self, values: Sequence[Any]) -> Packed | None:
+        """What `pack` makes of one row; None if the outputs are not as in the plan."""
+        _, likes, layout, packed_shape = self
+        data = b""
+        try:
+            for value, (dtype, shape) in zip(values, likes):  # noqa: B905  # compared below
+                if value.dtype is not dtype or value.shape != shape:
+                    return None
+                data += value.tobytes()
+        except (AttributeError, TypeError):  # no arrays
+            return None
+        return None if len(values) != len(likes) else _new(Packed, (layout, packed_shape, data, None))
 
 
 def plan_of(names: Any, values: Sequence[Any], packed: Any) -> RowPlan | None:
@@ -40,23 +52,7 @@ def plan_of(names: Any, values: Sequence[Any], packed: Any) -> RowPlan | None:
     if any(type(value) is not np.ndarray for value in values) or sum(value.nbytes for value in values) != packed.nbytes:
         return None
     asked = None if names is None else list(names)
-    return RowPlan(asked, [value.dtype for value in values], packed.nbytes, packed.dtype, packed.shape)
-
-
-def pack_row(plan: RowPlan, values: Sequence[Any]) -> Packed | None:
-    """What `pack` makes of one row; None if the outputs are not as in the plan."""
-    _, types, size, layout, shape = plan
-    data = b""
-    try:
-        for value, dtype in zip(values, types):  # noqa: B905  # compared below
-            if value.dtype is not dtype or len(value) != 1:
-                return None
-            data += value.tobytes()
-    except (AttributeError, TypeError):  # no array of rows
-        return None
-    if len(data) != size or len(values) != len(types):
-        return None
-    return _new(Packed, (layout, shape, data, None))
+    return RowPlan(asked, [(value.dtype, value.shape) for value in values], packed.dtype, packed.shape)
 
 
 def pack_rows(names: tuple[str, ...], values: Sequence[Any], keep: Kept) -> Packed | None:

@@ -14,7 +14,7 @@ from modelspan.instrumentation.onnxruntime import tensors
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
 from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
-from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_row, pack_rows, plan_of
+from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_rows, plan_of
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.outermost import outermost_call
 from modelspan.instrumentation.patching.patches import Patches
@@ -69,7 +69,7 @@ def _recorded_run(original: Method, recorder: Recorder) -> Method:
         identity = known.get(id(session))
         plan = None if identity is None else identity.plan
         if plan is not None and keep is None and plan.names == names:
-            packed = pack_row(plan, returned)
+            packed = plan.pack(returned)
             if packed is not None:
                 return packed
         asked = output_names(session) if names is None else tuple(names)

@@ -18,7 +18,7 @@ from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
-from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept, Packed, Taken, measure
+from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept, Lasting, Packed, Taken, measure
 
 Method = Callable[..., Any]
 Shown = Callable[[Any, Any, Kept | None], Any]
@@ -29,8 +29,8 @@ Outermost = Callable[..., Any]
 which is None where the result itself is recorded."""
 
 
-def outermost_call(operation: str, recorder: Recorder) -> Outermost:
-    """A function that makes a call of a model and records it.
+def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None = None) -> Outermost:
+    """A function that makes a call of a model and records it. `lasting` is a type of inputs that need not be copied before it.
 
     The case of arrays is written out here rather than called: this code is cold whenever it runs, between two predictions,
     and each further Python function or object on the way was measured to take 0.2 to 2 µs.
@@ -39,6 +39,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
     get, enter, leave = around.get, around.set, around.reset
     nowhere, clock, new, share = Context(), perf_counter_ns, tuple.__new__, recorder.config.overhead
     pays = share < 1
+    lasts, hold, one_row = lasting or _NOTHING_LASTS
 
     def outermost(
         self: Any,
@@ -71,25 +72,31 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                     shape, data, names = value.shape, value.tobytes(), None
             elif state is not None or context or (over := exhausted(self, value)) is None:
                 began = clock()
-                x = recorder.copy_input(value)
-                plain = type(x) is tuple
-                if plain:
-                    dtype, shape, data, names = x
+                if type(value) is lasts:
+                    plain, x = False, None
+                else:
+                    x = recorder.copy_input(value)
+                    plain = type(x) is tuple
+                    if plain:
+                        dtype, shape, data, names = x
         except Exception as problem:
             failed("copy the input of a model", problem)
             plain = False
-        if args is None:
-            args = self, value
         if off:
-            return predict(*args, **kwargs) if kwargs else predict(*args)
+            return predict(self, value) if args is None else predict(*args, **(kwargs or {}))
         token, ticks = None, clock()
         try:  # from here on, since a handler of a signal may raise after any call
             token = enter(INSIDE)
-            result = predict(*args, **kwargs) if kwargs else predict(*args)
+            if args is None:  # not `*args`, with which the interpreter enters itself anew: 1 to 2 µs
+                result = predict(self, value)
+            elif kwargs:
+                result = predict(*args, **kwargs)
+            else:
+                result = predict(*args)
             duration = clock() - ticks
         except Exception as error:
             duration = clock() - ticks
-            if over is not None:
+            if over is not None or x is None:
                 x = copied(value)
             elif plain:
                 x = dtype, shape, data, names
@@ -105,7 +112,10 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
             return result
         y: Any = UNKNOWN  # Raw or Snapshot
         try:
-            output = result if shown is None else shown(args, result, None if plain else x[1])
+            if x is None:
+                one = type(result) is ndarray and result.shape[:1] == _ONE
+                x = one_row(value) if one else copied(value)
+            output = result if shown is None or args is None else shown(args, result, None if plain else x[1])
             raw = True
             if type(output) is ndarray and (plain or x[1] is None) and not output.dtype.hasobject:
                 y_dtype, y_shape, y_data = output.dtype, output.shape, output.tobytes()
@@ -140,7 +150,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
                 y = y_dtype, y_shape, y_data, None
         except Exception as problem:
             failed("copy the output of a model", problem)
-            y, calls = UNKNOWN, 1
+            x, y, calls = x or _NOT_COPIED, UNKNOWN, 1
         if plain:
             x = dtype, shape, data, names
         record(self, operation, x, y, ticks, duration, context, state, None, calls)
@@ -151,6 +161,8 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
         identity = known.get(id(model))
         if identity is None or not identity.budget.due:
             return None
+        if type(value) is lasts:
+            value = hold(value)
         rows = value.shape[0] if type(value) is ndarray and value.ndim else measure(value)[0]
         return identity if rows >= MANY_ROWS and clock() < identity.budget.due else None
 
@@ -165,7 +177,7 @@ def outermost_call(operation: str, recorder: Recorder) -> Outermost:
 
     def copied(value: Any) -> Any:
         try:
-            return recorder.copy_input(value)
+            return recorder.copy_input(hold(value) if type(value) is lasts else value)
         except Exception as problem:
             failed("copy the input of a model", problem)
             return _NOT_COPIED
@@ -185,4 +197,6 @@ def find_current_context() -> Callable[[], Context]:
     return variable.get if isinstance(variable, ContextVar) else get_current
 
 
+_ONE = (1,)
+_NOTHING_LASTS: Any = None, None, None
 _NOT_COPIED = Taken(UNKNOWN, None)

@@ -18,6 +18,7 @@ from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
+from modelspan.instrumentation.recorder.snapshot import Lasting
 from modelspan.instrumentation.recorder.training import copy_before_fit, reference_after_fit
 
 Method = Callable[..., Any]
@@ -71,10 +72,8 @@ class Usual(NamedTuple):
     operation: str
     decisive: tuple[str, ...] = ()
     """Parameters that make it another, or none, unless they are their defaults."""
-    kind: type = np.ndarray
-    """Type of the matrix."""
-    held: Callable[[Any], Any] | None = None
-    """Makes of a matrix of another type what the recorder copies."""
+    lasting: Lasting | None = None
+    """The type of the matrix, where that is no array."""
 
 
 def described(original: Method, describe: Describe, recorder: Recorder, usual: Usual | None = None) -> Method:
@@ -84,12 +83,10 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
     get, enter = around.get, around.set
     outermost: dict[str, Outermost] = {}
     as_usual = None
-    decisive: tuple[str, ...]
-    kind: Any
-    _, decisive, kind, _ = usual or Usual("")
+    operation, decisive, lasting = usual or Usual("")
+    kind: Any = np.ndarray if lasting is None else lasting.kind
     if usual is not None:
-        outermost[usual.operation] = outermost_call(usual.operation, recorder)
-        as_usual = _usual_call(usual, outermost[usual.operation])
+        as_usual = outermost[operation] = outermost_call(operation, recorder, lasting)
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -126,23 +123,6 @@ def described(original: Method, describe: Describe, recorder: Recorder, usual: U
             enter(state)
 
     return with_parameters_of(original, call, as_usual, decisive, kind) or call
-
-
-def _usual_call(usual: Usual, record: Outermost) -> Outermost:
-    """`record` of a model, its matrix, and what to call with both."""
-    held = usual.held
-    if held is None:
-        return record
-
-    def call(model: Any, matrix: Any, predict: Method) -> Any:
-        value = None
-        try:
-            value = held(matrix)
-        except Exception as problem:
-            failed("read the input of a model", problem)
-        return record(model, value, predict, None, (model, matrix))
-
-    return call
 
 
 def _takes_only_x(method: Method) -> bool:

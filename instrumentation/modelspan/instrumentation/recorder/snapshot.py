@@ -96,8 +96,14 @@ Raw = tuple[Any, tuple[int, ...], Any, Any]
 a frame column by column), and None or the column names of the frame. `finish` makes it a snapshot."""
 
 
-Taker = Callable[[Any, int], Raw | Taken]
-"""Like `take`, of a type."""
+class Lasting(NamedTuple):
+    """A type of inputs whose contents never change, so that they can be copied after the call."""
+
+    kind: type
+    hold: Callable[[Any], Any]
+    """Makes of one what can be copied."""
+    one_row: Callable[[Any], Taken]
+    """A copy of one that has one row."""
 
 
 class Packed(NamedTuple):
@@ -183,29 +189,19 @@ def take(value: Any, limit: int) -> Raw | Taken:
         # Written out rather than by `rows_to_keep`: the program waits for it.
         sample = strata.sample(rows, limit * rows // value.nbytes or 1)
         return _new(Taken, (_rows_of_array(value, sample), _new(Kept, (sample, rows))))
-    taker = _takers.get(type(value))
-    if taker is not None:
-        return taker(value, limit)
     if _copiers.get(type(value)) is _pandas_frame:
         values = _one_block(value)
         if values is not None and (values.nbytes <= limit or len(value) == 1):
             columns, rows = values.shape
             return values.dtype, (rows, columns), values.tobytes(), value.columns
-    return sampled(value, limit)
-
-
-def sampled(value: Any, limit: int) -> Taken:
-    """`take` of what `measure` knows."""
     rows, row_bytes = measure(value)
     keep = rows_to_keep(rows, row_bytes, limit)
     return Taken(copy(value), None) if keep is None else Taken(copy(pick(value, keep)), Kept(keep, rows))
 
 
-def copied_by(kind: type, copier: Callable[[Any], Snapshot], taker: Taker | None = None) -> None:
-    """Have values of a type, not of those derived from it, copied by `copier`; inputs by `taker`, where it is given."""
+def copied_by(kind: type, copier: Callable[[Any], Snapshot]) -> None:
+    """Have values of a type, not of those derived from it, copied by `copier`."""
     _copiers[kind] = copier
-    if taker is not None:
-        _takers[kind] = taker
 
 
 def _rows_of_array(value: npt.NDArray[Any], rows: Rows) -> Snapshot:
@@ -396,5 +392,4 @@ _LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
     ("scipy.sparse", "spmatrix", _sparse),
     ("scipy.sparse", "sparray", _sparse),
 )
-_takers: dict[type, Taker] = {}
 _copiers: dict[type, Callable[[Any], Snapshot]] = {np.ndarray: _array, Named: _named, Unreadable: _unreadable}

@@ -56,14 +56,15 @@ def _module_call(original: Call, outermost: Outermost) -> Call:
                 if self._compiled_call_impl is not None:
                     return self._compiled_call_impl(*args, **kwargs)
                 return self._call_impl(*args, **kwargs)
-            return outermost(original, self, args, kwargs)
+            compiled = self._compiled_call_impl
+            return outermost(self._call_impl if compiled is None else compiled, self, args, kwargs)
     else:
 
         @functools.wraps(original)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if get() is INSIDE:
                 return original(self, *args, **kwargs)
-            return outermost(original, self, args, kwargs)
+            return outermost(functools.partial(original, self), self, args, kwargs)
 
     return call
 

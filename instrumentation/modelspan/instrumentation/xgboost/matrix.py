@@ -67,7 +67,7 @@ def follow(patches: Patches, core: Any) -> None:
     global _opaque
     names = ("QuantileDMatrix", "ExtMemQuantileDMatrix")
     _opaque = tuple(getattr(core, name) for name in names if hasattr(core, name))
-    snap.copied_by(Held, _hold, _take)
+    snap.copied_by(Held, _hold)
     read_by(DMATRIX, _features, lambda one: one.payload.num_col())
     patches.wrap(core, "DMatrix._init_from_iter", _noted)
 
@@ -103,13 +103,10 @@ def _hold(held: Held) -> Snapshot:
     return Snapshot(DMATRIX, None, rows, held.matrix, rows * width * _BYTES_OF_VALUE)
 
 
-def _take(held: Held, limit: int) -> Taken:
-    """Of one row, the most common case, the width is not asked for."""
-    matrix = held.matrix
+def one_row(matrix: Any) -> Taken:
+    """A DMatrix that has one, which is not asked for its width."""
     if _any_streamed and matrix in _streamed:
-        return snap.sampled(readable(matrix), limit)
-    if matrix.num_row() != 1:
-        return snap.sampled(held, limit)
+        return Taken(snap.copy(readable(matrix)), None)
     return Taken(Snapshot(DMATRIX, None, 1, matrix, _BYTES_OF_ROW), None)
 
 

@@ -12,6 +12,7 @@ from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
 from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.instrumentation.recorder.changing import lock_of
+from modelspan.instrumentation.recorder.snapshot import Lasting
 from modelspan.instrumentation.xgboost import matrix
 from modelspan.instrumentation.xgboost.model import BoosterKind, ModelKind, forget
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
@@ -40,7 +41,10 @@ def patch(patches: Patches, xgboost: Any) -> None:
     _answer_for(xgboost)
     matrix.follow(patches, core)
     patches.predicts(
-        core, "Booster.predict", _booster_predict, Usual(_PREDICT, _OTHER_OUTPUTS, core.DMatrix, matrix.Held)
+        core,
+        "Booster.predict",
+        _booster_predict,
+        Usual(_PREDICT, _OTHER_OUTPUTS, Lasting(core.DMatrix, matrix.readable, matrix.one_row)),
     )
     patches.predicts(core, "Booster.inplace_predict", _inplace_predict, Usual(_PREDICT, ("predict_type",)))
     for path in _GUARDED:
