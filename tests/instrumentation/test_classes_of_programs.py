@@ -103,6 +103,90 @@ print([model.predict(X[:2]).shape for model in models])
     assert found == "[(2,), (2,)]"
 
 
+OF_ITS_OWN = """
+import cloudpickle, collections
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
+
+X = np.random.default_rng(0).normal(size=(150, 3))
+
+class Mean(BaseEstimator):
+    def fit(self, X, y=None):
+        self.mean_ = float(X.mean())
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.mean_)
+
+    @available_if(lambda self: hasattr(self, "mean_"))
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+def recorded():
+    flush()
+    rows = collections.Counter()
+    for log in logs.get_finished_logs():
+        said = log.log_record.attributes
+        rows[said["ml.model.name"], said.get("ml.operation.name")] += said.get("ml.prediction.batch.row.count", 0)
+    logs.clear()
+    return sorted((+rows).items())
+
+set_up_sdk()
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "Parallel(n_jobs=2)(delayed(Mean().fit)(X) for _ in range(3))",
+        "[cloudpickle.loads(cloudpickle.dumps(model)) for _ in range(3)]",
+        "[cloudpickle.loads(cloudpickle.dumps(Mean.fit))(model, X) for _ in range(3)]",
+    ],
+)
+def test_a_class_of_the_main_module_is_recorded_after_it_came_back(program: Callable[..., str], way: str) -> None:
+    source = f"""
+before = vars(Mean)["predict"]
+SklearnInstrumentor().instrument()
+model = Mean().fit(X)
+for _ in range(3):
+    back = {way}[-1]
+print(type(back) is Mean, hasattr(Mean(), "predict_proba"), hasattr(back, "predict_proba"))
+for one in (back, model):
+    one.predict(X[:7]), one.predict_proba(X[:3])
+print(recorded())
+SklearnInstrumentor().uninstrument()
+back.predict(X)
+print(recorded(), vars(Mean)["predict"].__code__ == before.__code__)
+"""
+    here = "(('Mean', 'predict'), 14), (('Mean', 'predict_proba'), 6)"
+    assert program(OF_ITS_OWN + source).splitlines() == ["True False True", f"[{here}]", "[] True"]
+
+
+@pytest.mark.parametrize("instrumented", [True, False])
+def test_a_model_whose_class_arrives_with_it_is_recorded(
+    program: Callable[..., str], tmp_path: Path, instrumented: bool
+) -> None:
+    there = tmp_path / "model.pickle"
+    maker = f"""
+SklearnInstrumentor().instrument() if {instrumented} else None
+with open({str(there)!r}, "wb") as file:
+    cloudpickle.dump(Mean().fit(X), file)
+"""
+    program(OF_ITS_OWN + maker)
+    server = f"""
+del Mean
+SklearnInstrumentor().instrument()
+import pickle
+with open({str(there)!r}, "rb") as file:
+    model = pickle.load(file)
+model.predict(X), model.predict_proba(X)
+print(recorded(), type(model).predict.__wrapped__.__code__.co_name)
+"""
+    expected = "[(('Mean', 'predict'), 150), (('Mean', 'predict_proba'), 150)] predict"
+    assert program(OF_ITS_OWN + server) == expected
+
+
 def made() -> type:
     class Made(BaseEstimator):  # type: ignore[misc]  # without annotations
         def __init__(self) -> None:

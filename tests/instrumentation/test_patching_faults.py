@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import celery.signals
+import cloudpickle
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
@@ -82,7 +83,8 @@ def program() -> list[Any]:
     results = [model.predict(X), model.predict(X=X[:1]), model.predict_proba(X), pipeline.predict(FRAME)]
     results += [pipeline.predict_proba(X=FRAME), hasattr(make_pipeline(StandardScaler()), "predict")]
     results += [outcome(model.predict, X[:, :2]), outcome(model.predict), outcome(clone(model).predict, X)]
-    results += [Mine().fit(X, Y).predict(X), Mine().fit(X, Y).score(X, Y), model.partial_fit(X, Y).predict(X)]
+    sent = cloudpickle.dumps(Mine().fit(X, Y))  # with its class, which gets its methods anew
+    results += [cloudpickle.loads(sent).predict(X), Mine().fit(X, Y).score(X, Y), model.partial_fit(X, Y).predict(X)]
     results.append(GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9]}, cv=2).fit(X, Y).predict(X))
     results.append(pickle.loads(pickle.dumps(model)).predict_log_proba(X))
     with prediction_context(segment={"country": "DE"}):

@@ -28,11 +28,12 @@ class _Hidden:
         self.call, self.get, self.inside = call, get, INSIDE
 
     def __reduce__(self) -> Any:
-        return SimpleNamespace, (), {"get": _nothing, "inside": None}
+        return SimpleNamespace, (), _CARRIED
 
 
 _nothing = type(None)
 """Returns None, and is found everywhere."""
+_CARRIED = {"get": _nothing, "inside": None}
 
 
 def portable(original: Method, call: Method) -> Method:
@@ -43,6 +44,19 @@ def portable(original: Method, call: Method) -> Method:
 def portable_fit(original: Method, call: Method) -> Method:
     """A method that is `original` in other processes, and `call` everywhere here."""
     return _method(original, _Hidden(call, _nothing))
+
+
+def as_defined(method: Any) -> Any:
+    """What arrived in a pickle as a method that was portable where it comes from, as the program has defined it."""
+    while inspect.isfunction(method) and hasattr(method, "__wrapped__") and _holds_carried(method):
+        method = method.__wrapped__
+    return method
+
+
+def _holds_carried(function: Method) -> bool:
+    held = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
+    found = held["hidden"].cell_contents if "hidden" in held else None
+    return isinstance(found, SimpleNamespace) and vars(found) == _CARRIED
 
 
 def _method(original: Method, hidden: _Hidden) -> Method:

@@ -48,6 +48,12 @@ _GUARDED: Mapping[str, tuple[str, ...]] = {
 """What evaluates models, or has them transform, without being one of the methods that are recorded, by module: nothing is recorded
 within it."""
 
+_PICKLERS = tuple(
+    f"{package}.{module}"
+    for package in ("cloudpickle", "joblib.externals.cloudpickle")
+    for module in ("cloudpickle", "cloudpickle_fast")  # before cloudpickle 3
+)
+
 
 class SklearnInstrumentor(ModelInstrumentor):
     """Records the predictions of scikit-learn models. See the module's documentation."""
@@ -55,13 +61,23 @@ class SklearnInstrumentor(ModelInstrumentor):
     requirements = ("scikit-learn >= 1.3",)
 
     def hooks(self) -> Mapping[str, Hook]:
-        return {"sklearn.base": _follow, **dict.fromkeys(_GUARDED, _guard)}
+        return {
+            "sklearn.base": _follow,
+            **dict.fromkeys(_GUARDED, _guard),
+            **dict.fromkeys(_PICKLERS, _follow_pickles),
+        }
 
 
 def _follow(patches: Patches, module: Any) -> None:
     from modelspan.instrumentation.sklearn.patch import Estimators
 
     Estimators(patches).follow(module.BaseEstimator)
+
+
+def _follow_pickles(patches: Patches, module: Any) -> None:
+    from modelspan.instrumentation.sklearn.patch import follow_pickles
+
+    follow_pickles(patches, module)
 
 
 def _guard(patches: Patches, module: Any) -> None:

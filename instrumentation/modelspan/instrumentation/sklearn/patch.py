@@ -7,6 +7,7 @@ plain function, so that instances, pickles, signatures and `hasattr` stay as the
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
 from modelspan.instrumentation.patching.patches import Patches, Wrapper, put_around, take_away
-from modelspan.instrumentation.patching.portable import portable, portable_fit
+from modelspan.instrumentation.patching.portable import as_defined, portable, portable_fit
 from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
 from modelspan.instrumentation.sklearn.staged import STAGED, guarded_steps
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
@@ -44,6 +45,8 @@ class Estimators:
 
     def follow(self, base: type) -> None:
         """Patch `base`, the classes derived from it, and those that will be."""
+        self._base = base
+        _following.add(self)
         self._patches.on_undo(self._leave)
         self._patches.replace(base, "__init_subclass__", classmethod(_then(base, self.patch)))
         for cls in _derived(base):
@@ -60,6 +63,20 @@ class Estimators:
                         self._patch_method(owner, name)
                     except Exception as error:  # a class that cannot be patched is left as it is
                         failed(f"instrument {owner.__qualname__}.{name}", error)
+
+    def patch_anew(self, cls: type) -> None:
+        """Patch a class that got its methods, or got them again, after it was made."""
+        done = self._done.get(cls, {})
+        if not done and not issubclass(cls, self._base):
+            return
+        for name, raw in list[Any](vars(cls).items()):
+            if _is_available_if(raw):
+                raw.fn = as_defined(raw.fn)
+            elif as_defined(raw) is not raw:
+                setattr(cls, name, as_defined(raw))
+            if name in done and getattr(raw, "fn", raw) not in self._made:
+                del done[name]
+        self.patch(cls)
 
     def _patch_method(self, owner: type, name: str) -> None:
         raw = owner.__dict__[name]
@@ -95,9 +112,31 @@ class Estimators:
         return function.__wrapped__ if function in self._made else function
 
     def _leave(self) -> None:
+        _following.discard(self)
         for owner, wrappers in list(self._done.items()):
             for name, wrapper in wrappers.items():
                 attempt(f"leave {owner.__qualname__}.{name}", _unpatch, owner, name, wrapper)
+
+
+_following: WeakSet[Estimators] = WeakSet()
+
+
+def follow_pickles(patches: Patches, module: Any) -> None:
+    """Patch classes that come out of a pickle by value: cloudpickle makes them without methods, and gives them these later. Those
+    that come back from where it has sent them are given them again.
+    """
+
+    def filling(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def _class_setstate(cls: Any, *args: Any) -> Any:
+            result = original(cls, *args)
+            for estimators in list(_following):
+                attempt("instrument a class that was unpickled", estimators.patch_anew, cls)
+            return result
+
+        return _class_setstate
+
+    patches.wrap(module, "_class_setstate", filling)
 
 
 def _unpatch(owner: type, name: str, wrapper: Wrapper) -> None:
