@@ -186,6 +186,9 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Config:
     keyword that is not an option.
     """
     values = {}
+    for variable in environ.keys() - {option.metadata["variable"] for option in fields(Config)}:
+        if variable.startswith(PREFIX):
+            warn_once(variable, f"There is no option {variable}; it is ignored.")
     for option in fields(Config):
         variable = option.metadata["variable"]
         given = overrides.pop(option.name, None)

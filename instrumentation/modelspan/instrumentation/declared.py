@@ -1,8 +1,8 @@
 """What OpenTelemetry's configuration file (``OTEL_CONFIG_FILE``) says about an instrumentor.
 
 The package `opentelemetry-configuration` instruments what is listed under ``instrumentation/development: python:``, with the
-options given there. Two things it leaves to the instrumentor: under `opentelemetry-instrument`, every instrumentor is called
-once more without options, those that the file disables too.
+options given there. What it leaves to the instrumentor: under `opentelemetry-instrument`, every instrumentor is called
+once more without options, those that the file disables too; and a program may instrument without it.
 """
 
 from __future__ import annotations
@@ -41,22 +41,30 @@ def is_declared() -> bool:
 
 
 def is_disabled(instrumentor: type) -> bool:
-    """Whether the configuration file disables an instrumentor."""
+    """Whether the configuration file disables an instrumentor, as `opentelemetry-configuration` understands it."""
+    return any(not section.get("enabled", True) for section in _sections_of(instrumentor))
+
+
+def options_of(instrumentor: type) -> dict[str, Any]:
+    """The options of an instrumentor in the configuration file, for a program that instruments by itself."""
+    given = {str(name): value for section in _sections_of(instrumentor) for name, value in section.items()}
+    given.pop("enabled", None)
+    return {name: value for name, value in vars(Declared(**given)).items() if value is not None}
+
+
+def _sections_of(instrumentor: type) -> list[Mapping[str, Any]]:
     path = os.environ.get(FILE)
     if not path:
-        return False
-    sections = (_sections(path).get(name) for name in _names(instrumentor))
-    return any(isinstance(section, Mapping) and section.get("enabled") is False for section in sections)
-
-
-def _names(instrumentor: type) -> list[str]:
+        return []
     value = f"{instrumentor.__module__}:{instrumentor.__qualname__}"
-    return [entry.name for entry in entry_points(group="opentelemetry_instrumentor") if entry.value == value]
+    names = [entry.name for entry in entry_points(group="opentelemetry_instrumentor") if entry.value == value]
+    found = (_sections(path).get(name) for name in names)
+    return [section for section in found if isinstance(section, Mapping)]
 
 
 @lru_cache(maxsize=1)
 def _sections(path: str) -> Mapping[str, Any]:
-    """Options by instrumentor. Empty where the file cannot be read, which the SDK itself has said."""
+    """Options by instrumentor. Empty where the file cannot be read, which is said."""
     try:
         from opentelemetry.configuration.file import load_config_file
 
@@ -64,6 +72,7 @@ def _sections(path: str) -> Mapping[str, Any]:
         sections: Mapping[str, Any] | None = instrumentation and instrumentation.python
         return sections or {}
     except ImportError:
+        warn_once(FILE, f"{FILE} is not read: pip install opentelemetry-configuration.")
         return {}
     except Exception as error:
         failed(f"read {FILE}", error)

@@ -100,6 +100,26 @@ def test_what_is_disabled_there_records_nothing(declared: Callable[..., tuple[li
 
 
 @reads_files
+@pytest.mark.parametrize("section", ["{features: {x0: drop}}", "{enabled: 0}"])
+def test_the_file_holds_for_a_program_that_instruments_by_itself(
+    program: Callable[..., str], tmp_path: Path, section: str
+) -> None:
+    (tmp_path / "otel.yaml").write_text(f"{PROVIDERS}    modelspan-sklearn: {section}\n")
+    shown = program(
+        """
+        set_up_sdk()
+        SklearnInstrumentor().instrument()
+        import sklearn.base
+        from modelspan.instrumentation.recorder import current
+        recorder = current.started()
+        print(recorder and recorder.config.features[0][:2])
+        """,
+        OTEL_CONFIG_FILE=str(tmp_path / "otel.yaml"),
+    )
+    assert shown == ("None" if "enabled" in section else "('x0', Action(kind='drop', width=0.0, edges=()))")
+
+
+@reads_files
 def test_what_the_file_does_not_name_is_instrumented_as_without_it(
     declared: Callable[..., tuple[list[str], str]],
 ) -> None:
@@ -113,6 +133,42 @@ def test_an_option_that_there_is_not_does_not_undo_the_others(declared: Callable
     lines, errors = declared("modelspan-sklearn: {capture: [x1], captrue: all}")
     assert lines[0] == "ROWS {'feature.x1': [2.0, 1.0]}"
     assert "no option 'captrue'" in errors
+
+
+def test_options_that_others_have_given_first_are_named(program: Callable[..., str]) -> None:
+    shown = program(
+        """
+        import sys, logging
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        set_up_sdk()
+        from modelspan.instrumentation.xgboost import XGBoostInstrumentor
+        SklearnInstrumentor().instrument(capture="all", span_rate=3)
+        import sklearn.base
+        XGBoostInstrumentor().instrument(capture="none", span_rate="3.0")
+        import xgboost
+        """
+    )
+    assert shown == "'capture' was given twice: instrumentors share it, and the first holds."
+
+
+def test_options_of_an_instrumentor_hold_for_what_a_program_says_without_its_library(
+    program: Callable[..., str],
+) -> None:
+    shown = program(
+        """
+        set_up_sdk()
+        from modelspan.instrumentation import set_reference
+        from modelspan.instrumentation.xgboost import XGBoostInstrumentor
+        SklearnInstrumentor().instrument(features=None)
+        XGBoostInstrumentor().instrument(features="x0=drop")
+        class Model: ...
+        assert set_reference(Model(), np.array([[31.0, 2.0], [38.0, 1.0]]))
+        flush()
+        (reference,) = [log.log_record for log in logs.get_finished_logs() if "profile" in log.log_record.event_name]
+        print(b'"x0"' in reference.attributes["ml.reference.profile.data"])
+        """
+    )
+    assert shown == "False"
 
 
 def test_options_of_an_instrumentor_hold_for_the_others_whichever_library_comes_first(

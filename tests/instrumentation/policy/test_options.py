@@ -89,6 +89,11 @@ def test_an_empty_variable_is_not_set(caplog: pytest.LogCaptureFixture, option: 
     assert not caplog.records
 
 
+def test_a_variable_that_there_is_not_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    assert config.load({config.PREFIX + "FETURES": "ssn=drop", "OTEL_SERVICE_NAME": "x"}) == DEFAULT
+    assert [one.message for one in caplog.records] == [f"There is no option {config.PREFIX}FETURES; it is ignored."]
+
+
 @pytest.mark.parametrize(
     "given", [["ssn"], "ssn", [("ssn", "drop")], {"ssn": ["drop"]}, {"ssn": None}, 5, [{"ssn": "drop"}]]
 )

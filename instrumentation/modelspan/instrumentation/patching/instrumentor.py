@@ -14,11 +14,12 @@ from packaging.requirements import Requirement
 from wrapt import when_imported
 
 from modelspan.instrumentation.config import Config, load
-from modelspan.instrumentation.declared import Declared, is_declared, is_disabled
+from modelspan.instrumentation.declared import Declared, is_declared, is_disabled, options_of
 from modelspan.instrumentation.failure import attempt, failed, warn_once
 
 if TYPE_CHECKING:
     from modelspan.instrumentation.patching.patches import Patches
+    from modelspan.instrumentation.recorder.signals import Providers
 
 Hook = Callable[["Patches", Any], None]
 """Given the patches to make and the module that was imported."""
@@ -46,6 +47,18 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     """What each of the instrumentors was called with."""
 
     @classmethod
+    def settings(cls) -> tuple[Callable[[], Config], Providers]:
+        """The options and providers of all instrumentors: those of one whose library is imported later, too, as it must not be too
+        late to withhold a feature.
+        """
+        from modelspan.instrumentation.recorder.signals import Providers
+
+        every = [(name, value) for given in cls._given.values() for name, value in given.items() if value is not None]
+        options = dict(reversed(every))
+        providers = Providers(*(options.get(f"{signal}_provider") for signal in ("tracer", "logger", "meter")))
+        return lambda: load(**_config(options)), providers
+
+    @classmethod
     def instruments(cls, library: str) -> bool:
         """Whether an instrumentor of the library, by the name of its distribution, is in use."""
         return any(library in _names(tuple(kind.requirements)) for kind in cls._given)
@@ -59,8 +72,10 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
 
     def instrument(self, **kwargs: Any) -> None:
         by_itself = not kwargs.keys() - {"skip_dep_check", "raise_exception_on_conflict"}
-        if by_itself and is_declared() and (self.is_instrumented_by_opentelemetry or is_disabled(type(self))):
-            return
+        if by_itself and is_declared():
+            if self.is_instrumented_by_opentelemetry or is_disabled(type(self)):
+                return
+            kwargs |= options_of(type(self))
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
@@ -101,17 +116,14 @@ class ModelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
         if self._patches is None:
             import numpy  # noqa: F401  # first, because a hook may wait for it, which makes the patches
         if self._patches is None:
-            # Those of an instrumentor whose library is imported later, too: it must not be too late to withhold a feature.
-            options = {name: value for given in reversed(self._given.values()) for name, value in given.items()}
             # Only now, because this imports NumPy, which the library has imported.
             from modelspan.instrumentation.patching.patches import Patches
             from modelspan.instrumentation.recorder import current
-            from modelspan.instrumentation.recorder.signals import Providers
 
-            providers = Providers(*(options.get(f"{signal}_provider") for signal in ("tracer", "logger", "meter")))
-            recorder = current.join(lambda: load(**_config(options)), providers)
+            recorder = current.join(*self.settings())
             try:
                 self._patches = Patches(recorder)
+                attempt("compare options", _compare, self._given[type(self)], recorder.config)
             except Exception:
                 current.leave()
                 raise
@@ -138,6 +150,15 @@ def _are_supported(requirements: tuple[str, ...]) -> bool:
             )
             return False
     return True
+
+
+def _compare(given: dict[str, Any], config: Config) -> None:
+    """Say which options do not hold, because others were given first."""
+    own = _config(given)
+    asked = load({}, **own)
+    for name, value in own.items():
+        if value is not None and getattr(asked, name) != getattr(config, name):
+            warn_once(f"first:{name}", f"{name!r} was given twice: instrumentors share it, and the first holds.")
 
 
 def _config(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelspan.instrumentation.config import Config, load
+from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.signals import Providers
@@ -54,10 +54,14 @@ def leave() -> None:
 
 
 def get() -> Recorder:
-    """The recorder, a new one with the configuration of the environment if there is none."""
+    """The recorder, a new one if there is none: with what the instrumentors are given, whose libraries nobody has imported."""
     global _recorder
     if _recorder is None:
-        _recorder = Recorder(load(), Providers())
+        # Only now: it imports much that a program may do without, and patches import the recorder.
+        from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
+
+        config, providers = ModelInstrumentor.settings()
+        _recorder = Recorder(config(), providers)
     return _recorder
 
 
