@@ -228,6 +228,44 @@ def test_the_exit_waits_for_providers_that_export_and_gives_up_those_that_do_not
     assert program(source, prelude=OTLP, **NOBODY) == "prompt exports\nprompt shuts down"
 
 
+def test_what_takes_longer_than_the_exit_may_wait_is_counted_as_dropped(program: Callable[..., str]) -> None:
+    source = """
+    import atexit, time
+    from sklearn.linear_model import LinearRegression
+
+    def slow(rows):
+        time.sleep(0.1)
+        return [True] * len(rows["time"])
+
+    def account():
+        SklearnInstrumentor()
+        last = logs.get_finished_logs()[-1].log_record.attributes
+        recorded, dropped = (last["modelspan.recorder.rows." + what] for what in ("recorded", "dropped"))
+        print(recorded > 0, dropped > 0, recorded + dropped)
+
+    set_up_sdk()
+    atexit.register(account)
+    SklearnInstrumentor().instrument(exit_timeout=1, flush_interval=FLUSH, sample=0.5, keep_rule=slow)
+    models = [LinearRegression(copy_X=bool(i)).fit(np.eye(3), np.arange(3)) for i in range(50)]
+    for model in models:
+        model.predict(np.eye(3))
+    time.sleep(0.5)
+    """
+    for busy in ("1000.0", "0.1"):
+        assert program(source.replace("FLUSH", busy)) == "True True 150"
+
+
+def test_flush_ends_while_other_predictions_are_made(again: Callable[..., Any]) -> None:
+    def predicting(rows: Any) -> list[bool]:
+        MODEL.predict(X[:1])
+        return [True] * len(rows["time"])
+
+    telemetry = again(sample=0.5, keep_rule=predicting)
+    MODEL.predict(X[:2])
+    assert telemetry.rows() == 2
+    assert telemetry.rows() == 3
+
+
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(again: Callable[..., Any]) -> None:
     telemetry = again(queue_calls=10)
     blocked = current.get()

@@ -693,6 +693,9 @@ class ModelspanDropReasonValues(str, Enum):
     EXPORT_FAILED = "export_failed"
     """The batch could not be exported."""
 
+    EXIT = "exit"
+    """The process ended before."""
+
 
 class ModelspanOutcomeValues(str, Enum):
     """What became of a request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import math
 import os
 import secrets
 import sys
@@ -29,7 +30,7 @@ from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
 from modelspan.semconv import columns as names
-from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues
+from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues, ModelspanDropReasonValues
 
 if TYPE_CHECKING:
     from modelspan.instrumentation.recorder.events import BatchEmitter
@@ -70,6 +71,8 @@ class Recorder:
         self.queue.plain_bytes = -1
         self.queue.start_over(self._wake)
         self._work = threading.RLock()
+        self._until = math.inf
+        """When what still waits is given up, at the exit."""
         self._duty = Duty(self.config.duty, self.config.call_bytes, time.monotonic())
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2)
@@ -206,7 +209,9 @@ class Recorder:
         self._prepared = True
 
     def drain(self, timeout: float = -1) -> bool:
-        """Hand everything that waits to the SDK. False if another thread was at it for longer than `timeout` seconds."""
+        """Hand everything that waits to the SDK, but not what is recorded meanwhile. False if another thread was at it for longer
+        than `timeout` seconds.
+        """
         if not self._work.acquire(timeout=timeout):
             return False
         token = otel_context.attach(otel_context.Context())
@@ -218,7 +223,9 @@ class Recorder:
             self._signals.find()
             if self._metrics is None and self._signals.meter is not None:
                 self._metrics = PredictionMetrics(self._signals.meter)
-            while items := self.queue.take():
+            waiting = len(self.queue)
+            while waiting > 0 and (items := self.queue.take()):
+                waiting -= len(items)
                 self._process(items)
                 self._count_left_out()
                 self._count_dropped()
@@ -233,6 +240,7 @@ class Recorder:
         finally:
             otel_context.detach(token)
             self._worked_since(began)
+            self._until = math.inf
             self._work.release()
         return True
 
@@ -270,7 +278,10 @@ class Recorder:
         self._wake.set()
 
     def _hand_over(self) -> bool:
-        done = self.drain(self.config.exit_timeout)
+        # The background thread, if that is at it, must have stopped before: where it ends within a library of C++, the process aborts.
+        patience = max(1.0, self.config.exit_timeout)
+        self._until = time.monotonic() + 0.8 * patience
+        done = self.drain(patience)
         if not done:
             warn_once("exit", f"{len(self.queue)} predictions could not be handed over before the exit.")
         return done
@@ -286,6 +297,9 @@ class Recorder:
 
         clock = time.time_ns() - time.perf_counter_ns()
         for work in split(items):
+            if time.monotonic() > self._until:
+                self._give_up(work)
+                continue
             if not isinstance(work, list):
                 self._do(work)
                 continue
@@ -293,10 +307,18 @@ class Recorder:
             try:
                 self._record(work, clock)
             except faults() as error:
-                failed("turn predictions into telemetry", error)
                 calls = [receive(item, clock) for item in work]
                 done = self._emitter.accounted - before
                 self.queue.drop(calls[0].identity, CAPTURE_FAILED, sum(call.rows for call in calls) - done)
+                failed("turn predictions into telemetry", error)
+
+    def _give_up(self, work: list[Item] | Task) -> None:
+        """Count what is too late."""
+        if isinstance(work, list):
+            calls = [receive(item, 0) for item in work]
+            self.queue.drop(calls[0].identity, EXIT, sum(call.rows for call in calls))
+        else:
+            warn_once("exit", "What was still to be said of models could not be handed over before the exit.")
 
     def _do(self, task: Task) -> None:
         try:
@@ -364,7 +386,8 @@ class Recorder:
                 self._metrics.dropped(identity, reason, rows)
 
 
-CAPTURE_FAILED = "capture_failed"
+CAPTURE_FAILED = ModelspanDropReasonValues.CAPTURE_FAILED.value
+EXIT = ModelspanDropReasonValues.EXIT.value
 
 
 def _own_version() -> str:
