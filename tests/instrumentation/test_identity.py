@@ -295,7 +295,7 @@ def test_steps_that_are_none_of_a_pipeline_do_not_name_a_model(telemetry: Any, s
     assert (attributes[ml.ML_MODEL_NAME], table.num_rows) == ("Chain", 3)
 
 
-@pytest.mark.parametrize("question", ["name", "digest"])
+@pytest.mark.parametrize("question", ["name", "digest", "framework", "task"])
 def test_a_model_that_cannot_be_asked_is_recorded_anyway(
     telemetry: Any, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
@@ -305,5 +305,5 @@ def test_a_model_that_cannot_be_asked_is_recorded_anyway(
     monkeypatch.setattr(Kind, question, refuse)
     Chain().fit(X).predict(X[:3])
     ((attributes, table),) = telemetry.batches()
-    assert (attributes[ml.ML_MODEL_NAME], table.num_rows) == ("Chain", 3)
+    assert (attributes[ml.ML_MODEL_NAME], attributes[ml.ML_FRAMEWORK_NAME], table.num_rows) == ("Chain", "sklearn", 3)
     assert (attributes[ml.ML_MODEL_VERSION] == "fit-unknown") == (question == "digest")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.semconv import attributes as ml
 
@@ -62,8 +63,7 @@ class Kind:
 
     def framework(self, model: Any) -> str:
         """One of the values of `ml.framework.name`, which is also the module that has the framework's `__version__`."""
-        module = type(self.essence(model)).__module__.partition(".")[0]
-        return module if module in _FRAMEWORKS else ml.MlFrameworkNameValues.SKLEARN.value
+        return _framework_of(type(self.essence(model)))
 
     def task(self, model: Any) -> str | None:
         """One of the values of `ml.task.type`; None where the model does not say."""
@@ -127,18 +127,26 @@ def kind_of(model: Any) -> Kind:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """Attributes that say what the model is: type, framework, task."""
+    """Attributes that say what the model is: type, framework, task. Of a model that cannot be asked, what its class says."""
     kind = kind_of(model)
-    cls = type(kind.essence(model))
-    framework = kind.framework(model)
+    task = None
+    try:
+        cls, framework, task = type(kind.essence(model)), kind.framework(model), kind.task(model)
+    except Exception as error:
+        failed("find out what a model is", error)
+        cls, framework = type(model), _framework_of(type(model))
     facts: dict[str, Any] = {ml.ML_MODEL_TYPE: f"{cls.__module__}.{cls.__qualname__}", ml.ML_FRAMEWORK_NAME: framework}
     version = getattr(sys.modules.get(_MODULES.get(framework, framework)), "__version__", None)
     if version is not None:
         facts[ml.ML_FRAMEWORK_VERSION] = str(version)
-    task = kind.task(model)
     if task is not None:
         facts[ml.ML_TASK_TYPE] = task
     return facts
+
+
+def _framework_of(cls: type) -> str:
+    module = cls.__module__.partition(".")[0]
+    return module if module in _FRAMEWORKS else ml.MlFrameworkNameValues.SKLEARN.value
 
 
 def classes(model: Any) -> list[Any] | None:
