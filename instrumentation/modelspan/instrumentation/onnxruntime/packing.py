@@ -15,44 +15,36 @@ MAX_WIDTH = 4096
 """Columns up to which the rows of a tensor are read."""
 MAX_ROWS = 500
 """Rows up to which outputs are quicker to pack than to copy one by one."""
-_new = tuple.__new__
 _MOST_LAYOUTS = 1000
 
 _layouts: dict[Any, np.dtype[Any]] = {}
 
 
 class RowPlan(NamedTuple):
-    """How the outputs of one row become one array, where they are as they were before."""
+    """A call of one row, and how its outputs become one array."""
 
     names: Any
-    """As the program asks for them."""
-    likes: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]
-    """Type and shape of each."""
-    layout: np.dtype[Any]
+    """Of outputs, as the program asks for them."""
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
-
-    def pack(self, values: Sequence[Any]) -> Packed | None:
-        """What `pack` makes of one row; None if the outputs are not as in the plan."""
-        _, likes, layout, packed_shape = self
-        data = b""
-        try:
-            for value, (dtype, shape) in zip(values, likes):  # noqa: B905  # compared below
-                if value.dtype is not dtype or value.shape != shape:
-                    return None
-                data += value.tobytes()
-        except (AttributeError, TypeError):  # no arrays
-            return None
-        return None if len(values) != len(likes) else _new(Packed, (layout, packed_shape, data, None))
+    """Of the input."""
+    likes: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]
+    """Type and shape of each output."""
+    packed_dtype: np.dtype[Any]
+    packed_shape: tuple[int, ...]
+    size: int
+    """Bytes of input and outputs."""
 
 
-def plan_of(names: Any, values: Sequence[Any], packed: Any) -> RowPlan | None:
-    """How the outputs of a session became `packed`; None of more than one row, or of other outputs than arrays."""
-    if type(packed) is not np.ndarray or packed.shape[:1] != (1,) or packed.dtype.hasobject:
+def plan_of(value: npt.NDArray[Any], names: Any, outputs: Sequence[Any], packed: Any) -> RowPlan | None:
+    """The plan of a call whose outputs became `packed`; None of more than one row, or of other outputs than arrays."""
+    if type(packed) is not np.ndarray or packed.shape[:1] != (1,) or packed.dtype.hasobject or value.dtype.hasobject:
         return None
-    if any(type(value) is not np.ndarray for value in values) or sum(value.nbytes for value in values) != packed.nbytes:
+    if any(type(one) is not np.ndarray for one in outputs) or sum(one.nbytes for one in outputs) != packed.nbytes:
         return None
+    likes = [(one.dtype, one.shape) for one in outputs]
     asked = None if names is None else list(names)
-    return RowPlan(asked, [(value.dtype, value.shape) for value in values], packed.dtype, packed.shape)
+    return RowPlan(asked, value.dtype, value.shape, likes, packed.dtype, packed.shape, value.nbytes + packed.nbytes)
 
 
 def pack_rows(names: tuple[str, ...], values: Sequence[Any], keep: Kept) -> Packed | None:
