@@ -134,13 +134,14 @@ SUITES = (
             "onnxruntime_test_python_backend.py",
             "onnxruntime_test_python_backend_mlops.py",
             "onnxruntime_test_python_compile_api.py",
-            "onnxruntime_test_python_global_threadpool.py",
             "onnxruntime_test_python_iobinding.py",
             "onnxruntime_test_python_mlops.py",
             "onnxruntime_test_python_nested_control_flow_op.py",
             "onnxruntime_test_python_sparse_matmul.py",
             "onnxruntime_test_python_symbolic_shape_infer.py",
             "quantization",
+            # The last one: no other test can make a session after its own.
+            "onnxruntime_test_python_global_threadpool.py",
         ),
     ),
     # The models of "Real" are downloaded.
