@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -73,6 +74,25 @@ def test_a_model_without_a_registry_is_named_by_its_run_and_versioned_by_what_it
     assert found["ml.model.version"] == f"fit-{fingerprint(logged.model)[:12]}"
     assert found.get("ml.model.id") == (None if BEFORE_3 else logged.uri)
     assert found["ml.training.experiment.id"] == logged.experiment
+
+
+def test_the_experiment_is_what_the_run_says_wherever_its_artifacts_lie(
+    models: Any, log: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = mlflow.create_experiment("shop", artifact_location=f"file://{tmp_path}/2024")
+    mlflow.pyfunc.load_model(log().uri).predict(X)
+    assert loaded(models)["ml.training.experiment.id"] == made
+
+
+def test_the_place_of_artifacts_that_is_no_experiment_is_not_taken_for_one(
+    models: Any, log: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Where the run cannot be asked."""
+    mlflow.create_experiment("shop", artifact_location=f"file://{tmp_path}/artifacts")
+    path = mlflow.artifacts.download_artifacts(log().uri, dst_path=str(tmp_path / "here"))
+    mlflow.set_tracking_uri(f"file://{tmp_path}/nowhere")
+    mlflow.pyfunc.load_model(path).predict(X)
+    assert "ml.training.experiment.id" not in loaded(models)
 
 
 def test_identify_comes_first(models: Any, log: Callable[..., Any]) -> None:

@@ -24,7 +24,7 @@ NAMES, DIGESTS = ml.ML_TRAINING_DATASET_NAMES, ml.ML_TRAINING_DATASET_DIGESTS
 def unasked() -> Iterator[None]:
     """What was found out, and who was slow, is forgotten."""
     yield
-    datasets.datasets_of.cache_clear()
+    datasets.ask_of.cache_clear()
     datasets._slow.clear()
 
 
@@ -72,7 +72,7 @@ def test_the_program_asks_nobody(models: Any, log: Callable[..., Any]) -> None:
     uri = log(inputs={"transactions": "training"}).uri
     with current.get()._work:  # the background can do nothing
         mlflow.pyfunc.load_model(uri).predict(X)
-        assert datasets.datasets_of.cache_info().misses == 0
+        assert datasets.ask_of.cache_info().misses == 0
     assert loaded(models)[NAMES] == ("transactions",)
 
 
@@ -118,12 +118,12 @@ def test_a_server_that_does_not_answer_is_waited_for_once(
     monkeypatch.setattr(datasets, "SECONDS", 0.2)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     place = datasets.Place(uri, asked=True)
-    assert [datasets.datasets_of(run, place) for run in ("a", "b", "c")] == [(), (), ()]
+    assert [datasets.ask_of(run, place) for run in ("a", "b", "c")] == [datasets.Asked()] * 3
     assert len(asked) <= 1
     assert datasets._slow == {uri}
 
 
 def test_a_store_that_refuses_is_no_warning(caplog: pytest.LogCaptureFixture, store: None) -> None:
     mlflow.set_experiment("shop")
-    assert datasets.datasets_of("no-such-run", datasets.Place(mlflow.get_tracking_uri(), asked=True)) == ()
+    assert datasets.ask_of("no-such-run", datasets.Place(mlflow.get_tracking_uri(), asked=True)) == datasets.Asked()
     assert [record for record in caplog.records if record.name.startswith("modelspan")] == []

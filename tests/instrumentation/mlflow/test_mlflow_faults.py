@@ -53,7 +53,7 @@ def log(folder: Path) -> str:
 
 def program(run: str) -> list[Any]:
     """What a user does; all results."""
-    datasets.datasets_of.cache_clear()  # as in a process that meets this run for the first time
+    datasets.ask_of.cache_clear()  # as in a process that meets this run for the first time
     models = [mlflow.pyfunc.load_model(uri) for uri in ("models:/fraud/1", f"runs:/{run}/fraud", f"runs:/{run}/model")]
     results = [model.predict(X) for model in models] + [models[0].predict(X.to_numpy())]
     results += [

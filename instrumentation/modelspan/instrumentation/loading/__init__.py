@@ -21,7 +21,8 @@ The ``ml.model.loaded`` event of a model that was loaded by
   ``load_model``,
 * ``torch.load`` and ``torch.jit.load``, also of weights that are given to ``load_state_dict`` afterwards,
 
-has the file (``ml.model.source.uri``), what loaded it, and its SHA-256 (``artifact.hash``), of files up to 512 MiB. The digest is
+has the file (``ml.model.source.uri``), what loaded it, and its SHA-256 (``artifact.hash``), of files up to 512 MiB. It may be given by
+its path or open for reading, also by what decompresses it. The digest is
 made in the background, once for each file. Name and version stay what they are: a model that is fitted and one that is
 loaded are the same version. ONNX Runtime and MLflow say more; their instrumentors do that.
 

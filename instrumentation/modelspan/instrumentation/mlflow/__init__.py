@@ -23,8 +23,8 @@ with, and what it evaluates.
 A model that ``mlflow.pyfunc.load_model``, or ``load_model`` of a flavor (scikit-learn, XGBoost, LightGBM, CatBoost, PyTorch)
 gives has the name and version of the registry, also where the URI has an alias or stage. Without a registry its name is the last
 part of a ``runs:/`` URI, unless that is ``model``, and its version a digest of what it has learnt. Run, experiment, URI and the data
-sets of the run are its lineage. Of these only the data sets are asked for, in the background: once for each run, of a local store that is
-there, or of the server that MLflow asked for the model.
+sets of the run are its lineage. Of these only the run is asked for, for its experiment and data sets, in the background: once, of a local
+store that is there, or of the server that MLflow asked for the model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The data sets that the run of a model has read, as MLflow's tracking server knows them.
+"""What MLflow's tracking server knows of the run of a model: its experiment, and the data sets that it has read.
 
 Asked for in the background, once for each run, and only where that can do no harm: a local store must be there already, since
 MLflow makes one that is not, and a server must be the one that MLflow has just asked for the model.
@@ -31,6 +31,14 @@ _NOT_LEARNT_FROM = frozenset({"eval", "evaluate", "evaluation", "test", "testing
 Datasets = tuple[tuple[str, str], ...]
 """Name and digest of each."""
 
+
+class Asked(NamedTuple):
+    """What is known of a run."""
+
+    experiment: str | None = None
+    datasets: Datasets = ()
+
+
 _slow: set[str] = set()
 
 
@@ -50,10 +58,10 @@ def place_of(model_uri: str | None) -> Place:
 
 
 @lru_cache(maxsize=1000)
-def datasets_of(run: str, place: Place) -> Datasets:
-    """Data sets that a run was trained on; none where that cannot be known."""
+def ask_of(run: str, place: Place) -> Asked:
+    """Experiment of a run, and data sets that it was trained on; nothing where that cannot be known."""
     if place.uri in _slow or not _is_at_hand(place):
-        return ()
+        return Asked()
     return _within(SECONDS, lambda: _ask(run, place.uri), place.uri)
 
 
@@ -72,24 +80,24 @@ def _is_local(uri: str) -> bool:
     return urlsplit(uri).scheme in (_FILES, _SQLITE) or "://" not in uri
 
 
-def _within(seconds: float, ask: Callable[[], Datasets], uri: str) -> Datasets:
+def _within(seconds: float, ask: Callable[[], Asked], uri: str) -> Asked:
     """What `ask` returns in a thread of its own; nothing where it raises, or takes too long."""
-    found: list[Datasets] = []
-    asking = safely("ask MLflow for the data sets of a run", partial(_quietly, ask, found))
+    found: list[Asked] = []
+    asking = safely("ask MLflow about a run", partial(_quietly, ask, found))
     thread = threading.Thread(target=asking, name="modelspan-mlflow", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # at the exit no thread can start
         if _is_local(uri):
             asking()
-        return found[0] if found else ()
+        return found[0] if found else Asked()
     thread.join(seconds)
     if thread.is_alive():
         _slow.add(uri)
-    return found[0] if found else ()
+    return found[0] if found else Asked()
 
 
-def _quietly(ask: Callable[[], Datasets], found: list[Datasets]) -> None:
+def _quietly(ask: Callable[[], Asked], found: list[Asked]) -> None:
     """A store that refuses is no fault of the instrumentation, and no reason to warn."""
     try:
         with suppress_instrumentation():
@@ -98,11 +106,11 @@ def _quietly(ask: Callable[[], Datasets], found: list[Datasets]) -> None:
         pass
 
 
-def _ask(run: str, uri: str) -> Datasets:
-    client = sys.modules["mlflow"].MlflowClient(tracking_uri=uri)
-    inputs = getattr(client.get_run(run), "inputs", None)
+def _ask(run: str, uri: str) -> Asked:
+    known = sys.modules["mlflow"].MlflowClient(tracking_uri=uri).get_run(run)
+    inputs = getattr(known, "inputs", None)
     learnt = [one.dataset for one in getattr(inputs, "dataset_inputs", ()) if not _NOT_LEARNT_FROM & _contexts(one)]
-    return tuple((str(dataset.name), str(dataset.digest)) for dataset in learnt)
+    return Asked(known.info.experiment_id, tuple((str(dataset.name), str(dataset.digest)) for dataset in learnt))
 
 
 def _contexts(given: Any) -> set[str]:

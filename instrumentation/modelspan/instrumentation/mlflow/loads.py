@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt, failed
-from modelspan.instrumentation.mlflow.datasets import Place, datasets_of, place_of
+from modelspan.instrumentation.mlflow.datasets import Place, ask_of, place_of
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.identity import Origin, identities
 from modelspan.semconv import attributes as ml
 
-_EXPERIMENT = re.compile(r"/(\w+)/(?:models/m-[0-9a-f]+|[0-9a-f]{32})/artifacts(?:/|$)")
-"""The experiment in the place of an artifact: of a logged model of MLflow 3, or of a run."""
+_EXPERIMENT = re.compile(r"/(\d+)/(?:models/m-[0-9a-f]+|[0-9a-f]{32})/artifacts(?:/|$)")
+"""The experiment in the place of an artifact, of a logged model of MLflow 3 or of a run, unless artifacts were given another place."""
 _REPOSITORIES = ("ModelsArtifactRepository", "RunsArtifactRepository")
 """By the scheme of the URI: `models:/` and `runs:/`."""
 _PLAIN_NAME = "model"
@@ -126,7 +126,7 @@ def _origin(found: Found, uri: str | None, loader: str, runs: Place) -> Origin:
         ml.ML_MODEL_SOURCE_URI: uri,
         ml.ML_MODEL_SOURCE_LOADER: loader,
         ml.ML_TRAINING_RUN_ID: run,
-        ml.ML_TRAINING_EXPERIMENT_ID: experiment and experiment.group(1),
+        ml.ML_TRAINING_EXPERIMENT_ID: partial(_experiment_of, run, runs, experiment),
         ml.ML_TRAINING_DATASET_NAMES: run and partial(_of_datasets, 0, run, runs),
         ml.ML_TRAINING_DATASET_DIGESTS: run and partial(_of_datasets, 1, run, runs),
     }
@@ -134,7 +134,13 @@ def _origin(found: Found, uri: str | None, loader: str, runs: Place) -> Origin:
 
 
 def _of_datasets(part: int, run: str, runs: Place) -> list[str] | None:
-    return [dataset[part] for dataset in datasets_of(run, runs)] or None
+    return [dataset[part] for dataset in ask_of(run, runs).datasets] or None
+
+
+def _experiment_of(run: str | None, runs: Place, place: re.Match[str] | None) -> str | None:
+    """What the run says, else what the place of the artifacts does."""
+    said = ask_of(run, runs).experiment if run else None
+    return said or (place and place.group(1))
 
 
 def _name_of(uri: str | None) -> str | None:
