@@ -12,14 +12,14 @@ Outcome = dict[str, str]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 """Environment of a run: the number of native threads decides the last bits of some results, and waiting ones take the time of others."""
 
-_VARIES = re.compile(r"0x[0-9a-f]+|(?<![\d.])\d{14,15}(?![\d.])|\d\d:\d\d:\d\d")
-"""Addresses, in decimal too, as `id` has them, and times of the day."""
+_VARIES = re.compile(r"0x[0-9a-f]+|(?<![\d.])\d{14,15}(?![\d.])|\d\d:\d\d:\d\d|(?<=/tmp/)[^/\s]+")
+"""Addresses, in decimal too, as `id` has them, times of the day and names of temporary files."""
 
 PLAIN, INSTRUMENTED, AGAIN = "plain", "instrumented", "plain again"
 
 
 def said_by(error: BaseException) -> str:
-    """Type of an exception and the first line of its message, without addresses and the time of day."""
+    """Type of an exception and the first line of its message, without what varies from run to run."""
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {_VARIES.sub('', first)}"[:300]
 
