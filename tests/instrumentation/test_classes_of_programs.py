@@ -248,3 +248,19 @@ def test_methods_of_importable_classes_are_pickled_by_name(telemetry: Any, proto
         again = pickle.loads(pickle.dumps(one, protocol))
         assert again.__qualname__ == one.__qualname__
         assert cloudpickle.loads(cloudpickle.dumps(one, protocol)).__qualname__ == one.__qualname__
+
+
+def test_methods_of_a_class_know_the_names_of_its_module_and_no_others(telemetry: Any) -> None:
+    class Mine(BaseEstimator):
+        def fit(self, X: Any, y: Any = None) -> Any:
+            return self
+
+        def predict(self, X: Any) -> Any:
+            return np.zeros(len(X))
+
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+            return 0.0
+
+    # dill writes the names that a function knows, unless they are those of the module that it is of.
+    assert all(vars(Mine)[name].__globals__ is globals() for name in ("fit", "predict", "score"))
+    assert vars(Mine)["predict"].__wrapped__ is not vars(Mine)["predict"]

@@ -154,6 +154,44 @@ def test_interrupting_a_prediction_records_nothing_and_leaves_the_next_to_be_rec
     assert telemetry.rows() == 1
 
 
+def test_what_a_program_puts_in_the_place_of_a_method_stays_there(telemetry: Any) -> None:
+    class Mine(BaseEstimator):
+        def predict(self, X: Any) -> Any:
+            return np.zeros(len(X))
+
+        def decision_function(self, X: Any) -> Any:
+            return np.zeros(len(X))
+
+        @available_if(lambda self: True)
+        def predict_proba(self, X: Any) -> Any:
+            return np.zeros((len(X), 2))
+
+    instrumented: Any = Mine.predict
+    calls = []
+
+    def predict(self: Any, X: Any) -> Any:
+        calls.append(X)
+        return instrumented(self, X)
+
+    def predict_proba(self: Any, X: Any) -> Any:
+        return None
+
+    Mine.predict, Mine.predict_proba = predict, predict_proba  # type: ignore[method-assign]  # as a program may
+    del Mine.decision_function
+    Mine().predict(X[:1])
+    assert telemetry.rows() == 1
+    SklearnInstrumentor().uninstrument()
+    assert (vars(Mine)["predict"], vars(Mine)["predict_proba"]) == (predict, predict_proba)
+    assert "decision_function" not in vars(Mine)
+    telemetry.instrument()
+    Mine().predict(X[:1])
+    assert telemetry.rows() == 2
+    SklearnInstrumentor().uninstrument()
+    assert vars(Mine)["predict"] is predict
+    Mine().predict(X[:1])
+    assert len(calls) == 3
+
+
 def visible(model: Any) -> dict[str, Any]:
     """What a program can ask about the methods of a model."""
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -35,9 +36,11 @@ class Patches:
             raw = vars(owner)[name]
             if isinstance(owner, ModuleType):
                 self._stands_in(replacement, raw)
-            self._undo.append(lambda: setattr(owner, name, raw))
+            back = functools.partial(setattr, owner, name, raw)
         else:
-            self._undo.append(lambda: delattr(owner, name))
+            back = functools.partial(delattr, owner, name)
+        # What the program has put there since stays.
+        self._undo.append(lambda: back() if vars(owner).get(name) is replacement else None)
         setattr(owner, name, replacement)
 
     def replace_function(self, function: Any, replacement: Any) -> None:
@@ -113,8 +116,8 @@ class _Wrapped:
         """What was there, and what each wrapper made of the one before."""
 
     def is_in(self, owner: Any) -> bool:
-        """Whether the attribute is what the last wrapper made, and not what another library has replaced it by."""
-        return self._values[-1]() is vars(owner)[self._name]
+        """Whether the attribute is what the last wrapper made, and not what another library, or the program, has replaced it by."""
+        return self._values[-1]() is vars(owner).get(self._name)
 
     def add(self, wrapper: Wrapper) -> None:
         value = wrapper(self._values[-1]())
@@ -123,7 +126,11 @@ class _Wrapped:
         self._set(value)
 
     def remove(self, wrapper: Wrapper) -> None:
-        """Leave what was there to the wrappers above."""
+        """Leave what was there to the wrappers above, or what is there now, if that is something else."""
+        owner = self._owner()
+        if owner is None or not self.is_in(owner):
+            self.wrappers.clear()
+            return
         at = next(i for i, one in enumerate(self.wrappers) if one is wrapper)
         above = self.wrappers[at + 1 :]
         below = self._values[at]()
@@ -159,6 +166,7 @@ def put_around(owner: Any, name: str, wrapper: Wrapper) -> None:
 def take_away(owner: Any, name: str, wrapper: Wrapper) -> None:
     """Undo `put_around`, whatever else was put around since."""
     own = _wrapped[owner]
-    own[name].remove(wrapper)
-    if not own[name].wrappers:
-        del own[name]
+    if name in own:
+        own[name].remove(wrapper)
+        if not own[name].wrappers:
+            del own[name]

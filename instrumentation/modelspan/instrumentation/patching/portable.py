@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from modelspan.instrumentation.patching.unseen import pass_over
@@ -63,21 +63,25 @@ def _method(original: Method, hidden: _Hidden) -> Method:
     """Names of this module in it would be looked for where it arrives."""
     if _takes_one(original):
 
-        @functools.wraps(original)
         def call_with_one(self: Any, X: Any) -> Any:  # may be given by name
             if hidden.get() is hidden.inside:
                 return original(self, X)
             return hidden.call(self, X)
 
-        return call_with_one
+        return _at_home(call_with_one, original)
 
-    @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         if hidden.get() is hidden.inside:
             return original(*args, **kwargs)
         return hidden.call(*args, **kwargs)
 
-    return call
+    return _at_home(call, original)
+
+
+def _at_home(call: Any, original: Method) -> Method:
+    """`call` in the module of `original`: dill writes the names of the module along, if that is another."""
+    moved = FunctionType(call.__code__, getattr(original, "__globals__", call.__globals__), closure=call.__closure__)
+    return functools.wraps(original)(moved)
 
 
 def _takes_one(method: Method) -> bool:

@@ -115,7 +115,14 @@ class Estimators:
         _following.discard(self)
         for owner, wrappers in list(self._done.items()):
             for name, wrapper in wrappers.items():
-                attempt(f"leave {owner.__qualname__}.{name}", _unpatch, owner, name, wrapper)
+                attempt(f"leave {owner.__qualname__}.{name}", self._unpatch, owner, name, wrapper)
+
+    def _unpatch(self, owner: type, name: str, wrapper: Wrapper) -> None:
+        raw: Any = owner.__dict__.get(name)
+        if not _is_available_if(raw):
+            take_away(owner, name, wrapper)
+        elif raw.fn in self._made:
+            raw.fn = raw.fn.__wrapped__
 
 
 _following: WeakSet[Estimators] = WeakSet()
@@ -137,14 +144,6 @@ def follow_pickles(patches: Patches, module: Any) -> None:
         return _class_setstate
 
     patches.wrap(module, "_class_setstate", filling)
-
-
-def _unpatch(owner: type, name: str, wrapper: Wrapper) -> None:
-    raw: Any = owner.__dict__.get(name)
-    if _is_available_if(raw):
-        raw.fn = raw.fn.__wrapped__
-    else:
-        take_away(owner, name, wrapper)
 
 
 _SKLEARN = "sklearn"
