@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 import xgboost as xgb
 
+from modelspan.instrumentation.xgboost import matrix
 from modelspan.instrumentation.xgboost.values import compressed
 
 RNG = np.random.default_rng(3)
@@ -266,7 +267,9 @@ def test_a_matrix_made_from_an_iterator_is_counted(recorded: Any) -> None:
     assert (table.num_rows, features(table)) == (120, {})
 
 
-def test_of_a_large_matrix_a_sample_is_held(recorded_with: Any) -> None:
+@pytest.mark.parametrize("read_whole", [0, 1_000_000])
+def test_of_a_large_matrix_a_sample_is_held(recorded_with: Any, monkeypatch: Any, read_whole: int) -> None:
+    monkeypatch.setattr(matrix, "_READ_WHOLE", read_whole)
     telemetry = recorded_with(call_bytes=30 * 8 * FRAME.shape[1])
     booster = trained("reg:squarederror", NUMBER)
     telemetry.batches()
@@ -312,7 +315,7 @@ def test_the_values_of_a_matrix_are_read_as_xgboost_reads_them(rows, missing):
     x = np.arange(rows * 3, dtype=float).reshape(rows, 3)
     if missing:
         x[::2, 1] = np.nan
-    matrix = xgb.DMatrix(x)
-    ours, theirs = compressed(matrix), matrix.get_data()
+    made = xgb.DMatrix(x)
+    ours, theirs = compressed(made), made.get_data()
     assert ours.shape == theirs.shape
     assert [a.tolist() for a in ours[1:]] == [theirs.data.tolist(), theirs.indices.tolist(), theirs.indptr.tolist()]
