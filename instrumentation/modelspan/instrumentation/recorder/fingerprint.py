@@ -23,9 +23,9 @@ MAX_DEPTH = 100
 
 _SKLEARN = "sklearn"
 
-_IGNORED_STATE = frozenset({"_sklearn_version", "_deprecated_key_to_warnings", "n_jobs", "verbose"})
-"""The library that wrote a pickled state, what scikit-learn's Bunch loses when it is pickled, and what a server may well set
-otherwise: not what was learnt."""
+_IGNORED_STATE = frozenset({"_sklearn_version", "_deprecated_key_to_warnings", "_stop_words_id", "n_jobs", "verbose"})
+"""The library that wrote a pickled state, what scikit-learn's Bunch loses when it is pickled, an address in memory that its
+vectorizers keep, and what a server may well set otherwise: not what was learnt."""
 
 
 def fingerprint(model: Any) -> str:
