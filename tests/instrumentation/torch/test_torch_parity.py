@@ -16,6 +16,7 @@ import torch._dynamo
 from torch import fx, nn
 from torch._dynamo.eval_frame import _debug_get_cache_entry_list
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
+from torch.overrides import TorchFunctionMode
 
 from modelspan.instrumentation.torch import TorchInstrumentor
 
@@ -222,6 +223,36 @@ def classes() -> dict[tuple[type, str], Any]:
         torch.optim.Optimizer,
     )
     return {(owner, name): value for owner in owners for name, value in vars(owner).items()}
+
+
+def test_modes_and_subclasses_of_a_program_see_what_the_module_does_and_no_more(instrument: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(function.__name__)
+            return function(*args, **(kwargs or {}))
+
+    class Logged(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(function.__name__)
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    def run() -> list[str]:
+        seen.clear()
+        for context in (torch.no_grad(), torch.inference_mode(), torch.enable_grad()):
+            with context:
+                with Mode():
+                    net(X)
+                net(logged)
+        return list(seen)
+
+    net, logged = Net().eval(), X.as_subclass(Logged)
+    bare = run()
+    telemetry = instrument()
+    assert run() == bare
+    assert telemetry.rows() == 6 * len(X)
 
 
 def test_uninstrumenting_leaves_everything_as_it_was(instrument: Callable[..., Any]) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
+from torch._C import (
+    DisableTorchFunction,
+    _functorch,
+    _get_tracing_state,
+    _len_torch_dispatch_stack,
+    _len_torch_function_stack,
+)
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 
 from modelspan.instrumentation.failure import attempt, failed
@@ -47,6 +53,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     current_context, grad_enabled, tensor_type = find_current_context(), torch.is_grad_enabled, torch.Tensor
     frame_callback, tracing_state = get_eval_frame_callback, _get_tracing_state
     transform_level, dispatch_modes = _functorch.maybe_current_level, _len_torch_dispatch_stack
+    function_modes = _len_torch_function_stack
     flags = vars(torch.compiler)
     is_compiling = None if "_is_compiling_flag" in flags else torch.compiler.is_compiling
     copy, copy_result = plans.copy, output_plans.copy
@@ -81,11 +88,12 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         snapshot, keep = x
         rows = snapshot.rows if keep is None else keep.total
         try:
-            if keep is not None and type(result) is tensor_type:
-                copied = output_plans.rows(result, keep)
-                if copied is not None:
-                    return copied
-            return copy_output(in_result(result), rows, keep)
+            with DisableTorchFunction():
+                if keep is not None and type(result) is tensor_type:
+                    copied = output_plans.rows(result, keep)
+                    if copied is not None:
+                        return copied
+                return copy_output(in_result(result), rows, keep)
         except Exception as problem:
             failed("read the output of a module", problem)
             return UNKNOWN
@@ -93,7 +101,8 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     def read_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Taken:
         """A copy of the input of a call that was left out, and raised."""
         try:
-            return copy_input(in_arguments(args, kwargs), mode, COPY_BYTES)
+            with DisableTorchFunction():
+                return copy_input(in_arguments(args, kwargs), mode, COPY_BYTES)
         except Exception as problem:
             failed("read the input of a module", problem)
             return Taken(UNKNOWN, None)
@@ -138,7 +147,13 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                             and clock() < identity.budget.due
                         )
                         copied = None
-                        if not kwargs and len(args) == 1 and type(args[0]) is tensor_type and not grad_enabled():
+                        if (
+                            not kwargs
+                            and len(args) == 1
+                            and type(args[0]) is tensor_type
+                            and not grad_enabled()
+                            and function_modes() == 0
+                        ):
                             state = model.__dict__
                             if not state.get("training", True) and REPLICA not in state:
                                 limit = queue.plain_bytes
@@ -147,7 +162,11 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                                 else:
                                     copied = copy(args[0], limit if limit < COPY_BYTES else COPY_BYTES)
                         if x is None:
-                            x = read(model, args, kwargs, over) if copied is None else _new(Taken, (copied, None))
+                            if copied is not None:
+                                x = _new(Taken, (copied, None))
+                            else:
+                                with DisableTorchFunction():  # neither modes nor subclasses of the program see it
+                                    x = read(model, args, kwargs, over)
             except Exception as problem:
                 failed("read the input of a module", problem)
             if x is None:
@@ -171,7 +190,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 return result
             y = None
             try:
-                if type(result) is tensor_type and x[1] is None:
+                if type(result) is tensor_type and x[1] is None and function_modes() == 0:
                     y = copy_result(result, OUTPUT_BYTES)
             except Exception as problem:
                 failed("read the output of a module", problem)
