@@ -112,6 +112,19 @@ def test_numbers_of_every_type_are_summarised(sessions: Any, dtype: str, shape: 
     assert set(kept["feature.x.dtype"]) == {dtype}
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 3)])
+def test_a_short_output_of_a_type_that_numpy_does_not_have_is_its_numbers(
+    sessions: Any, shape: tuple[int, ...]
+) -> None:
+    given = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16)
+    net = model({"x": given}, {"y": TensorProto.BFLOAT16}, cast)
+    (found,) = net.run_with_ort_values(None, {"x": ort.OrtValue.ortvalue_from_numpy(given)})
+    assert found.data_type() == "tensor(bfloat16)"
+    kept = columns(sessions, "value", "score")
+    assert list(kept.values())[-1] == given.reshape(4, -1)[:, -1].tolist()
+
+
 def test_inputs_of_any_dimension_are_features_under_their_names(sessions: Any) -> None:
     given = {"image": IMAGES, "table": TABLE, "tokens": TOKENS, "age": np.arange(4.0)}
     nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in given]

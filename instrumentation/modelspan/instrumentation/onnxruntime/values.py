@@ -66,7 +66,11 @@ def _of_ort_value(value: Any, name: str, kind: type[Tensor]) -> Any:
     if value.device_name() != "cpu":  # reading from another device would wait for it
         return Unreadable(Reason.DEVICE, shape)
     if not _is_large(shape):
-        return value.numpy()
+        try:
+            return value.numpy()
+        except RuntimeError:  # of a type that NumPy does not have, as bfloat16
+            if not shape:
+                return Unreadable(Reason.UNKNOWN_TYPE, shape)
     return of_ort_value(kind, value, shape, name) or Unreadable(Reason.UNKNOWN_TYPE, shape)
 
 
