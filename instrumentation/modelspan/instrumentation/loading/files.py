@@ -35,7 +35,7 @@ def _name(opened: Any) -> Any:
     """The name of an open file. What decompresses one has none of its own before Python 3.13, and what buffers that has that of it."""
     for _ in range(_WITHIN):
         name = getattr(opened, "name", None)
-        if name is not None:
+        if name is not None or opened is None:
             return name
         opened = getattr(opened, "raw", getattr(opened, "_fp", None))
     return None
