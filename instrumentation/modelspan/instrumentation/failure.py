@@ -22,10 +22,15 @@ def failed(part: str, error: BaseException) -> None:
 
     Raises `error` if a handler of a signal did, which interrupts the program wherever it is: a time limit, say.
     """
-    if _is_of_a_signal(error):
-        raise error
+    heard(error)
     message = f"Modelspan could not {part}; predictions continue without it. Said once."
     _say(f"{type(error).__qualname__} at {_origin(error)}", message, error)
+
+
+def heard(error: BaseException) -> None:
+    """Raise `error` if a handler of a signal did."""
+    if _is_of_a_signal(error):
+        raise error
 
 
 def attempt(part: str, function: Callable[..., object], *args: Any) -> None:

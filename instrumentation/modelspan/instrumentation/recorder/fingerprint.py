@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from modelspan.instrumentation.failure import heard
+
 MAX_BYTES = 256 * 1024 * 1024
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 100
@@ -120,7 +122,8 @@ class _Digester:
                 return _hash(_name(type(value)), [own(value).encode()])
             reducer = copyreg.dispatch_table.get(type(value))
             reduced = reducer(value) if reducer else value.__reduce_ex__(4)
-        except Exception:  # an object that cannot be pickled counts by its type alone
+        except Exception as error:  # an object that cannot be pickled counts by its type alone
+            heard(error)
             return _hash("opaque", [_name(type(value)).encode()])
         if isinstance(reduced, str):
             return _hash("name", [reduced.encode()])

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.failure import failed, heard
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.semconv import attributes as ml
 
@@ -153,7 +153,8 @@ def classes(model: Any) -> list[Any] | None:
     """Labels in the order of the scores, None where there are none."""
     try:
         return kind_of(model).classes(model)
-    except Exception:  # not a classifier, or not fitted
+    except Exception as error:  # not a classifier, or not fitted
+        heard(error)
         return None
 
 
@@ -163,8 +164,8 @@ def names_of(model: Any, width: int) -> list[str]:
         names = kind_of(model).feature_names(model, width)
         if names is not None and len(names) == width:
             return [str(name) for name in names]
-    except Exception:  # not fitted, or fitted without names
-        pass
+    except Exception as error:  # not fitted, or fitted without names
+        heard(error)
     return [f"x{i}" for i in range(width)]
 
 
@@ -183,5 +184,6 @@ def _is_search(model: Any) -> bool:
 def _says(test: Any, model: Any) -> bool:
     try:
         return bool(test(model))
-    except Exception:  # an estimator that does not follow scikit-learn's protocol
+    except Exception as error:  # an estimator that does not follow scikit-learn's protocol
+        heard(error)
         return False
