@@ -129,6 +129,21 @@ def test_several_outputs_have_their_names(sessions: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("names", [["loss", "up"], ["up", "loss"]])
+def test_beside_an_output_without_dimensions_the_others_are_recorded(
+    sessions: Any, caplog: pytest.LogCaptureFixture, names: list[str]
+) -> None:
+    made = graph(
+        [numbers("x", None, 1)],
+        [numbers("loss"), numbers("up", None, 1)],
+        helper.make_node("ReduceSum", ["x"], ["loss"], keepdims=0),
+        helper.make_node("Abs", ["x"], ["up"]),
+    )
+    session(made).run(names, {"x": X[:2, :1]})
+    assert rows(sessions, "value") == {"value": np.abs(X[:2, 0]).astype(float).tolist()}
+    assert not caplog.records
+
+
 def test_ort_values_are_read_where_they_lie_on_the_cpu(sessions: Any) -> None:
     made = session(converted(LinearRegression().fit(X, X[:, 0])))
     (value,) = made.run_with_ort_values(None, {"X": ort.OrtValue.ortvalue_from_numpy(X[:4])})

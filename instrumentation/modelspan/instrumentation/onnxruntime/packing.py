@@ -57,7 +57,8 @@ def pack_rows(names: tuple[str, ...], values: Sequence[Any], keep: Kept) -> Pack
 
 def pack(names: tuple[str, ...], values: Sequence[Any]) -> npt.NDArray[Any] | None:
     """Arrays of numbers, and lists of maps from class to score, with one row for each prediction; None where some are else."""
-    rows = len(values[0]) if values and hasattr(values[0], "__len__") else 0
+    first = values[0] if values else None
+    rows = len(first) if type(first) is list or (type(first) is np.ndarray and first.shape) else 0
     kinds = tuple([_kind(value, rows) for value in values])
     if not 0 < rows <= MAX_ROWS or None in kinds or len(names) != len(values):
         return None

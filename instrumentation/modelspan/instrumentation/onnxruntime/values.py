@@ -39,7 +39,10 @@ def output_of(names: Sequence[str], values: Sequence[Any], session: Any) -> Any:
     packed = pack(tuple(names), values)
     if packed is not None:
         return packed
-    return Named({name: readable(value, name, Output) for name, value in zip(names, values, strict=False)})
+    parts = {name: readable(value, name, Output) for name, value in zip(names, values, strict=False)}
+    # An array without dimensions, as a loss, is of no row, and would leave the rows of the others unknown.
+    of_rows = {name: part for name, part in parts.items() if type(part) is not np.ndarray or part.shape}
+    return Named(of_rows or parts)
 
 
 def readable(value: Any, name: str, kind: type[Tensor] = Input) -> Any:
