@@ -58,12 +58,15 @@ _OF_SCIKIT_LEARN = (
         "sklearn.frozen",
     ),
     ("sklearn.ensemble",),
-    ("sklearn.neighbors", "sklearn.svm"),
-    ("sklearn.neural_network", "sklearn.gaussian_process"),
+    ("sklearn.svm",),
+    ("sklearn.neighbors",),
+    ("sklearn.neural_network",),
+    ("sklearn.gaussian_process",),
     ("sklearn.model_selection",),
     ("sklearn.tree",),
     ("sklearn.linear_model",),
-    ("sklearn.compose", "sklearn.inspection", "sklearn.metrics.tests.test_score_objects"),
+    ("sklearn.compose",),
+    ("sklearn.inspection", "sklearn.metrics.tests.test_score_objects"),
     ("sklearn.cluster", "sklearn.mixture", "sklearn.semi_supervised", "sklearn.cross_decomposition"),
 )
 """In portions, so that one that hangs loses little."""
