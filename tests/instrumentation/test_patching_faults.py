@@ -47,7 +47,7 @@ ELSEWHERE = (
     "patching.patches:_Wrapped.remove",
     "patching.patches:.take_away",
     "sklearn.patch:Estimators._leave",
-    "sklearn.patch:._unpatch",
+    "sklearn.patch:Estimators._unpatch",
     "patching.explainers:._shap",  # of libraries that are not installed
     "patching.explainers:._lime",
     "patching.parallel:.within",  # is the call of the program itself
