@@ -174,6 +174,23 @@ def test_a_worker_of_multiprocessing_hands_over_what_it_has_before_it_ends(
     assert sorted(a["ml.prediction.batch.row.count"] for a in batches) == [2, 3]
 
 
+def test_a_worker_of_a_forkserver_hands_over_what_it_has_before_it_ends(
+    program: Callable[..., str], receiver: Any
+) -> None:
+    url, got = receiver
+    source = """
+    import multiprocessing
+    model.predict(np.eye(3))  # by the worker, too, before it is one
+    if __name__ == "__main__":
+        worker = multiprocessing.get_context("forkserver").Process(target=model.predict, args=(np.eye(3)[:2],))
+        worker.start()
+        worker.join()
+    """
+    program(source, prelude=OTLP, OTEL_EXPORTER_OTLP_ENDPOINT=url, **PATIENT)
+    batches = attributes_of(got, "ml.prediction.batch")
+    assert sum(a["ml.prediction.batch.row.count"] for a in batches) == 3 + 3 + 2
+
+
 def test_with_the_collector_down_the_program_runs_on_and_memory_is_bounded(program: Callable[..., str]) -> None:
     source = """
     import time

@@ -177,10 +177,18 @@ class Recorder:
     def _leave_with_worker(self) -> None:
         """A worker of `multiprocessing` may end without the exit handlers, ours and those of the SDK."""
         process = sys.modules.get("multiprocessing.process")
-        if process is not None and process.parent_process() is not None:
-            from multiprocessing.util import Finalize
+        if process is None:
+            return
+        from multiprocessing import util
 
-            Finalize(None, self._at_exit, exitpriority=100)
+        if process.parent_process() is not None:
+            util.Finalize(None, self._at_exit, exitpriority=100)
+        else:  # a process of a forkserver imports the program before it becomes a worker, and then forgets what was to be done
+            util.register_after_fork(self, Recorder._leave_with_worker_if_active)
+
+    def _leave_with_worker_if_active(self) -> None:
+        if self.active:
+            self._leave_with_worker()
 
     def _run(self, wake: threading.Event) -> None:
         while not self._closed and wake is self._wake:
