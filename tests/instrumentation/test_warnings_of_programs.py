@@ -74,20 +74,27 @@ def test_a_traceback_through_what_is_passed_over_has_its_lines(telemetry: Any) -
     assert "return original(*args, **kwargs)" in "".join(traceback.format_exception(raised.value))
 
 
+class Warner(nn.Module):  # type: ignore[misc]  # PyTorch is not typed here
+    def forward(self, x: Any) -> Any:
+        _warn_of_all_callers()
+        return x
+
+
 def test_a_warning_of_pytorch_names_the_line_that_it_names_without(telemetry: Any) -> None:
-    def said() -> list[tuple[str, int]]:
+    def said(module: nn.Module) -> list[tuple[str, int]]:
         with warnings.catch_warnings(record=True) as found, torch.no_grad():
             warnings.simplefilter("always")
-            nn.Softmax()(torch.zeros(2, 2))
+            module.eval()(torch.zeros(2, 2))
         return [(one.filename, one.lineno) for one in found]
 
-    before = said()
-    TorchInstrumentor().instrument()
-    try:
-        assert len(before) == 1
-        assert said() == before
-    finally:
-        TorchInstrumentor().uninstrument()
+    modules = nn.Softmax(), nn.Sequential(nn.Sequential(Warner()), nn.ReLU())
+    found = []
+    for prepare in (TorchInstrumentor().uninstrument, TorchInstrumentor().instrument):
+        prepare()
+        found.append([said(module) for module in modules])
+    TorchInstrumentor().uninstrument()
+    assert found[0] == found[1]
+    assert [len(found[0][0]), len(found[0][1])] == [1, 28]
 
 
 class Warnings:

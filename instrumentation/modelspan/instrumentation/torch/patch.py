@@ -1,8 +1,8 @@
 """Replaces `nn.Module.__call__`, and follows optimizers.
 
 Every call of a module, nested ones included, comes through here, so a nested call does no more than look at one variable. A function
-that called the original would take as long again as that takes: its two lines are written out instead, where they are the
-known ones.
+that called the original would take as long again as that takes: what that does is written out instead, where it is known, and in
+its place in PyTorch's file, because warnings name lines of it.
 """
 
 from __future__ import annotations
@@ -47,32 +47,48 @@ def replace_call(patches: Patches, torch: Any) -> None:
 
 def _module_call(original: Call, outermost: Outermost) -> Call:
     get = around.get
+    lines = _lines_of(original)
+    if lines is not None:
+        code = compile(_written_at(*lines), original.__code__.co_filename, "exec")
+        namespace: dict[str, Any] = {"_get": get, "_INSIDE": INSIDE, "_outermost": outermost}
+        exec(code, namespace)  # of the template below
+        written: Call = functools.wraps(original)(namespace["_wrapped_call_impl"])
+        return written
 
-    if _is_known(original):
-
-        @functools.wraps(original)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if get() is INSIDE:
-                if self._compiled_call_impl is not None:
-                    return self._compiled_call_impl(*args, **kwargs)
-                return self._call_impl(*args, **kwargs)
-            compiled = self._compiled_call_impl
-            return outermost(self._call_impl if compiled is None else compiled, self, args, kwargs)
-    else:
-
-        @functools.wraps(original)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if get() is INSIDE:
-                return original(self, *args, **kwargs)
-            return outermost(functools.partial(original, self), self, args, kwargs)
+    @functools.wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if get() is INSIDE:
+            return original(self, *args, **kwargs)
+        return outermost(functools.partial(original, self), self, args, kwargs)
 
     return call
 
 
-def _is_known(original: Call) -> bool:
-    """Whether `__call__` is the function that is written out above."""
+_KNOWN = ("_compiled_call_impl", "_call_impl")
+"""What `__call__` looks for: it calls the one, or else the other."""
+_TEMPLATE = (
+    "def _wrapped_call_impl(self, *args, **kwargs):",
+    "    call = self._compiled_call_impl",
+    "    if call is not None: return call(*args, **kwargs) if _get() is _INSIDE else _outermost(call, self, args, kwargs)",
+    "    return self._call_impl(*args, **kwargs) if _get() is _INSIDE else _outermost(self._call_impl, self, args, kwargs)",
+)
+
+
+def _lines_of(original: Call) -> tuple[int, ...] | None:
+    """The numbers of the lines of `__call__`, where it is the function that `_TEMPLATE` stands for."""
     code = getattr(original, "__code__", None)
-    return code is not None and code.co_names == ("_compiled_call_impl", "_call_impl") and len(code.co_consts) <= 2
+    if code is None or code.co_names != _KNOWN or len(code.co_consts) > 2:
+        return None
+    lines = sorted({line for *_, line in code.co_lines() if line} | {code.co_firstlineno})
+    return tuple(lines) if len(lines) == len(_TEMPLATE) else None
+
+
+def _written_at(*lines: int) -> str:
+    """The lines of `_TEMPLATE`, each where it belongs."""
+    source = [""] * lines[-1]
+    for line, text in zip(lines, _TEMPLATE, strict=True):
+        source[line - 1] = text
+    return "\n".join(source)
 
 
 def _followed(original: Call) -> Call:
