@@ -84,34 +84,55 @@ def _catboost_classifier(rows: int) -> tuple[Call, Any]:
     return lambda: model.predict(x, thread_count=1), x[0]
 
 
-def _torch_mlp(rows: int) -> tuple[Call, Any]:
-    import torch
+def _torch_mlp(width: int) -> Callable[[int], tuple[Call, Any]]:
+    def make(rows: int) -> tuple[Call, Any]:
+        import torch
 
-    torch.set_num_threads(1)
-    model = torch.nn.Sequential(
-        torch.nn.Linear(20, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2)
-    )
-    model.eval()
-    x = torch.from_numpy(X[:rows].astype(np.float32))
+        torch.set_num_threads(1)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(20, width),
+            torch.nn.ReLU(),
+            torch.nn.Linear(width, width),
+            torch.nn.ReLU(),
+            torch.nn.Linear(width, 2),
+        )
+        model.eval()
+        x = torch.from_numpy(X[:rows].astype(np.float32))
 
-    def call() -> Any:
-        with torch.inference_mode():
-            return model(x)
+        def call() -> Any:
+            with torch.inference_mode():
+                return model(x)
 
-    return call, X[0]
+        return call, X[0]
+
+    return make
 
 
-def _onnx(rows: int) -> tuple[Call, Any]:
-    import onnxruntime
-    from skl2onnx import to_onnx
+def _onnx(estimator: Callable[[], Any]) -> Callable[[int], tuple[Call, Any]]:
+    def make(rows: int) -> tuple[Call, Any]:
+        import onnxruntime
+        from skl2onnx import to_onnx
+
+        x = X[:rows].astype(np.float32)
+        graph = to_onnx(estimator().fit(X, Y), x[:1], options={"zipmap": False})
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"X": x}), x[0]
+
+    return make
+
+
+def _small() -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    x = X[:rows].astype(np.float32)
-    graph = to_onnx(LogisticRegression().fit(X, Y), x[:1], options={"zipmap": False})
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"X": x}), x[0]
+    return LogisticRegression()
+
+
+def _trees() -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(300, random_state=0)
 
 
 def _mlflow(rows: int) -> tuple[Call, Any]:
@@ -147,7 +168,9 @@ PROGRAMS = [
     Program("xgboost.Booster.predict, DMatrix", _xgb_booster, _instrumentors("xgboost")),
     Program("LGBMClassifier.predict", _lgbm_classifier, _instrumentors("lightgbm", "sklearn")),
     Program("CatBoostClassifier.predict", _catboost_classifier, _instrumentors("catboost")),
-    Program("PyTorch, 3 linear layers", _torch_mlp, _instrumentors("torch")),
+    Program("PyTorch, 3 linear layers", _torch_mlp(64), _instrumentors("torch")),
+    Program("PyTorch, 3 layers, a million weights", _torch_mlp(1024), _instrumentors("torch")),
     Program("MLflow pyfunc, DataFrame", _mlflow, _instrumentors("mlflow", "sklearn")),
-    Program("ONNX Runtime, logistic regression", _onnx, _instrumentors("onnxruntime")),
+    Program("ONNX Runtime, logistic regression", _onnx(_small), _instrumentors("onnxruntime")),
+    Program("ONNX Runtime, RandomForest(300)", _onnx(_trees), _instrumentors("onnxruntime")),
 ]
