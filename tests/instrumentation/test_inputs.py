@@ -91,14 +91,17 @@ def test_large_unsigned_integers_become_floats_and_the_largest_signed_stay_exact
 
 
 @pytest.mark.parametrize(
-    "value",
+    "made",
     [
-        [[10**400, 1.5], [-(10**400), 2.5]],
-        pl.DataFrame({"x0": pl.Series([2**100, -(2**100)], dtype=pl.Int128), "x1": [1.5, 2.5]}),
+        lambda: [[10**400, 1.5], [-(10**400), 2.5]],
+        pytest.param(
+            lambda: pl.DataFrame({"x0": pl.Series([2**100, -(2**100)], dtype=pl.Int128), "x1": [1.5, 2.5]}),
+            marks=pytest.mark.skipif(not hasattr(pl, "Int128"), reason="this polars has no such type"),
+        ),
     ],
 )
-def test_integers_too_large_for_any_number_leave_the_other_features(telemetry: Any, value: Any) -> None:
-    Anything().predict(value)
+def test_integers_too_large_for_any_number_leave_the_other_features(telemetry: Any, made: Any) -> None:
+    Anything().predict(made())
     found = features(telemetry.batch())
     assert found["x1"] == [1.5, 2.5]
     assert found["x0"][0] == -found["x0"][1] >= 2.0**100
