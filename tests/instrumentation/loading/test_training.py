@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_the_event_of_a_fitted_model_says_how_it_was_trained(telemetry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mlflow.tracking.fluent", raising=False)  # with a run that another test left active
     monkeypatch.setenv("MLFLOW_RUN_ID", "r1")
     monkeypatch.setenv("GITHUB_SHA", "abc")
     before = datetime.datetime.now(datetime.timezone.utc)
