@@ -35,7 +35,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_the_event_of_a_fitted_model_says_how_it_was_trained(telemetry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "mlflow.tracking.fluent", raising=False)  # with a run that another test left active
+    # It may hold a run that another test has left active.
+    monkeypatch.delitem(sys.modules, "mlflow.tracking.fluent", raising=False)
     monkeypatch.setenv("MLFLOW_RUN_ID", "r1")
     monkeypatch.setenv("GITHUB_SHA", "abc")
     before = datetime.datetime.now(datetime.timezone.utc)
