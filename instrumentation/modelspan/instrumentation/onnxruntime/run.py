@@ -29,7 +29,7 @@ def recorded_run(original: Method, any_run: Method, recorder: Recorder) -> Metho
     """`original`, recorded; by `any_run` unless its only input is a table of numbers."""
     if list(inspect.signature(original).parameters) != _PARAMETERS:
         return any_run
-    get, enter, leave, ndarray, known = around.get, around.set, around.reset, np.ndarray, recorder.known
+    get, enter, ndarray, known = around.get, around.set, np.ndarray, recorder.known
     queue, clock, current_context = recorder.queue, perf_counter_ns, find_current_context()
     run_table = outermost_call(PREDICT, recorder)
 
@@ -62,9 +62,9 @@ def recorded_run(original: Method, any_run: Method, recorder: Recorder) -> Metho
             if type(value) is ndarray and value.ndim == 2 and value.shape[1] <= MAX_WIDTH:
                 return run_table(self, value, original, shown, (self, output_names, input_feed))
             return any_run(self, output_names, input_feed, run_options)
-        token, ticks = None, clock()
+        ticks = clock()
         try:
-            token = enter(INSIDE)
+            enter(INSIDE)
             returned = original(self, output_names, input_feed)
             duration = clock() - ticks
         except Exception as error:
@@ -72,10 +72,7 @@ def recorded_run(original: Method, any_run: Method, recorder: Recorder) -> Metho
             other(self, (dtype, shape, data, None), UNKNOWN, ticks, duration, context, None, failure)
             raise
         finally:
-            if token is None:
-                enter(said)
-            else:
-                leave(token)
+            enter(said)
         try:
             y_data = b""
             for value, like in zip(returned, likes):  # noqa: B905  # compared below

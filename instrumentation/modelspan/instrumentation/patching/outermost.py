@@ -36,7 +36,7 @@ def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None =
     and each further Python function or object on the way was measured to take 0.2 to 2 µs.
     """
     ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, find_current_context()
-    get, enter, leave = around.get, around.set, around.reset
+    get, enter = around.get, around.set
     nowhere, clock, new, share = Context(), perf_counter_ns, tuple.__new__, recorder.config.overhead
     pays = share < 1
     lasts, hold, one_row = lasting or _NOTHING_LASTS
@@ -84,9 +84,9 @@ def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None =
             plain = False
         if off:
             return predict(self, value) if args is None else predict(*args, **(kwargs or {}))
-        token, ticks = None, clock()
+        ticks = clock()
         try:  # from here on, since a handler of a signal may raise after any call
-            token = enter(INSIDE)
+            enter(INSIDE)
             if args is None:  # not `*args`, with which the interpreter enters itself anew: 1 to 2 µs
                 result = predict(self, value)
             elif kwargs:
@@ -103,10 +103,7 @@ def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None =
             record(self, operation, x, UNKNOWN, ticks, duration, context, state, type(error).__qualname__)
             raise
         finally:
-            if token is None:
-                enter(state)
-            else:
-                leave(token)
+            enter(state)
         if over is not None:
             leave_out(self, value, result, duration, over)
             return result

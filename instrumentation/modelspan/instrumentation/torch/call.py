@@ -49,7 +49,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     plans, output_plans = Plans((0,), mode), Plans((), VALUES)
     device_calls = DeviceCalls(recorder, mode)
     queue, known = recorder.queue, recorder.known
-    get, enter, leave = around.get, around.set, around.reset
+    get, enter = around.get, around.set
     current_context, grad_enabled, tensor_type = find_current_context(), torch.is_grad_enabled, torch.Tensor
     frame_callback, tracing_state = get_eval_frame_callback, _get_tracing_state
     transform_level, dispatch_modes = _functorch.maybe_current_level, _len_torch_dispatch_stack
@@ -121,9 +121,8 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     def outermost(forward: Call, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         said, began = get(), clock()
         identity: Any = None
-        token = None
         try:  # from here on, since a handler of a signal may raise after any call
-            token = enter(INSIDE)
+            enter(INSIDE)
             x: Taken | Found | int | None = None
             try:
                 # Not while the program is compiled, traced, exported or transformed, and the call is part of that.
@@ -211,9 +210,6 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                 record(model, _PREDICT, x, y, ticks, duration, context, said, None, calls)
             return result
         finally:
-            if token is None:
-                enter(said)
-            else:
-                leave(token)
+            enter(said)
 
     return outermost
