@@ -161,6 +161,8 @@ def report(service: Service, fault: int, broken_since: datetime) -> None:
 
 def main() -> None:
     """Run the demo and print what it found."""
+    # What a script starts in its background ignores SIGINT, and so would the model server, which is ended by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     shutil.rmtree(DATA, ignore_errors=True)
     settings = {
         "MODELSPAN_WINDOWS__LENGTH": f"{WINDOW}s",
