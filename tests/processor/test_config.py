@@ -80,7 +80,11 @@ def test_a_server_as_store_is_not_embedded() -> None:
         ("MODELSPAN_WINDOWS__IDLE", "0s", ["windows.idle", "greater than zero"]),
         ("MODELSPAN_STORE__DATABASE", "bad name", ["store.database", "letters, digits"]),
         ("MODELSPAN_RECEIVER__MAX_REQUEST_BYTES", "4GiB", ["max_request_bytes", "less than"]),
-        ("MODELSPAN_WINDOWS__LENGHT", "5m", ["windows.lenght", "did you mean windows.length?"]),
+        ("MODELSPAN_WINDOWS__LENGHT", "5m", ["names no key", "did you mean MODELSPAN_WINDOWS__LENGTH?"]),
+        ("MODELSPAN_DRFIT__ALPHA", "0.01", ["names no key", "did you mean MODELSPAN_DRIFT__ALPHA?"]),
+        ("MODELSPAN_DATADIR", "/data", ["names no key", "did you mean MODELSPAN_DATA_DIR?"]),
+        ("modelspan_drift_alpha", "0.01", ["names no key", "did you mean MODELSPAN_DRIFT__ALPHA?"]),
+        ("MODELSPAN_RECEIVER__GRPC_PORT", "4317", ["names no key"]),
         ("MODELSPAN_WINDOWS", "5", ["windows", "section"]),
         ("MODELSPAN_DRIFT__ALPHA", "2", ["drift.alpha", "'2'", "less than 1"]),
         ("MODELSPAN_RECEIVER__GRPC_ADDRESS", "4317", ["receiver.grpc_address", "host:port"]),
@@ -137,6 +141,26 @@ def test_a_password_is_neither_printed_nor_quoted(monkeypatch: pytest.MonkeyPatc
     assert load().store.password.get_secret_value() == "hunter2"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://writer:hunter2@clickhouse:8123",
+        "https://writer:hunt@hunter2@clickhouse:8443",
+        "http://:hunter2@clickhouse",
+        "http://clickhouse:8123/?user=writer&password=hunter2",
+    ],
+)
+def test_a_password_within_the_url_of_the_store_is_not_printed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELSPAN_STORE__URL", url)
+    assert "hunter2" not in as_yaml(load()) + repr(load())
+    assert "clickhouse" in as_yaml(load())
+    assert load().store.url == url
+
+
+def test_a_url_that_is_refused_is_quoted_without_its_password() -> None:
+    assert "hunter2" not in refused("--store-url", "mysql://writer:hunter2@clickhouse")
+
+
 def test_what_is_printed_can_be_read_again(tmp_path: Path) -> None:
     config = load(flags("--set", "windows.length=90s", "--set", "journal.max_bytes=3GB", "--log-format", "json"))
     (tmp_path / "again.yaml").write_text(as_yaml(config))
@@ -149,8 +173,21 @@ def test_every_key_has_a_description_in_the_printed_configuration() -> None:
             assert before.strip().startswith("# "), line
 
 
-def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELSPAN_PORT_4317_TCP_ADDR", "10.0.0.1")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MODELSPAN_PORT", "tcp://10.0.0.1:4317"),
+        ("MODELSPAN_PORT_4317_TCP_ADDR", "10.0.0.1"),
+        ("MODELSPAN_SERVICE_HOST", "10.0.0.1"),
+        ("MODELSPAN_OTLP_SERVICE_PORT_GRPC", "4317"),
+        ("MODELSPAN_URL", "http://127.0.0.1:8123"),
+        ("MODELSPANS_ALPHA", "1"),
+    ],
+)
+def test_variables_of_clusters_and_other_programs_are_left_alone(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
     assert load().model_dump() == Config().model_dump()
 
 

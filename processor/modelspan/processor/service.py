@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import Gauge
 
 from modelspan.processor.clickhouse_http import ClickHouseHttp
-from modelspan.processor.config import Config
+from modelspan.processor.config import Config, without_password
 from modelspan.processor.decode import Decoded
 from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
@@ -91,7 +91,7 @@ class Service:
             otlp_grpc=f"port {self._receiver.grpc_port}",
             otlp_http=f"port {self._receiver.http_port}",
             clickhouse_http=f"port {self._clickhouse.port}" if self._clickhouse else "off",
-            store=_without_password(config.store_url),
+            store=without_password(config.store_url),
         )
 
     def stop(self) -> None:
@@ -214,8 +214,3 @@ def _with_credentials(config: Config) -> str:
         return config.store_url
     user, password = config.store.username, config.store.password.get_secret_value()
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -15,6 +15,7 @@ from modelspan.processor.config.model import (
     ReceiverConfig,
     StoreConfig,
     WindowsConfig,
+    without_password,
 )
 from modelspan.processor.config.render import as_yaml
 
@@ -31,4 +32,5 @@ __all__ = [
     "add_flags",
     "as_yaml",
     "load",
+    "without_password",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from modelspan.processor.config.model import Config
+from modelspan.processor.config.model import Config, without_password
 
 DEFAULT_FILE = Path("modelspan.yaml")
 FLAGS = {
@@ -27,6 +28,13 @@ FLAGS = {
     "--log-level": "log.level",
     "--log-format": "log.format",
 }
+
+_PREFIX = "MODELSPAN_"
+_OTHER_VARIABLES = {"MODELSPAN_CONFIG", "MODELSPAN_URL"}
+_SERVICE_LINK = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)=|\w+_PORT=(tcp|udp|sctp)://", re.ASCII
+)
+"""Variables that Kubernetes and Docker set beside a service of the name modelspan."""
 
 
 class ConfigError(Exception):
@@ -57,6 +65,7 @@ def load(arguments: argparse.Namespace | None = None, environment: Mapping[str, 
     """
     file = _file(getattr(arguments, "config", None), environment)
     flags = dict(_flags(arguments))
+    _check_variables(environment)
 
     class Loaded(Config):
         model_config = SettingsConfigDict(yaml_file=file)
@@ -118,6 +127,24 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """Raise ConfigError for a variable that names no key; pydantic-settings passes over those outside of the sections."""
+    known = {_variable(key): key for key, _ in walk(Config)}
+    for variable, value in environment.items():
+        name = variable.upper()
+        if not name.startswith(_PREFIX) or name in known or name in _OTHER_VARIABLES:
+            continue
+        if _SERVICE_LINK.match(f"{name}={value}"):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"; did you mean {close[0]}?" if close else "."
+        raise ConfigError(f"The environment variable {variable} names no key of the configuration{meant}")
+
+
+def _variable(key: str) -> str:
+    return _PREFIX + key.replace(".", "__").upper()
+
+
 def _explain(
     error: ValidationError, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None
 ) -> str:
@@ -134,7 +161,7 @@ def _explain(
         )
     if first["type"] == "model_type":
         return f"{key} is {first['input']!r}, from {origin}, but it is a section: expected keys under it."
-    value = "a secret" if "password" in key else repr(first["input"])
+    value = "a secret" if "password" in key else without_password(repr(first["input"]))
     return f"{key} is {value}, from {origin}, but {reason}."
 
 
@@ -142,7 +169,7 @@ def _origin(key: str, flags: Mapping[str, str], environment: Mapping[str, str], 
     if key in flags:
         named = [flag for flag, target in FLAGS.items() if target == key]
         return f"the flag {named[0] if named else '--set'}"
-    variable = f"MODELSPAN_{key.replace('.', '__').upper()}"
+    variable = _variable(key)
     section = variable.rpartition("__")[0]
     for candidate in (name for name in environment if name.upper() in (variable, section)):
         return f"the environment variable {candidate}"

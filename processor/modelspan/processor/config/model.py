@@ -55,6 +55,12 @@ def _store_url(url: str) -> str:
     return url
 
 
+def without_password(url: str) -> str:
+    """Mask the user and password of a URL, before the host or among the parameters; other text is returned as it is."""
+    url = re.sub(r"(?<=://)[^/?#]*@", "***@", url)
+    return re.sub(r"(?i)(?<=[?&])([^=&]*passw[^=&]*|user|username)=[^&#]*", r"\1=***", url)
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(format_size, return_type=str), Field(gt=0)]
@@ -70,8 +76,9 @@ class Section(BaseModel):
 class StoreConfig(Section):
     """Where telemetry, predictions and verdicts are kept."""
 
-    url: Annotated[str, AfterValidator(_store_url)] = Field(
+    url: Annotated[str, AfterValidator(_store_url), PlainSerializer(without_password)] = Field(
         default="",
+        repr=False,
         description="ClickHouse to write to: http://host:8123 or https://host:8443. Empty: embedded, in data_dir.",
     )
     database: Annotated[str, AfterValidator(_database)] = Field(
