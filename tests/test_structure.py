@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "processor": {"semconv", "profile", "queries"},
     "cli": set(),
 }
-HEAVY = ("grpc", "chdb", "clickhouse_connect", "scipy", "pyarrow", "lmdb", "uvicorn", "pandas", "sklearn", "river")
+HEAVY = ("grpc", "chdb", "clickhouse_connect", "scipy", "pyarrow", "lmdb", "uvicorn", "pandas", "sklearn")
 
 
 def parts_imported(folder: str) -> set[str]:

@@ -6,13 +6,19 @@ import copy
 import logging
 import threading
 from dataclasses import dataclass
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 PERIOD: Final = 60.0
 MORE: Final = "more_like_this"
 """Field of a line: how many others it stands for."""
 REASON: Final = "reason_class"
 """Attribute of a log record: lines with the same text but another one of these are told apart."""
+
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # cannot be subscripted before Python 3.11
+    _StreamHandler = logging.StreamHandler
 
 
 @dataclass(slots=True)
@@ -23,7 +29,7 @@ class _HeldBack:
     lines: int = 0
 
 
-class TerseHandler(logging.StreamHandler[TextIO]):
+class TerseHandler(_StreamHandler):
     """Writes the first of the warnings and errors that say the same at once, then at most one in a period, with their number.
 
     Lines say the same when their text, without its arguments and fields, is the same. What is still held back at the end of
