@@ -20,7 +20,7 @@ from modelspan.semconv import attributes as ml
 if TYPE_CHECKING:
     import numpy as np
 
-    Time = datetime | np.datetime64 | str
+    Time = datetime | np.datetime64 | str | float
 
 
 def identify(
@@ -77,10 +77,10 @@ def prediction_context(
 ) -> Iterator[PredictionScope]:
     """Say what the rows of the predictions made within the context are.
 
-    `ids` identify the rows (one that is missing is generated), `time` is when what they describe happened (without a zone: UTC), `segment` maps names of
+    `ids` identify the rows (one that is missing is generated), `time` is when what they describe happened, `segment` maps names of
     segments to values, `variant` is that of an experiment. Each is one value for all rows or one for each row; what does
     not fit the rows of a prediction is left out, with one warning. What is not given holds as in the
-    context around this one. Gives an object whose `prediction_ids` are those of the
+    context around this one. Forms of ids and times: docs/values.md. Gives an object whose `prediction_ids` are those of the
     last prediction's rows, given or generated: keep them to record the actual labels later.
     """
     try:
@@ -119,9 +119,9 @@ def _read(what: str, read: Callable[[Any], Any], given: Any) -> Any:
 
 
 def _ids(given: Any) -> list[str]:
-    if isinstance(given, str) or not hasattr(given, "__iter__"):
-        return [str(given)]
-    return [token_hex(16) if one is None else str(one) for one in given]
+    from modelspan.instrumentation.recorder.ids import id_texts
+
+    return [one or token_hex(16) for one in id_texts(given)]
 
 
 def _segments(given: Mapping[str, Any]) -> dict[str, PerRow]:
@@ -129,20 +129,18 @@ def _segments(given: Mapping[str, Any]) -> dict[str, PerRow]:
 
 
 def _texts(value: Any) -> PerRow | None:
-    from modelspan.instrumentation.recorder.columns import is_missing
+    from modelspan.instrumentation.recorder.elements import elements
+    from modelspan.instrumentation.recorder.values import label_text
 
-    if isinstance(value, str) or not hasattr(value, "__len__"):
-        return None if is_missing(value) else str(value)
-    return [one if type(one) is str else None if is_missing(one) else str(one) for one in value]
+    found = elements(value)
+    return label_text(value) if found is None else [label_text(one) for one in found]
 
 
 def _times(given: Any) -> Any:
-    import numpy as np
-
     from modelspan.instrumentation.recorder.times import each_in_nanoseconds
 
     times = each_in_nanoseconds(given)
-    if np.min(times, initial=1) <= 0:  # which a receiver takes for unknown, and refuses
+    if isinstance(times, int) and times <= 0:  # which a receiver takes for unknown, and refuses
         raise ValueError("a time of a prediction is not after 1970-01-01T00:00:00Z")
     return times
 
@@ -159,7 +157,8 @@ def record_actual(
     """Record what was to be predicted, once it is known: the label of a class, or the value of a number.
 
     `model` is the model or its name. One prediction, or as many as there are ids, of which those without label and value are left
-    out. `time` is when it became known, now by default; `source` is "system", "human" or "heuristic". False if it could not be taken.
+    out. `time` is when it became known, now by default; `source` is "system", "human" or "heuristic". False if it could not be
+    taken, or an id is missing; the others are taken.
     """
     from modelspan.instrumentation.recorder.truth import submit_actuals
 
@@ -177,7 +176,8 @@ def record_outcome(
 ) -> bool:
     """Record what came of a prediction for the business, such as `name="revenue"`, `value=12.5`, `unit="EUR"`.
 
-    `model` is the model or its name. One prediction, or as many as there are ids. False if it could not be taken.
+    `model` is the model or its name. One prediction, or as many as there are ids. False if it could not be taken, or an id is
+    missing; the others are taken.
     """
     from modelspan.instrumentation.recorder.truth import submit_outcomes
 

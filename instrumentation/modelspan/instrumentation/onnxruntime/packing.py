@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modelspan.instrumentation.recorder.columns import label_text
 from modelspan.instrumentation.recorder.snapshot import Kept, Packed
+from modelspan.instrumentation.recorder.values import label_text
 
 MAX_WIDTH = 4096
 """Columns up to which the rows of a tensor are read."""

@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.recorder.texts import Texts, chosen, from_strings, joined
-
-MAX_TEXT = 1024
-"""Characters kept of a string."""
+from modelspan.instrumentation.recorder.values import MAX_TEXT, is_missing, label_text
 
 FLOAT64, FLOAT32, INT64, BOOL, UTF8, TIMESTAMP = "float64", "float32", "int64", "bool", "utf8", "timestamp"
 
@@ -122,17 +120,6 @@ def labels(values: npt.NDArray[Any]) -> Column:
     return from_texts([label_text(value) for value in values.tolist()])
 
 
-def label_text(value: Any) -> str | None:
-    """A label as a string: an integral number without fraction, other numbers as short as they are exact."""
-    if is_missing(value):
-        return None
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, (float, np.floating)):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    return text(value)
-
-
 def text(value: Any) -> str:
     """A value of a categorical or free-text feature as a string."""
     if isinstance(value, str):
@@ -176,19 +163,3 @@ def _dates(values: npt.NDArray[Any]) -> Column:
     missing = np.isnat(values)
     written = np.datetime_as_string(values).tolist()
     return from_texts([None if gone else value for value, gone in zip(written, missing.tolist(), strict=True)])
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value stands for none: None, NaN, NaT or pandas' NA."""
-    if value is None or value is _pandas_na():
-        return True
-    try:
-        return bool(value != value)
-    except Exception:  # a value that cannot be compared is there
-        return False
-
-
-def _pandas_na() -> Any:
-    import sys
-
-    return getattr(sys.modules.get("pandas"), "NA", None)

@@ -8,13 +8,14 @@ from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
 
-from modelspan.instrumentation.recorder.columns import Column, label_text
+from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.kinds import classes
 from modelspan.instrumentation.recorder.outputs import MAX_CLASSES
 from modelspan.instrumentation.recorder.signals import Signals
 from modelspan.instrumentation.recorder.texts import Texts, readable
+from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events as names
 

@@ -18,6 +18,7 @@ from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope
 from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept, unreadable
 from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered
+from modelspan.instrumentation.recorder.times import UNKNOWN
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_CAPTURE_UNREADABLE
 from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
@@ -133,7 +134,8 @@ class Group:
             given = None if said is None else said.times
             if isinstance(given, int) or (given is not None and _fits(given, rows)):
                 place = slice(self.position(i), self.position(i) + int(self.rows[i]))
-                times[place] = given if isinstance(given, int) or keep is None else given[keep.rows]
+                own = given if isinstance(given, int) or keep is None else given[keep.rows]
+                times[place] = np.where(np.equal(own, UNKNOWN), times[place], own)
         return times
 
     def _calls(self) -> Iterator[tuple[PredictionScope | None, Kept | None, int]]:

@@ -14,6 +14,7 @@ from modelspan.instrumentation.recorder import columns, kinds, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import MlOperationNameValues
 
@@ -109,7 +110,7 @@ def _scores(values: npt.NDArray[Any], classes: list[Any] | None) -> Outputs:
     table = _matrix(values)
     if classes and isinstance(classes[0], list):  # of several outputs, each with the score of its last class
         return {
-            f"{names.SCORE_PREFIX}{i}.{columns.label_text(own[-1])}": _number(table[:, i])
+            f"{names.SCORE_PREFIX}{i}.{label_text(own[-1])}": _number(table[:, i])
             for i, own in enumerate(classes[: table.shape[1]])
         }
     if table.shape[1] < 2:
@@ -225,4 +226,4 @@ def _by_class(parts: Sequence[Snapshot]) -> _ByClass:
 def _class_names(classes: list[Any] | None, width: int) -> list[str]:
     if classes is None or len(classes) != width:
         return [str(i) for i in range(min(width, MAX_CLASSES))]
-    return [columns.label_text(name) or "" for name in classes[:MAX_CLASSES]]
+    return [label_text(name) or "" for name in classes[:MAX_CLASSES]]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from modelspan.instrumentation.failure import warn_once
-from modelspan.instrumentation.recorder.columns import MAX_TEXT
 from modelspan.instrumentation.recorder.policy import DROP, HASH
+from modelspan.instrumentation.recorder.values import MAX_TEXT
 
 EMAIL, IBAN, CARD, PHONE = "email", "iban", "card", "phone"
 

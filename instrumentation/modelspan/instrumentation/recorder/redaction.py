@@ -17,9 +17,10 @@ import numpy.typing as npt
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns
-from modelspan.instrumentation.recorder.columns import Column, label_text
+from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.pii import Detectors, NoDetectors
 from modelspan.instrumentation.recorder.policy import BUCKET, DROP, HASH, MASK, Action, Rules, find_action
+from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv import attributes as ml
 from modelspan.semconv.attributes import MlCaptureFeaturesValues, MlRedactionMethodValues
 
