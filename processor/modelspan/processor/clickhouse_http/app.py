@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 from modelspan.processor.clickhouse_http.encoding import Encoder
 from modelspan.processor.clickhouse_http.engine import ReadOnlyEngine, Running
 from modelspan.processor.clickhouse_http.errors import TOO_MANY_SIMULTANEOUS_QUERIES, QueryError
 from modelspan.processor.clickhouse_http.hello import hello_block, is_hello
 from modelspan.processor.clickhouse_http.request import MAX_BODY_BYTES, Request, parse, too_large
+from modelspan.processor.hosts import TrustedHosts
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +34,9 @@ class _ClientGone(Exception):
 class App:
     """An ASGI application; at most `workers` queries run at a time, others wait."""
 
-    def __init__(self, engine: ReadOnlyEngine, *, allowed_hosts: Iterable[str], workers: int) -> None:
+    def __init__(self, engine: ReadOnlyEngine, *, hosts: TrustedHosts, workers: int) -> None:
         self._engine = engine
-        self._allowed_hosts = {host.lower() for host in allowed_hosts} | {"localhost"}
+        self._hosts = hosts
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="clickhouse-http")
         self._killer = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-http-kill")
         self._slots = asyncio.Semaphore(workers)
@@ -64,7 +63,7 @@ class App:
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(scope, headers)
+        refusal = self._refusal(scope)
         if refusal is not None:
             await _plain(send, *refusal)
         elif scope["path"] == "/ping" or (scope["method"] != "POST" and not scope["query_string"]):
@@ -72,26 +71,16 @@ class App:
         else:
             await self._query(scope, headers, receive, send)
 
-    def _refusal(self, scope: MutableMapping[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
-        # A page in the user's browser can reach loopback too: under a name that its owner points there, or from its origin.
-        for host in (f"//{headers.get('host', '')}", headers.get("origin", "//localhost")):
-            if not self._is_trusted(host):
-                return 403, f"Host or origin {host.lstrip('/')} is not allowed; see clickhouse_http.allowed_hosts.\n"
+    def _refusal(self, scope: MutableMapping[str, Any]) -> tuple[int, str] | None:
+        local = scope["server"][0] if scope["server"] else None
+        foreign = self._hosts.refusal(scope["headers"], local)
+        if foreign is not None:
+            return 403, f"{foreign}\n"
         if scope["method"] not in ("GET", "POST", "HEAD"):
             return 405, f"Method {scope['method']} is not allowed: use GET or POST.\n"
         if scope["path"] not in ("", "/", "/ping"):
             return 404, f"There is no handle {scope['path']}. Use / or /ping.\n"
         return None
-
-    def _is_trusted(self, url: str) -> bool:
-        try:
-            host = urlsplit(url).hostname or ""
-            if host in self._allowed_hosts:
-                return True
-            ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return True
 
     async def _query(
         self, scope: MutableMapping[str, Any], headers: dict[str, str], receive: Receive, send: Send

@@ -11,6 +11,7 @@ import uvicorn
 
 from modelspan.processor.clickhouse_http.app import App
 from modelspan.processor.clickhouse_http.engine import EmbeddedStore, Limits, ReadOnlyEngine
+from modelspan.processor.hosts import SAFE_HEADERS, TrustedHosts
 from modelspan.processor.ports import bind_socket
 
 _SECONDS_TO_STOP = 3
@@ -19,8 +20,8 @@ _SECONDS_TO_STOP = 3
 class ClickHouseHttp:
     """Answers ClickHouse's HTTP protocol from the embedded engine of `store`, read-only, between `start` and `stop`.
 
-    It asks for no password: whoever reaches `address` reads everything. Requests under a host name are refused, as a page in a
-    browser could send them, unless the name is localhost or one of `allowed_hosts`.
+    It asks for no password: whoever reaches `address` reads everything. Requests that a web page could send are refused: those
+    under a host other than loopback, `address` or one of `allowed_hosts`, and those from another origin.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class ClickHouseHttp:
         asyncio.run(self._serve(engine, bound))
 
     async def _serve(self, engine: ReadOnlyEngine, bound: socket.socket) -> None:
-        app = App(engine, allowed_hosts=self._allowed_hosts, workers=self._workers)
+        hosts = TrustedHosts(self._address, self._allowed_hosts, key="clickhouse_http.allowed_hosts")
+        app = App(engine, hosts=hosts, workers=self._workers)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -82,6 +84,7 @@ class ClickHouseHttp:
                 log_level="critical",
                 access_log=False,
                 server_header=False,
+                headers=SAFE_HEADERS,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=_SECONDS_TO_STOP,
             )

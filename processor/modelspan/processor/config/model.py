@@ -119,7 +119,7 @@ class ClickHouseHttpConfig(Section):
     )
     allowed_hosts: str = Field(
         default="",
-        description="Host names, comma separated, by which clients may call it besides localhost and IP addresses.",
+        description="Host names and addresses, comma separated, by which clients may call it besides loopback and its own address; * for any.",
     )
 
 
