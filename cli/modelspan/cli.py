@@ -7,6 +7,7 @@ name and returns an exit code. Exit codes: 0 it worked, 1 it failed, 2 it was ca
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the encoding of the terminal lacks is shown, not an error
+            stream.reconfigure(errors="backslashreplace")
     found = {point.name: point for point in entry_points(group=GROUP)}
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(_help(found))
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in found:
         close = difflib.get_close_matches(name, found, n=1)
         hint = f"did you mean {close[0]}?" if close else "`modelspan --help` lists them."
-        return _fail(f"there is no command {name}; {hint}", 2)
+        return _fail(f"there is no command {name!r}; {hint}", 2)
     return _run(found[name], rest)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -92,10 +94,143 @@ def test_query_lists_every_query_with_its_parameters(run: Run) -> None:
     assert "required" in listed
 
 
-def test_a_query_is_a_table_that_fits(run: Run) -> None:
-    lines = run("query", "drift_now").stdout.splitlines()
+def on_a_terminal(*arguments: str, columns: int = 120, **environment: str) -> str:
+    """What a terminal of this width gets."""
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "modelspan.cli", *arguments],
+        env={**os.environ, "COLUMNS": str(columns), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=end,
+        stderr=end,
+    )
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # how the end of a terminal is told
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    process.wait(60)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_query_is_a_table_that_fits_the_terminal_and_a_pipe_gets_every_column(run: Run, gateway: Gateway) -> None:
+    lines = on_a_terminal("query", "drift_now", "--url", gateway.url).splitlines()
     assert max(len(line) for line in lines if not line.startswith("(")) <= 120
     assert any("amount" in line and "drifted" in line for line in lines)
+    assert any(line.startswith("(too narrow for these, add --format csv or | less -S: ") for line in lines)
+    names = json.loads(run("query", "drift_now", "--format", "json").stdout)[0]
+    assert run("query", "drift_now").stdout.splitlines()[0].split() == list(names)
+
+
+HOSTILE = "'\x1b[2J\u202e\x9b1A\nmodelspan: all is well' AS \"h\x1b]0;t\x07\""
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "TSVRaw"])
+def test_nothing_that_is_stored_or_said_controls_the_terminal(gateway: Gateway, form: str) -> None:
+    statement = f"SELECT {HOSTILE}" + (" FORMAT TSVRaw" if form == "TSVRaw" else "")
+    ours = [] if form == "TSVRaw" else ["--format", form]
+    shown = on_a_terminal("sql", statement, *ours, "--url", gateway.url)
+    failed = on_a_terminal("sql", f"SELECT throwIf(1, {HOSTILE.partition(' AS ')[0]})", "--url", gateway.url)
+    for text in (shown, failed, on_a_terminal("query", "\x1b[2J\x9b"), on_a_terminal("\x1b[2J\u202e")):
+        assert text != ""
+        assert [letter for letter in "\x1b\x9b\u202e\x07" if letter in text] == []
+    assert "\nmodelspan: all is well" not in failed
+
+
+def test_a_file_gets_what_is_stored(run: Run) -> None:
+    assert run("sql", "SELECT '\x1b[2J\u202e' AS a", "--format", "csv").stdout == "a\n\x1b[2J\u202e\n"
+    assert run("sql", "SELECT '\x1b[2J\u202e' AS a FORMAT TSVRaw").stdout == "\x1b[2J\u202e\n"
+
+
+def test_letters_that_the_terminal_lacks_are_no_error(gateway: Gateway) -> None:
+    done = modelspan("sql", "SELECT 'naïve 日本'", "--url", gateway.url, PYTHONIOENCODING="ascii")
+    assert (done.returncode, "na\\xefve" in done.stdout, done.stderr) == (0, True, "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "given", "value"),
+    [
+        ("SELECT 5 % 3 AS n", "x=1", 2),
+        ("SELECT '%s %(x)s {}' AS n", "x=1", "%s %(x)s {}"),
+        ("SELECT { x : UInt8 } % 2 AS n", "x=3", 1),
+        ("SELECT {x:String} AS n", 'x=it\'s \\n\t50 % "$"', 'it\'s \\n\t50 % "$"'),
+        ("SELECT {x:Nullable(String)} AS n", "x=a\\b", "a\\b"),
+        ("SELECT {x:Array(String)} AS n", "x=['x','y']", ["x", "y"]),
+        ("SELECT {x:Array(Array(UInt8))} AS n", "x=[[1],[2,3]]", [[1], [2, 3]]),
+        ("SELECT {x:Map(String, Float64)} AS n", "x={'a':1.5}", {"a": 1.5}),
+        ("SELECT {x:Tuple(String, UInt8)} AS n", "x=('it\\'s',7)", ["it's", 7]),
+        ("SELECT {x:DateTime64(3, 'UTC')} AS n", "x=2025-01-01 00:00:00.5", "2025-01-01T00:00:00.500Z"),
+        ("SELECT count() AS n FROM {x:Identifier}", "x=ml_predictions", 1210),
+    ],
+)
+def test_a_parameter_means_what_curl_would_make_of_it(run: Run, statement: str, given: str, value: object) -> None:
+    done = run("sql", statement, "--param", given, "--format", "json")
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert json.loads(done.stdout) == [{"n": value}]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("groupArray(t)", ["2025-03-01T12:00:00.000000001Z"]),
+        ("any([tuple(t, 1)])", [["2025-03-01T12:00:00.000000001Z", 1]]),
+        ("any(map('k', [t]))", {"k": ["2025-03-01T12:00:00.000000001Z"]}),
+        ("any(CAST(tuple(t, NULL), 'Tuple(a DateTime64(3, \\'UTC\\'), b Nullable(DateTime64(3)))'))",
+            {"a": "2025-03-01T12:00:00.000Z", "b": None}),
+        ("[toNullable(any(t)), NULL]", ["2025-03-01T12:00:00.000000001Z", None]),
+        ("any([toDate(t)])", ["2025-03-01"]),
+        ("any([toDateTime(t, 'UTC')])", ["2025-03-01T12:00:00Z"]),
+        ("any(CAST(t, 'Variant(DateTime64(9, \\'UTC\\'), UInt8)'))", "2025-03-01T12:00:00Z"),
+        ("[toUnixTimestamp64Nano(any(t))]", [1740830400000000001]),
+    ],
+)  # fmt: skip
+def test_times_are_times_wherever_they_are_nested(run: Run, expression: str, value: object) -> None:
+    statement = f"SELECT {expression} AS n FROM (SELECT toDateTime64('2025-03-01 12:00:00.000000001', 9, 'UTC') AS t)"
+    done = run("sql", statement, "--format", "json")
+    assert (done.stderr, json.loads(done.stdout)) == ("", [{"n": value}])
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_left_to_clickhouse"),
+    [
+        ("SELECT 1 AS format", False),
+        ("SELECT 1 AS x -- FORMAT JSON", False),
+        ("SELECT 1 AS x /* FORMAT\nJSON */", False),
+        ("SELECT 1 AS x WHERE 'FORMAT JSON' != ''", False),
+        ("SELECT x AS FORMAT FROM (SELECT 1 AS x) ORDER BY FORMAT DESC", False),
+        ("SELECT 1 AS x\nformat\tTSV -- as text;", True),
+        ("SELECT 1 AS x FORMAT /* c */ TSV;  ", True),
+    ],
+)
+def test_only_a_format_clause_is_one(run: Run, statement: str, is_left_to_clickhouse: bool) -> None:
+    done = run("sql", statement, "--format", "json")
+    assert done.stderr == ""
+    assert (done.stdout == "1\n") == is_left_to_clickhouse
+    assert is_left_to_clickhouse or list(json.loads(done.stdout)[0].values()) == [1]
+
+
+def test_the_limit_holds_for_every_form(run: Run) -> None:
+    statement = "SELECT number AS n FROM numbers(5000)"
+    assert run("sql", statement, "--limit", "2", "--format", "csv").stdout.split() == ["n", "0", "1"]
+    assert len(json.loads(run("sql", statement, "--limit", "3", "--format", "json").stdout)) == 3
+    assert len(json.loads(run("sql", statement, "--format", "json").stdout)) == 5000
+    assert "first 1000 rows" in run("sql", statement).stdout
+    refused = run("sql", f"{statement} FORMAT TSV", "--limit", "2")
+    assert (refused.returncode, is_one_sentence(refused.stderr), "LIMIT" in refused.stderr) == (2, True, True)
+
+
+def test_where_nothing_is_found_the_names_are_there(run: Run) -> None:
+    names, *rows = csv.reader(io.StringIO(run("query", "windows", "-p", "model=nosuch", "--format", "csv").stdout))
+    assert (names[:2], rows) == (["window_start", "window_end"], [])
+    assert run("query", "windows", "-p", "model=nosuch", "--format", "json").stdout == "[]\n"
+    assert run("sql", "SELECT 1 AS a, 'b' WHERE 0", "--format", "csv").stdout == "a,'b'\n"
+
+
+def test_a_prediction_that_is_not_stored_comes_with_what_is_known(run: Run) -> None:
+    done = run("query", "prediction", "-p", "id=x", "-p", "model=fraud", "--format", "json")
+    assert (done.stdout, done.returncode, is_one_sentence(done.stderr)) == ("[]\n", 0, True)
+    assert "it may have been left out by sampling" in done.stderr
 
 
 def test_a_query_is_json_and_csv(run: Run) -> None:
@@ -130,6 +265,12 @@ def test_statements_that_are_no_select_can_be_read_too(run: Run) -> None:
         (("query", "prediction"), "--param id=VALUE"),
         (("query", "windows", "-p", "last"), "NAME=VALUE"),
         (("sql", "-"), "no SQL"),
+        (("sql", "SELECT 1", "-p", "*/ x=1"), "NAME=VALUE"),
+        (("sql", "SELECT '\udcff'"), "UTF-8"),
+        (
+            ("query", "drift_now", "-p", "status=drfited"),
+            "drifted, ok, insufficient_data, no_reference; did you mean drifted?",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_sentence_and_exit_code_2(run: Run, arguments: tuple[str, ...], says: str) -> None:
@@ -142,6 +283,10 @@ def test_a_wrong_call_is_one_sentence_and_exit_code_2(run: Run, arguments: tuple
     ("statement", "says"),
     [
         ("SELECT nope", "Code: 47"),
+        ("SELECT {x:UInt8}", "Code: 456"),
+        ("SELECT {x:", "Code: 62"),
+        ("SELECT 1; SELECT 2", "Code: 62"),
+        ("SELECT 1 FORMAT Nonsense", "Nonsense"),
         ("DROP TABLE ml_models", "READONLY"),
         ("SELECT sum(throwIf(number = 500000)) FROM numbers(1000000)", "395"),
     ],

@@ -116,3 +116,28 @@ def test_lines_that_are_held_back_keep_no_error_alive(warn: Callable[..., None])
     Payload.freed = False
     warn("rejected: %s", Payload())
     assert Payload.freed
+
+
+HOSTILE = """
+import logging, structlog
+from modelspan.processor import logs
+from modelspan.processor.config import LogConfig
+
+logs.configure(LogConfig(format="console"))
+evil = "m\\r\\n2026-01-01T00:00:00.000000Z [info     ] all is well\\x1b[2J\\x9b1A\\u202e\\u2028"
+structured, plain = structlog.get_logger("modelspan.one"), logging.getLogger("modelspan.two")
+structured.warning("row of " + evil, model=evil.replace(" ", ""), several=[evil], **{evil: 1})
+plain.warning("row of %s", evil)
+for logger in (structured, plain):
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        logger.exception("failed")
+"""
+
+
+def test_what_clients_send_neither_starts_a_line_of_the_console_log_nor_moves_a_cursor() -> None:
+    done = subprocess.run([sys.executable, "-c", HOSTILE], capture_output=True, text=True, timeout=60, check=True)
+    assert [letter for letter in "\x1b\x9b\u202e\u2028\r" if letter in done.stderr] == []
+    assert sum(line.startswith("20") for line in done.stderr.split("\n")) == 4
+    assert done.stderr.count("ValueError: m\n  2026-01-01T00:00:00.000000Z [info     ] all is well\\u001b[2J") == 2

@@ -114,3 +114,17 @@ def test_unknown_names_are_answered_with_the_closest_one() -> None:
         find("windows").bind({"lasst": "1h"})
     with pytest.raises(QueryError, match="id=VALUE"):
         find("prediction").bind({})
+
+
+def test_a_parameter_with_a_list_takes_its_values_and_names_them() -> None:
+    query = parse("q", "-- title: T\n-- description: D.\n-- param k String(one, two) = '' : which\nSELECT {k:String}")
+    assert [query.bind({"k": given})["k"] for given in ("one", "two", "")] == ["one", "two", ""]
+    with pytest.raises(QueryError, match=r"k is 'tow', but it takes one of one, two; did you mean two\?"):
+        query.bind({"k": "tow"})
+
+
+def test_words_of_the_saved_queries_are_checked() -> None:
+    for name, parameter in (("drift_now", "status"), ("drift_over_time", "kind"), ("feature_distribution", "kind")):
+        required = {"model": "m"} if name == "feature_distribution" else {}
+        with pytest.raises(QueryError, match="takes one of"):
+            find(name).bind({**required, parameter: "nonsense"})

@@ -9,12 +9,15 @@ import math
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from modelspan.queries.output import write_csv, write_json
 from modelspan.queries.result import Result, instant
 from modelspan.queries.table import write_table
+from modelspan.queries.terminal import printed
 
 
-def table(columns: tuple[str, ...], *rows: tuple[Any, ...], width: int = 200, limit: int = 0) -> list[str]:
+def table(columns: tuple[str, ...], *rows: tuple[Any, ...], width: int | None = 200, limit: int = 0) -> list[str]:
     out = io.StringIO()
     write_table(Result(columns, iter(rows)), out, width=width, limit=limit)
     return out.getvalue().splitlines()
@@ -54,7 +57,7 @@ def test_the_columns_behind_a_sentence_make_room_for_it() -> None:
     rows = [(f"a_feature_with_a_long_name_{i}", "insufficient_data", sentence + "!" * i, 1.5 + i) for i in range(2)]
     lines = table(("series", "status", "reason", "rows"), *rows, width=80)
     assert max(map(len, lines)) <= 80
-    assert lines[-1] == "(left out, as the terminal is too narrow (see --format): rows)"
+    assert lines[-1] == "(too narrow for these, add --format csv or | less -S: rows)"
     assert not any("…" in line for line in lines)
     place = lines[0].index("reason")
     assert " ".join(line[place:] for line in lines[2:-2]).split() == f"{sentence} {sentence}!".split()
@@ -85,6 +88,14 @@ def test_what_does_not_fit_is_named() -> None:
     assert "third" in lines[-1]
 
 
+def test_without_a_terminal_nothing_is_cut_wrapped_or_left_out() -> None:
+    rows = [("fraud", None, "a sentence " * 40, i) for i in range(2)]
+    lines = table(("model", "nothing", "why", "rows"), *rows, width=None)
+    assert [line.split("  ")[0] for line in lines] == ["model", "-----", "fraud", "fraud", "(2 rows)"]
+    assert all(rows[0][2].strip() in line for line in lines[2:4])
+    assert [name for name in ("nothing", "rows") if name not in lines[0]] == []
+
+
 def test_a_column_that_is_the_same_in_every_row_gives_way_first() -> None:
     lines = table(("model", "note"), ("fraud", "x" * 15), ("fraud", "y" * 15), width=18)
     assert "(the same in every row: model = fraud)" in lines
@@ -111,8 +122,30 @@ def test_times_are_readable_and_as_precise_as_needed() -> None:
     assert table(("t",), (instant(1_700_000_000_123_456_789, 9),), times[1])[2] == "2023-11-14 22:13:20.123"
 
 
-def test_escape_sequences_in_data_do_not_reach_the_terminal() -> None:
-    assert "\x1b" not in "".join(table(("a",), ("\x1b[31mred\n",)))
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[31mred", "\x9b2J", "\u202efdp.exe", "a\r\nb", "\u2066x", "\x07", "\u200b", "\udcff"]
+)
+def test_characters_that_do_not_print_are_escaped_in_cells_and_in_heads(hostile: str) -> None:
+    for text in ("\n".join(table((hostile,), (hostile,))), "\n".join(table(("a",), ([{hostile: hostile}],)))):
+        assert all(letter.isprintable() or letter == "\n" for letter in text)
+        assert "\\u" in text
+
+
+def test_a_terminal_gets_escapes_that_json_reads_and_a_file_the_bytes() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    row = ("\x1b[2J", "\x9b\u202e\U000e0001", "é\u00a0\t")
+    for out in (terminal := Terminal(), file := io.StringIO()):
+        write_json(Result(("a", "b", "c"), iter([row])), printed(out))
+    assert json.loads(terminal.getvalue()) == json.loads(file.getvalue()) == [dict(zip("abc", row, strict=True))]
+    assert [letter for letter in "\x1b\x9b\u202e\U000e0001" if letter in terminal.getvalue()] == []
+    assert "\x9b\u202e" in file.getvalue()
+    for out in (terminal := Terminal(), file := io.StringIO()):
+        write_csv(Result(("\x1b]0;title\x07",), iter([row[:1]])), printed(out))
+    assert terminal.getvalue() == "\\u001b]0;title\\u0007\n\\u001b[2J\n"
+    assert file.getvalue() == "\x1b]0;title\x07\r\n\x1b[2J\r\n"
 
 
 def test_wide_letters_count_double() -> None:
@@ -169,4 +202,4 @@ def test_a_sentence_is_kept_readable_and_the_columns_behind_it_are_left_out() ->
     rows = [(f"feature {i}", sentence + "!" * i, f"method {i}", "none" * i) for i in range(2)]
     lines = table(("series", "reason", "method", "tolerance"), *rows, width=80)
     assert sentence[:60] in lines[2]
-    assert lines[-1].endswith("(see --format): method, tolerance)")
+    assert lines[-1].endswith("or | less -S: method, tolerance)")

@@ -39,12 +39,27 @@ def ask(gateway: Gateway, name: str, **parameters: str) -> list[dict[str, Any]]:
         client.close()
 
 
-REQUIRED = {"feature_distribution": {"model": "fraud"}, "prediction": {"id": "p7"}}
+REQUIRED = {
+    "feature_distribution": {"model": "fraud"},
+    "prediction": {"id": "p7"},
+    "prediction_missing": {"id": "never came"},
+}
 
 
-@pytest.mark.parametrize("name", list(catalog()))
+@pytest.mark.parametrize("name", [name for name in catalog() if name != "prediction_missing"])
 def test_every_query_runs_on_an_empty_store(empty: Gateway, name: str) -> None:
     assert ask(empty, name, **REQUIRED.get(name, {})) == []
+
+
+def test_every_query_names_its_columns_where_it_finds_nothing(gateway: Gateway, empty: Gateway) -> None:
+    for saved in catalog().values():
+        heads = []
+        for store in (gateway, empty):
+            client = connect(store.url, {})
+            with run(client, saved.sql, saved.bind(REQUIRED.get(saved.name, {}))) as result:
+                heads.append(result.columns)
+            client.close()
+        assert heads[0] == heads[1] != ()
 
 
 @pytest.mark.parametrize("name", list(catalog()))
@@ -73,7 +88,7 @@ def test_models_have_the_data_of_their_fit_also_where_another_program_fitted_the
 
 def test_predictions_per_minute_count_by_weight_and_give_latencies_and_errors(gateway: Gateway) -> None:
     first, second = ask(gateway, "predictions_per_minute", model="fraud")
-    assert (first["minute"].isoformat(), first["predictions"], first["errors"]) == ("2025-03-01T12:00:00", 600, 6)
+    assert (first["start"].isoformat(), first["predictions"], first["errors"]) == ("2025-03-01T12:00:00", 600, 6)
     assert (second["predictions"], second["stored"], second["errors"]) == (1200, 600, 12)
     assert first["p50_ms"] == pytest.approx(300, rel=0.02)
     assert second["p99_ms"] == pytest.approx(1194, rel=0.02)
@@ -148,6 +163,60 @@ def test_the_slowest_predictions_come_with_their_traces(gateway: Gateway) -> Non
         (1199, "unsampled", ""),
         (1198, "not here", "04ad"),
     ]
+
+
+def test_a_call_of_many_rows_is_one_of_the_slowest(gateway: Gateway) -> None:
+    gateway.execute(
+        "INSERT INTO ml_predictions (time, model_name, operation, prediction_id, span_id, trace_id, duration)"
+        " SELECT toDateTime64('2025-01-01 00:00:00', 9, 'UTC') + intDiv(number, 500), 'batch', 'predict', toString(number),"
+        " if(number < 500, 'of the first', ''), '', 1000000 * (9 - intDiv(number, 500)) FROM numbers(2500)"
+    )
+    rows = ask(gateway, "slowest_predictions", model="batch", until="2025-01-02T00:00:00Z", last="7d", limit="3")
+    assert [(row["duration_ms"], row["rows_stored"], row["span_id"]) for row in rows] == [
+        (9, 500, "of the first"),
+        (8, 500, ""),
+        (7, 500, ""),
+    ]
+
+
+def test_a_day_is_one_row_where_the_step_is_a_day_and_counts_are_whole(gateway: Gateway) -> None:
+    gateway.execute(
+        "INSERT INTO ml_predictions (time, model_name, prediction_id, weight)"
+        " SELECT toDateTime64('2025-01-05 12:00:00', 9, 'UTC') + number, 'sampled', toString(number), 1.1 FROM numbers(10192)"
+    )
+    (row,) = ask(gateway, "predictions_per_minute", model="sampled", until="2025-01-06T00:00:00Z", last="1d", step="1d")
+    assert (row["start"].isoformat(), row["predictions"], row["stored"]) == ("2025-01-05T00:00:00", 11211, 10192)
+    assert "minute" not in row
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"id": "x", "model": "fraud"},
+            "1200 rows are stored and stand for 1800, so it may have been left out by sampling",
+        ),
+        (
+            {"id": "x", "model": "fraud"},
+            "recorders report 135 rows left out by sampling, 0 dropped by themselves and 0 lost",
+        ),
+        (
+            {"id": "x", "model": "price"},
+            "10 rows are stored, none of them a sample of others; recorders report 0 rows left",
+        ),
+        ({"id": "x", "model": "price"}, "7 dropped by themselves and 20 lost on the way"),
+        (
+            {"id": "x", "model": "nosuch"},
+            "none of model nosuch is stored at all; no recorder in a program has reported",
+        ),
+    ],
+)
+def test_of_a_prediction_that_is_not_stored_it_is_said_what_is_known(
+    gateway: Gateway, given: dict[str, str], says: str
+) -> None:
+    (row,) = ask(gateway, "prediction_missing", **given)
+    assert says in row["reason"]
+    assert ask(gateway, "prediction_missing", id="p7") == []
 
 
 def test_telemetry_loss_tells_what_each_recorder_lost_and_where(gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ import threading
 from types import FrameType
 
 from modelspan.processor.config import Config, ConfigError, add_flags, as_yaml, load
+from modelspan.queries.terminal import one_line
 
 
 def serve(arguments: list[str]) -> int:
@@ -58,5 +59,5 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 
 def _refuse(reason: str) -> int:
-    print(f"modelspan serve: {' '.join(reason.split())}", file=sys.stderr)
+    print(f"modelspan serve: {one_line(' '.join(reason.split()))}", file=sys.stderr)
     return 2

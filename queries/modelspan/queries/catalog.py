@@ -3,10 +3,12 @@
     -- title: Slowest predictions
     -- description: The predictions that took longest.
     -- param model String = '' : name of a model; empty means all
+    -- param status String(drifted, ok) = '' : only this status
     -- param limit UInt = 20 : how many
     SELECT ... WHERE model_name = {model:String} LIMIT {limit:UInt64}
 
-A parameter without `= default` is required. The body names parameters in ClickHouse's own form, so that values never become part
+A parameter without `= default` is required; one with a list takes its values only. `-- when empty: NAME` names the query whose
+answer says why there is none. The body names parameters in ClickHouse's own form, so that values never become part
 of the statement; `TYPES` says which type of the header is which type of ClickHouse.
 """
 
@@ -34,10 +36,21 @@ class Parameter:
     description: str
     default: str | None
     """As it is written on the command line; None where a value is required."""
+    choices: tuple[str, ...] = ()
+    """The only values it takes, beside its default; empty: any."""
+
+    @property
+    def shown_type(self) -> str:
+        """The type for people: the choices where there are any."""
+        return "|".join(self.choices) or self.type
 
     def convert(self, text: str) -> str:
         """Turn what a user wrote into what ClickHouse reads. Raises QueryError."""
         kind = TYPES[self.type]
+        if self.choices and text not in (*self.choices, self.default):
+            raise QueryError(
+                f"Parameter {self.name} is {text!r}, but it takes one of {_listed(self.choices)}{_hint(text, self.choices)}"
+            )
         try:
             return kind.convert(text.strip() if self.type != "String" else text)
         except (ValueError, OverflowError):
@@ -53,6 +66,13 @@ class SavedQuery:
     description: str
     parameters: tuple[Parameter, ...]
     sql: str
+    empty: str = ""
+    """Name of the query, of the same parameters, that says why this one found nothing."""
+
+    @property
+    def when_empty(self) -> SavedQuery | None:
+        """The query that says why this one found nothing."""
+        return catalog()[self.empty] if self.empty else None
 
     def bind(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the value of every parameter, in ClickHouse's text form. Raises QueryError."""
@@ -127,8 +147,8 @@ TYPES = {
 }
 """Types of the header; an Interval reaches ClickHouse as a number of seconds."""
 
-_HEADER = re.compile(r"--\s*(title|description|param)\b\s*:?\s*(.*)")
-_PARAM = re.compile(r"(\w+)\s+(\w+)\s*(?:=\s*('[^']*'|[^\s:]+)\s*)?:\s*(.+)")
+_HEADER = re.compile(r"--\s*(title|description|param|when empty)\b\s*:?\s*(.*)")
+_PARAM = re.compile(r"(\w+)\s+(\w+)(?:\(([^)]*)\))?\s*(?:=\s*('[^']*'|[^\s:]+)\s*)?:\s*(.+)")
 _USE = re.compile(r"\{(\w+):([^}]+)\}")
 
 
@@ -151,6 +171,7 @@ def parse(name: str, text: str) -> SavedQuery:
         description=facts.get("description", ""),
         parameters=tuple(parameters),
         sql="\n".join(lines[count:]).strip(),
+        empty=facts.get("when empty", ""),
     )
     _check(query)
     return query
@@ -176,10 +197,16 @@ def _parameter(query: str, text: str) -> Parameter:
     found = _PARAM.fullmatch(text)
     if found is None:
         raise ValueError(f"{query}: cannot read the parameter {text!r}; expected: name Type = default : description")
-    name, kind, default, description = found.groups()
+    name, kind, choices, default, description = found.groups()
     if kind not in TYPES:
         raise ValueError(f"{query}: parameter {name} has the type {kind}; expected one of {_listed(TYPES)}")
-    parameter = Parameter(name, kind, description.strip(), default.strip("'") if default is not None else None)
+    parameter = Parameter(
+        name,
+        kind,
+        description.strip(),
+        default.strip("'") if default is not None else None,
+        tuple(re.split(r",\s*", choices)) if choices else (),
+    )
     if parameter.default is not None:
         try:
             parameter.convert(parameter.default)

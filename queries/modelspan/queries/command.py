@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from modelspan.queries.catalog import QueryError, SavedQuery, catalog, find
 from modelspan.queries.connect import NoStore, connect, sentence
 from modelspan.queries.output import write_csv, write_json
-from modelspan.queries.result import run
+from modelspan.queries.result import Result, bind, has_format, run
 from modelspan.queries.table import write_table
+from modelspan.queries.terminal import lines, one_line, printed
 
-_FORMATTED = re.compile(r"\bFORMAT\s+\w+\s*;?\s*$", re.IGNORECASE)
+_TABLE_ROWS = 1000
 
 
 def query(arguments: list[str]) -> int:
@@ -42,7 +43,7 @@ def query(arguments: list[str]) -> int:
         values = chosen.bind(_pairs(options.param))
     except QueryError as error:
         return _fail(str(error), 2)
-    return _execute(chosen.sql, values, options)
+    return _execute(chosen.sql, values, options, when_empty=chosen.when_empty)
 
 
 def sql(arguments: list[str]) -> int:
@@ -58,19 +59,23 @@ def sql(arguments: list[str]) -> int:
     )
     _add_output(parser)
     options = parser.parse_args(arguments)
-    statement = sys.stdin.read() if options.sql == ["-"] else " ".join(options.sql)
-    if not statement.strip():
-        return _fail("There is no SQL to run.", 2)
     try:
+        statement = sys.stdin.read() if options.sql == ["-"] else " ".join(options.sql)
         values = _pairs(options.param)
+    except UnicodeDecodeError as error:
+        return _fail(f"What standard input holds is not text: {error}.", 2)
     except QueryError as error:
         return _fail(str(error), 2)
+    if not statement.strip():
+        return _fail("There is no SQL to run.", 2)
     return _execute(statement, values, options)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["table", "json", "csv"], default="table", help="default: table")
-    parser.add_argument("--limit", type=_count, default=1000, help="most rows of a table, 0 for all (default: 1000)")
+    parser.add_argument(
+        "--limit", type=_count, help=f"most rows, 0 for all (default: {_TABLE_ROWS} of a table, all of JSON and CSV)"
+    )
     parser.add_argument(
         "--url",
         help="store to ask, such as http://127.0.0.1:8123 (default: MODELSPAN_URL, else the service of this machine)",
@@ -87,13 +92,15 @@ def _pairs(given: list[str]) -> dict[str, str]:
     pairs = {}
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals:
+        if not equals or not name.isidentifier():
             raise QueryError(f"--param {text} is not of the form NAME=VALUE.")
         pairs[name] = value
     return pairs
 
 
-def _execute(statement: str, parameters: Mapping[str, str], options: argparse.Namespace) -> int:
+def _execute(
+    statement: str, parameters: Mapping[str, str], options: argparse.Namespace, when_empty: SavedQuery | None = None
+) -> int:
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
@@ -101,30 +108,52 @@ def _execute(statement: str, parameters: Mapping[str, str], options: argparse.Na
     except NoStore as error:
         return _fail(str(error), 1)
     try:
-        if _FORMATTED.search(statement):
-            _write_raw(client.raw_query(statement.strip().rstrip(";"), parameters=dict(parameters) or None))
-        else:
-            _write(client, statement, parameters, options)
+        if has_format(client, statement):
+            if options.limit is not None:
+                return _fail("--limit does not go with a FORMAT clause: write LIMIT in the statement.", 2)
+            _write_raw(client, statement, parameters)
+        elif _write(client, statement, parameters, options) == 0 and when_empty is not None:
+            _say_why(client, when_empty, parameters)
     except ClickHouseError as error:
         return _fail(sentence(error), 1)
+    except UnicodeEncodeError:
+        return _fail("The statement or a parameter is not UTF-8 text.", 2)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _fail(f"The answer cannot be read: {type(error).__name__}: {error}", 1)
     finally:
         client.close()
     return 0
 
 
-def _write(client: Any, statement: str, parameters: Mapping[str, str], options: argparse.Namespace) -> None:
+def _write(client: Any, statement: str, parameters: Mapping[str, str], options: argparse.Namespace) -> int:
+    """Write the result in the chosen form; number of rows."""
+    out = printed(sys.stdout)
     with run(client, statement, parameters) as result:
-        if options.format == "json":
-            write_json(result, sys.stdout)
-        elif options.format == "csv":
-            write_csv(result, sys.stdout)
-        else:
-            write_table(result, sys.stdout, width=shutil.get_terminal_size((120, 24)).columns, limit=options.limit)
+        if options.format == "table":
+            width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
+            limit = _TABLE_ROWS if options.limit is None else options.limit
+            return write_table(result, out, width=width, limit=limit)
+        some = Result(result.columns, islice(result.rows, options.limit or None))
+        return write_json(some, out) if options.format == "json" else write_csv(some, out)
 
 
-def _write_raw(answer: bytes) -> None:
+def _write_raw(client: Any, statement: str, parameters: Mapping[str, str]) -> None:
+    statement, bound = bind(statement.strip().rstrip(";"), parameters)
+    answer = client.raw_query(statement, parameters=bound)
     sys.stdout.flush()
-    sys.stdout.buffer.write(answer)
+    if sys.stdout.isatty():
+        sys.stdout.write(lines(answer.decode(errors="surrogateescape")))
+    else:
+        sys.stdout.buffer.write(answer)
+
+
+def _say_why(client: Any, when_empty: SavedQuery, parameters: Mapping[str, str]) -> None:
+    """Say beside an empty result what is known of its emptiness."""
+    with run(client, when_empty.sql, parameters) as result:
+        for row in result.rows:
+            sys.stderr.write(f"modelspan: {one_line(str(row[0]))}\n")
 
 
 def _list() -> int:
@@ -149,7 +178,7 @@ def _parameters(saved: SavedQuery) -> list[str]:
     told = [
         (
             parameter.name,
-            parameter.type,
+            parameter.shown_type,
             "required" if parameter.default is None else f"= {parameter.default or repr('')}",
         )
         for parameter in saved.parameters
@@ -162,5 +191,5 @@ def _parameters(saved: SavedQuery) -> list[str]:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"modelspan: {message}", file=sys.stderr)
+    print(f"modelspan: {one_line(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -12,24 +12,27 @@ from typing import Any, TextIO
 from modelspan.queries.result import Result, moment
 
 
-def write_json(result: Result, out: TextIO) -> None:
-    """One object for each row; NaN and infinity, which JSON does not have, become null."""
-    separator = "[\n"
+def write_json(result: Result, out: TextIO) -> int:
+    """One object for each row; NaN and infinity, which JSON does not have, become null. Number of rows."""
+    separator, count = "[\n", 0
     for row in result.rows:
         out.write(
             separator + json.dumps(dict(zip(result.columns, map(_jsonable, row), strict=True)), ensure_ascii=False)
         )
-        separator = ",\n"
-    out.write("[]\n" if separator == "[\n" else "\n]\n")
+        separator, count = ",\n", count + 1
+    out.write("\n]\n" if count else "[]\n")
+    return count
 
 
-def write_csv(result: Result, out: TextIO) -> None:
-    """A line of names, then the rows; null is an empty field, lists and maps are JSON."""
-    writer = csv.writer(out, lineterminator="\r\n")
+def write_csv(result: Result, out: TextIO) -> int:
+    """A line of names, then the rows; null is an empty field, lists and maps are JSON. Number of rows."""
+    writer, count = csv.writer(out, lineterminator="\r\n"), 0
     if result.columns:
         writer.writerow(result.columns)
     for row in result.rows:
         writer.writerow([_field(value) for value in row])
+        count += 1
+    return count
 
 
 def _jsonable(value: Any) -> Any:

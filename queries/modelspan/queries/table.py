@@ -1,4 +1,4 @@
-"""Writes a result for people, as wide as the terminal.
+"""Writes a result for people, as wide as the terminal. Without one, in a pipe or a file, everything is written.
 
 Numbers stand right. Columns that are empty in every row are named below. Where the terminal is too narrow, so are columns that
 are the same in every row; then the column with the longest sentences gets several lines, and other texts are cut, marked with an
@@ -15,6 +15,7 @@ from itertools import islice, zip_longest
 from typing import Any, TextIO
 
 from modelspan.queries.result import Result, moment
+from modelspan.queries.terminal import one_line
 
 _GAP = "  "
 _NARROWEST = 16
@@ -24,29 +25,37 @@ _TIME_OR_WORD = re.compile(r"\S{0,40}|[\d-]{10} [\d:.]{8,}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 
 
-def write_table(result: Result, out: TextIO, *, width: int, limit: int) -> None:
-    """Write at most `limit` rows (0: all) in `width` columns of characters."""
+def write_table(result: Result, out: TextIO, *, width: int | None, limit: int) -> int:
+    """Write at most `limit` rows (0: all) in `width` columns of characters (None: as many as it takes); number of rows."""
     rows = list(islice(result.rows, limit + 1 if limit else None))
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if more else rows
     columns = [_Column(name, [row[index] for row in rows]) for index, name in enumerate(result.columns)]
-    shown = [column for column in columns if not column.is_empty]
-    notes = _note("empty", [column.name for column in columns if column.is_empty])
-    if len(rows) == 1 and sum(column.width + len(_GAP) for column in shown) > width:
-        _write_list(shown, out, width)
-        rows_note = "1 row"
-    else:
-        if _excess(shown, width) > 0:
-            constant = [column for column in shown if column.is_constant]
-            shown = [column for column in shown if not column.is_constant]
-            notes += _note("the same in every row", [f"{column.name} = {column.cells[0]}" for column in constant])
-        shown, left_out = _fit(shown, width)
-        notes += _note("left out, as the terminal is too narrow (see --format)", left_out)
-        _write_grid(shown, out)
-        rows_note = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
+    notes = [] if width is None else _fitted(columns, out, width, is_one=len(rows) == 1)
+    if width is None:
+        _write_grid(columns, out)
+    rows_note = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
     if more:
         rows_note = f"the first {limit} rows, there are more (see --limit)"
     out.write("".join(f"{line}\n" for line in [f"({rows_note})", *notes]))
+    return len(rows)
+
+
+def _fitted(columns: list[_Column], out: TextIO, width: int, *, is_one: bool) -> list[str]:
+    """Write what fits into `width`; notes on the rest."""
+    shown = [column for column in columns if not column.is_empty]
+    notes = _note("empty", [column.name for column in columns if column.is_empty])
+    if is_one and sum(column.width + len(_GAP) for column in shown) > width:
+        _write_list(shown, out, width)
+        return notes
+    if _excess(shown, width) > 0:
+        constant = [column for column in shown if column.is_constant]
+        shown = [column for column in shown if not column.is_constant]
+        notes += _note("the same in every row", [f"{column.name} = {column.cells[0]}" for column in constant])
+    shown, left_out = _fit(shown, width)
+    notes += _note("too narrow for these, add --format csv or | less -S", left_out)
+    _write_grid(shown, out)
+    return notes
 
 
 class _Column:
@@ -54,7 +63,7 @@ class _Column:
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
         values = [moment(value) if isinstance(value, datetime) else value for value in values]
-        self.name = name
+        self.name = name = one_line(name)
         self.is_empty = bool(values) and all(value is None or value in ("", [], {}) for value in values)
         self.is_number = all(isinstance(value, (int, float)) or value is None for value in values)
         self.cells = _short_times([_text(value) for value in values])
@@ -186,17 +195,13 @@ def _text(value: Any) -> str:
         return ", ".join(f"{_text(key)}={_text(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value))
-    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in str(value))
+    return one_line(str(value))
 
 
 def _number(value: float) -> str:
     if value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.1f}"
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode()
 
 
 def _wide(text: str) -> int:

@@ -3,7 +3,7 @@
 -- param model String = '' : name of a model; empty means all
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
--- param status String = '' : only this status: drifted, ok, insufficient_data or no_reference
+-- param status String(drifted, ok, insufficient_data, no_reference) = '' : only this status; empty means all
 -- param at DateTime = now : judge by the latest window that had begun by then
 WITH latest AS
 (

@@ -4,7 +4,7 @@
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
 -- param feature String = '' : name of a feature; empty means all series
--- param kind String = '' : kind of series: feature, missing, label, score or value; empty means all
+-- param kind String(feature, missing, label, score, value) = '' : kind of series; empty means all
 -- param last Interval = 24h : length of the period
 -- param until DateTime = now : end of the period; the newest window where that is earlier
 WITH

@@ -2,7 +2,7 @@
 -- description: One series of a model in a window, bin by bin, beside its reference.
 -- param model String : name of the model
 -- param feature String = '' : name of the feature; empty for a label, score or value
--- param kind String = 'feature' : kind of series: feature, label, score or value
+-- param kind String(feature, label, score, value) = 'feature' : kind of series
 -- param version String = '' : version of the model; empty means any
 -- param service String = '' : name of the service; empty means any
 -- param at DateTime = now : the latest window that had begun by then
@@ -63,7 +63,7 @@ SELECT
     label,
     expected_count / arraySum(expected) AS reference_share,
     observed_count / arraySum(observed) AS window_share,
-    observed_count AS window_weight,
+    round(observed_count, 3) AS window_weight,
     if(reference_share > 0 AND window_share > 0,
         (window_share - reference_share) * log(window_share / reference_share), NULL) AS psi_part,
     reference_source,

@@ -17,7 +17,7 @@ SELECT
     model_name,
     model_version,
     max(verdict) AS latest_verdict,
-    sum(weighted) AS predictions,
+    accurateCastOrNull(round(sum(weighted)), 'UInt64') AS predictions,
     max(seen_last) AS last_seen,
     min(seen_first) AS first_seen,
     max(type) AS model_type,

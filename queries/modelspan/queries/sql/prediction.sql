@@ -1,5 +1,6 @@
 -- title: Prediction
 -- description: One prediction with its inputs, its output, the actual and the outcomes that became known.
+-- when empty: prediction_missing
 -- param id String : identifier of the prediction
 -- param model String = '' : name of its model, which makes the search faster; empty means any
 WITH found AS

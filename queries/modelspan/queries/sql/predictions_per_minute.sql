@@ -10,7 +10,7 @@ WITH
     least(toDateTime64({until:DateTime64(3, 'UTC')}, 9, 'UTC'), (SELECT max(time) FROM ml_predictions)) AS period_end,
     period_end - toIntervalSecond({last:UInt64}) AS period_start
 SELECT
-    minute,
+    start,
     model_name,
     model_version,
     service_name,
@@ -23,13 +23,13 @@ SELECT
 FROM
 (
     SELECT
-        toStartOfInterval(time, toIntervalSecond({step:UInt64})) AS minute,
+        toStartOfInterval(time, toIntervalSecond({step:UInt64})) AS start,
         model_name,
         model_version,
         service_name,
-        sum(weight) AS predictions,
+        accurateCastOrNull(round(sum(weight)), 'UInt64') AS predictions,
         count() AS stored,
-        sumIf(weight, error_type != '') AS errors,
+        accurateCastOrNull(round(sumIf(weight, error_type != '')), 'UInt64') AS errors,
         quantilesTDigestWeightedIf(0.5, 0.95, 0.99)(
             duration / 1e6, toUInt32(greatest(1, least(1e9, round(weight)))), duration > 0) AS milliseconds
     FROM ml_predictions
@@ -37,6 +37,6 @@ FROM
         AND ({model:String} = '' OR model_name = {model:String})
         AND ({version:String} = '' OR model_version = {version:String})
         AND ({service:String} = '' OR service_name = {service:String})
-    GROUP BY minute, model_name, model_version, service_name
+    GROUP BY start, model_name, model_version, service_name
 )
-ORDER BY minute, model_name, model_version, service_name
+ORDER BY start, model_name, model_version, service_name
