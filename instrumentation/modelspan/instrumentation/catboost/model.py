@@ -99,3 +99,6 @@ def _loss(model: Any) -> str:
     except Exception:  # a sum of models
         return ""
     return loss.partition(":")[0] if isinstance(loss, str) else ""
+
+
+KINDS = {"CatBoost": CatBoostKind()}

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from modelspan.instrumentation.catboost import data as inputs
-from modelspan.instrumentation.catboost.model import CatBoostKind
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
-from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 _PREDICT = Operation.PREDICT.value
@@ -51,8 +49,6 @@ _GUARDED = (
 def patch(patches: Patches, catboost: Any) -> None:
     """Replace what predicts and what fits in the package `catboost`."""
     core = catboost.core
-    kinds.register(catboost.CatBoost, CatBoostKind())
-    fingerprint.digested_by(catboost.CatBoost, CatBoostKind().digest)
     inputs.follow(catboost.Pool)
     patches.predicts(core, "CatBoost.predict", _predict)
     patches.predicts(core, "CatBoostClassifier.predict", _classifier_predict, Usual(_PREDICT, ("prediction_type",)))

@@ -123,3 +123,6 @@ class ModelKind(Kind):
 
 def _is_fitted(model: Any) -> bool:
     return bool(model.__sklearn_is_fitted__())
+
+
+KINDS = {"Booster": BoosterKind(), "LGBMModel": ModelKind()}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelspan.instrumentation.lightgbm.model import BoosterKind, ModelKind
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
-from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 _PREDICT = Operation.PREDICT.value
@@ -27,7 +25,6 @@ _CHANGES = (
 
 def patch(patches: Patches, lightgbm: Any) -> None:
     """Replace what predicts and what fits in the package `lightgbm`."""
-    _answer_for(lightgbm)
     basic = lightgbm.basic
     patches.predicts(basic, "Booster.predict", _booster_predict, Usual(_PREDICT, _OTHER_OUTPUTS))
     for path in _GUARDED:
@@ -39,14 +36,6 @@ def patch(patches: Patches, lightgbm: Any) -> None:
     for name, cls in list(vars(models).items()) if models is not None else ():
         if isinstance(cls, type) and cls.__module__ == lightgbm.__name__ + ".sklearn":
             _patch_model(patches, models, name)
-
-
-def _answer_for(lightgbm: Any) -> None:
-    kinds.register(lightgbm.Booster, BoosterKind())
-    fingerprint.digested_by(lightgbm.Booster, BoosterKind().digest)
-    if hasattr(lightgbm, "LGBMModel"):  # not without scikit-learn
-        kinds.register(lightgbm.LGBMModel, ModelKind())
-        fingerprint.digested_by(lightgbm.LGBMModel, ModelKind().digest)
 
 
 def _patch_training(patches: Patches, lightgbm: Any) -> None:

@@ -58,3 +58,6 @@ def _within(model: Any) -> Any:
     raw = getattr(wrapper, "get_raw_model", None)
     inner = raw() if raw is not None else next((vars(wrapper)[name] for name in _HELD if name in vars(wrapper)), None)
     return wrapper if inner is None else inner
+
+
+KINDS = {"PyFuncModel": PyFuncKind()}

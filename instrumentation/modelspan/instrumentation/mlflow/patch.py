@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from modelspan.instrumentation.mlflow.kind import PyFuncKind
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, described
-from modelspan.instrumentation.recorder import kinds
 from modelspan.instrumentation.recorder.snapshot import Named
 from modelspan.semconv.attributes import MlOperationNameValues
 
@@ -19,7 +17,6 @@ _OPERATIONS = frozenset(operation.value for operation in MlOperationNameValues)
 
 def predictions(patches: Patches, module: Any) -> None:
     """Record `PyFuncModel.predict`."""
-    kinds.register(module.PyFuncModel, PyFuncKind())
     patches.wrap(module, "PyFuncModel.predict", lambda original: described(original, _described, patches.recorder))
 
 

@@ -120,3 +120,6 @@ def _of_description(session: Any) -> str:
     ends = [(one.name, one.type, one.shape) for one in (*session.get_inputs(), *session.get_outputs())]
     said = (meta.graph_name, meta.producer_name, meta.version, sorted(meta.custom_metadata_map.items()), ends)
     return hashlib.sha256(repr((said, files.seen(getattr(session, "_model_path", None)))).encode()).hexdigest()
+
+
+KINDS = {"Session": SessionKind()}

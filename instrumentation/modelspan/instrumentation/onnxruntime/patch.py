@@ -10,18 +10,16 @@ from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.onnxruntime import tensors
 from modelspan.instrumentation.onnxruntime.asynchronous import recorded_async
 from modelspan.instrumentation.onnxruntime.bindings import Bindings
-from modelspan.instrumentation.onnxruntime.identity import SessionKind, tell_of
+from modelspan.instrumentation.onnxruntime.identity import tell_of
 from modelspan.instrumentation.onnxruntime.run import recorded_run
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Method, described
-from modelspan.instrumentation.recorder import kinds
 
 
 def patch(patches: Patches, module: Any) -> None:
     """Replace what makes and runs sessions."""
     recorder, bindings = patches.recorder, Bindings()
-    kinds.register(module.Session, SessionKind())
     tensors.follow(recorder)
     patches.wrap(module, "InferenceSession.__init__", _made)
     patches.wrap(

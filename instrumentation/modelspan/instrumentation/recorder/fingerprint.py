@@ -25,30 +25,36 @@ MAX_DEPTH = 100
 
 _SKLEARN = "sklearn"
 
-_IGNORED_STATE = frozenset({"_sklearn_version", "_deprecated_key_to_warnings", "_stop_words_id", "n_jobs", "verbose"})
+_IGNORED_STATE = frozenset(
+    {
+        "_sklearn_version",
+        "_deprecated_key_to_warnings",
+        "_stop_words_id",
+        "_sklearn_output_config",
+        "n_jobs",
+        "verbose",
+    }
+)
 """The library that wrote a pickled state, what scikit-learn's Bunch loses when it is pickled, an address in memory that its
 vectorizers keep, and what a server may well set otherwise: not what was learnt."""
 
 
-def fingerprint(model: Any) -> str:
-    """Hex digest of the content of `model`.
+Own = Callable[[Any], "str | None"]
+"""The digest of an object that has one of its own; None for any other."""
+
+
+def fingerprint(model: Any, own: Own = lambda _: None) -> str:
+    """Hex digest of the content of `model`. `own` digests the objects within it that keep what they have learnt outside of Python.
 
     Of a model with more than MAX_BYTES of arrays or MAX_OBJECTS objects, or nested deeper than MAX_DEPTH, only what comes
     first in the order of its state is digested.
     """
-    return _Digester().digest(model, 0).hex()
-
-
-def digested_by(cls: type, digest: Callable[[Any], str]) -> None:
-    """Have objects of a class, and of those derived from it, digested by `digest` wherever they are part of a model."""
-    _own[cls] = digest
-
-
-_own: dict[type, Callable[[Any], str]] = {}
+    return _Digester(own).digest(model, 0).hex()
 
 
 class _Digester:
-    def __init__(self) -> None:
+    def __init__(self, own: Own) -> None:
+        self.own = own
         self.bytes_left = MAX_BYTES
         self.objects_left = MAX_OBJECTS
         self.done: dict[int, tuple[Any, bytes]] = {}
@@ -116,10 +122,10 @@ class _Digester:
 
     def _reduced(self, value: Any, depth: int) -> bytes:
         """What pickle would write: how to make the object, and its state."""
-        own = next((_own[cls] for cls in type(value).__mro__ if cls in _own), None) if _own else None
         try:
+            own = self.own(value)
             if own is not None:
-                return _hash(_name(type(value)), [own(value).encode()])
+                return _hash(_name(type(value)), [own.encode()])
             reducer = copyreg.dispatch_table.get(type(value))
             reduced = reducer(value) if reducer else value.__reduce_ex__(4)
         except Exception as error:  # an object that cannot be pickled counts by its type alone

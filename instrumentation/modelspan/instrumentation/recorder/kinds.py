@@ -1,16 +1,19 @@
-"""What the recorder asks about a model, answered for each kind of model: what it is, what it has learnt, what it returns.
+"""Answers about a model, by its kind: what it is, what it has learnt, what it returns.
 
-A `Kind` that no library has overridden answers by scikit-learn's protocol. The module of a library registers its own.
+A `Kind` that no library has overridden answers by scikit-learn's protocol. The kinds of a library are found by the package of a
+model's class, whichever instrumentors are in use: a model is the same wherever it is met.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from modelspan.instrumentation.failure import failed, heard
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
+from modelspan.instrumentation.recorder.imports import imported
 from modelspan.semconv import attributes as ml
 
 ANOMALY = ml.MlTaskTypeValues.ANOMALY_DETECTION.value
@@ -59,7 +62,7 @@ class Kind:
     def digest(self, model: Any) -> str:
         """Hex digest of what the model has learnt: equal in every process that loads the same model, other after a refit."""
         # A search predicts as its best estimator does; how long its fits took is part of its state, and of no interest.
-        return fingerprint(getattr(model, "best_estimator_", model) if _is_search(model) else model)
+        return fingerprint(getattr(model, "best_estimator_", model) if _is_search(model) else model, _digest_of_part)
 
     def framework(self, model: Any) -> str:
         """One of the values of `ml.framework.name`, which is also the module that has the framework's `__version__`."""
@@ -112,18 +115,50 @@ class Kind:
         return VALUE if task == REGRESSION else LABEL
 
 
-_kinds: dict[type, Kind] = {}
 _protocol = Kind()
-
-
-def register(base: type, kind: Kind) -> None:
-    """Have models of a class, and of those derived from it, answered for by `kind`."""
-    _kinds[base] = kind
+_LIBRARIES = {
+    "xgboost": "xgboost.model",
+    "lightgbm": "lightgbm.model",
+    "catboost": "catboost.model",
+    "torch": "torch.kind",
+    "onnxruntime": "onnxruntime.identity",
+    "mlflow": "mlflow.kind",
+}
+"""By package: the module that has the kinds of its models as `KINDS`, by the name of a class. Imported with the first of them."""
+_by_class: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
 
 
 def kind_of(model: Any) -> Kind:
-    """Who answers for a model."""
-    return next((_kinds[cls] for cls in type(model).__mro__ if cls in _kinds), _protocol)
+    """The kind of a model: that of its class, or of the nearest class that this derives from."""
+    cls = type(model)
+    known = _by_class.get(cls)
+    if known is None:
+        known = _by_class[cls] = next(
+            (kind for base in cls.__mro__ if (kind := _kinds_of(base).get(base.__qualname__))), _protocol
+        )
+    return known
+
+
+def _kinds_of(cls: type) -> Mapping[str, Kind]:
+    library = _LIBRARIES.get(str(cls.__module__).partition(".")[0])
+    try:
+        found: Mapping[str, Kind] = {} if library is None else imported(f"modelspan.instrumentation.{library}").KINDS
+    except Exception as error:  # a version of the library that is not supported
+        failed(f"know the models of {cls.__module__}", error)
+        return {}
+    return found
+
+
+def _digest_of_part(part: Any) -> str | None:
+    """The digest of a part of a model that a library knows how to digest."""
+    kind = kind_of(part)
+    if kind is _protocol:
+        return None
+    try:
+        return kind.digest(part)
+    except Exception as error:  # of a version that is not supported: what pickle would write of it counts
+        failed("make a digest of a part of a model", error)
+        return None
 
 
 def describe(model: Any) -> dict[str, Any]:

@@ -129,3 +129,6 @@ def _constant(name: str, value: Any) -> bytes:
         return f"{name} {value!r}".encode()
     # Not as text: that is abbreviated, and while it is made, `torch.export` in any other thread loses its mode and fails.
     return f"{name} {value.dtype} {tuple(value.shape)}".encode() + _content(value)
+
+
+KINDS = {"Module": ModuleKind()}

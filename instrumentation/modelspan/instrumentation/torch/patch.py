@@ -16,11 +16,9 @@ from torch import nn, optim
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import guarded_fit
-from modelspan.instrumentation.recorder.kinds import register
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.torch.call import outermost_call
-from modelspan.instrumentation.torch.kind import ModuleKind
 from modelspan.instrumentation.torch.training import follow
 
 Call = Callable[..., Any]
@@ -32,7 +30,6 @@ ORIGINAL = "_torchdynamo_inline"
 
 def replace_call(patches: Patches, torch: Any) -> None:
     """Record the calls of modules."""
-    register(nn.Module, ModuleKind())
     original = cast("Call", vars(nn.Module)["__call__"])
     call = _module_call(original, outermost_call(patches.recorder))
     setattr(call, ORIGINAL, original)

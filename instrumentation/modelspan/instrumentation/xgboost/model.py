@@ -123,3 +123,6 @@ class ModelKind(Kind):
         if super().task(model) is None:  # XGBRanker, XGBModel
             return learner(model.get_booster()).role
         return found
+
+
+KINDS = {"Booster": BoosterKind(), "XGBModel": ModelKind()}

@@ -10,11 +10,10 @@ from typing import Any
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
-from modelspan.instrumentation.recorder import fingerprint, kinds
 from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.recorder.snapshot import Lasting
 from modelspan.instrumentation.xgboost import matrix
-from modelspan.instrumentation.xgboost.model import BoosterKind, ModelKind, forget
+from modelspan.instrumentation.xgboost.model import forget
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 _PREDICT = Operation.PREDICT.value
@@ -38,7 +37,6 @@ _RELEARNS = ("Booster.load_model", "Booster.load_config", "Booster.set_param")
 def patch(patches: Patches, xgboost: Any) -> None:
     """Replace what predicts and what fits in the package `xgboost`."""
     core = xgboost.core
-    _answer_for(xgboost)
     matrix.follow(patches, core)
     patches.predicts(
         core,
@@ -58,14 +56,6 @@ def patch(patches: Patches, xgboost: Any) -> None:
     for name, cls in list(vars(models).items()) if models is not None else ():
         if isinstance(cls, type) and cls.__module__ == xgboost.__name__ + ".sklearn":
             _patch_model(patches, models, name)
-
-
-def _answer_for(xgboost: Any) -> None:
-    kinds.register(xgboost.Booster, BoosterKind())
-    fingerprint.digested_by(xgboost.Booster, BoosterKind().digest)
-    if hasattr(xgboost, "XGBModel"):  # not without scikit-learn
-        kinds.register(xgboost.XGBModel, ModelKind())
-        fingerprint.digested_by(xgboost.XGBModel, ModelKind().digest)
 
 
 def _forgetting(original: Callable[..., Any]) -> Callable[..., Any]:
