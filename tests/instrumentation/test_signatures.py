@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import traceback
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelspan.instrumentation.patching.signatures import with_parameters_of
+from modelspan.instrumentation.patching.portable import portable
+from modelspan.instrumentation.patching.signatures import with_parameters_of, wraps
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 MATRIX = np.zeros((2, 3))
@@ -111,21 +113,86 @@ def decorated(self: Any, X: Any) -> Any:
 decorated.__signature__ = inspect.signature(lambda self: None)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "original",
-    [
-        len,
-        decorated,
-        functools.partial(only_x),
-        lambda self: None,
-        lambda self, *args: None,
-        lambda self, X, *args: None,
-        lambda self, X=None: None,
-        lambda self, X, required: None,
-        lambda self, X, *, required: None,
-        lambda self, _X: None,
-        lambda self, X, /: None,
-    ],
-)
+@pytest.mark.parametrize("original", [len, functools.partial(only_x), lambda self, _original: None])
 def test_what_cannot_be_written_is_left(original: Any) -> None:
     assert with_parameters_of(original, outside) is None
+
+
+SHAPES = [
+    decorated,
+    several,
+    lambda self: self,
+    lambda self, *args: args,
+    lambda self, X, *args, flag=1, **others: (X, args, flag, others),
+    lambda self, X=None: X,
+    lambda self, X, required: (X, required),
+    lambda self, X, *, required, other=2: (X, required, other),
+    lambda self, _X: _X,
+    lambda self, X, /, y=1: (X, y),
+    lambda self, X, y, /, z=1, *, w: (X, y, z, w),
+]
+
+
+def introspected(function: Any) -> Any:
+    """All that a program can read of the parameters without asking for a signature."""
+    code = function.__code__
+    return (
+        inspect.getfullargspec(function),
+        inspect.signature(function, follow_wrapped=False),
+        function.__defaults__,
+        function.__kwdefaults__,
+        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount],
+        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount),
+        code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS),
+    )
+
+
+@pytest.mark.parametrize("original", SHAPES)
+def test_arguments_are_introspected_as_those_of_the_original(original: Any) -> None:
+    @wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    assert introspected(call) == introspected(original)
+    assert introspected(written(original)) == introspected(original)
+    assert introspected(portable(original, call)) == introspected(original)
+
+
+@pytest.mark.parametrize(
+    ("original", "args", "kwargs"),
+    [
+        (SHAPES[4], (1, 2, 3, 4), {"flag": 5, "six": 6}),
+        (SHAPES[6], (1,), {"X": 2, "required": 3}),
+        (SHAPES[7], (1, 2), {"required": 3}),
+        (SHAPES[10], (1, 2, 3), {"w": 4}),
+    ],
+)
+def test_every_kind_of_argument_is_passed_on(original: Any, args: Any, kwargs: Any) -> None:
+    @wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    expected = original(*args, **kwargs)
+    assert call(*args, **kwargs) == inside(written(original), *args, **kwargs) == expected
+    assert inside(portable(original, call), *args, **kwargs) == expected
+
+
+def test_coroutines_and_generators_stay_what_they_are() -> None:
+    async def coroutine(self: Any, X: Any) -> Any:
+        return X
+
+    def generator(self: Any, X: Any) -> Any:
+        return (yield from X)
+
+    @wraps(coroutine)
+    async def later(*args: Any) -> Any:
+        return await coroutine(*args)
+
+    @wraps(generator)
+    def steps(*args: Any) -> Any:
+        yield from generator(*args)
+
+    assert inspect.iscoroutinefunction(later)
+    assert asyncio.run(later(1, 2)) == 2
+    assert inspect.isgeneratorfunction(steps)
+    assert list(steps(1, [2, 3])) == [2, 3]

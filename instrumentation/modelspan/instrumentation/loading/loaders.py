@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from modelspan.instrumentation.loading.function import NotedFunction
 from modelspan.instrumentation.loading.origins import loaded_from, reloaded_from
 from modelspan.instrumentation.loading.weights import note_weights, took_weights
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Method
 
 PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "forward")
@@ -52,7 +52,7 @@ def _xgboost(patches: Patches, module: Any) -> None:
 
 def _lightgbm(patches: Patches, module: Any) -> None:
     def noting(original: Method) -> Method:
-        @functools.wraps(original)
+        @wraps(original)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             path = kwargs.get("model_file", args[2] if len(args) > 2 else None)
@@ -76,7 +76,7 @@ def _torch(patches: Patches, module: Any) -> None:
     def noting(original: Method) -> Method:
         noted_load = _noting(original, "torch.load", patches)
 
-        @functools.wraps(original)
+        @wraps(original)
         def load(*args: Any, **kwargs: Any) -> Any:
             loaded = noted_load(*args, **kwargs)
             if patches.in_force:
@@ -86,7 +86,7 @@ def _torch(patches: Patches, module: Any) -> None:
         return load
 
     def taking(original: Method) -> Method:
-        @functools.wraps(original)
+        @wraps(original)
         def load_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(self, *args, **kwargs)
             if patches.in_force:
@@ -116,7 +116,7 @@ HOOKS: Mapping[str, Callable[[Patches, Any], None]] = {
 def _noting(original: Method, loader: str, patches: Patches) -> Method:
     """A function that is given a path or an open file first, and returns what it holds."""
 
-    @functools.wraps(original)
+    @wraps(original)
     def load(*args: Any, **kwargs: Any) -> Any:
         loaded = original(*args, **kwargs)
         if patches.in_force:
@@ -145,7 +145,7 @@ def _file(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 def _reloading(original: Method, loader: str, patches: Patches) -> Method:
     """A method that has an object take over what the file holds that it is given first."""
 
-    @functools.wraps(original)
+    @wraps(original)
     def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         if patches.in_force:

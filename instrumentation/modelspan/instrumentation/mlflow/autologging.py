@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import guarded
 from modelspan.instrumentation.recorder.scope import around
 
@@ -21,7 +21,7 @@ def autologging(patches: Patches, module: Any) -> None:
 def _guarding(original: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
-    @functools.wraps(original)
+    @wraps(original)
     def safe_patch(*args: Any, **kwargs: Any) -> Any:
         try:
             bound = signature.bind(*args, **kwargs)
@@ -46,7 +46,7 @@ def _is_plain(replacement: Any) -> bool:
 def _guarded(replacement: Any) -> Callable[..., Any]:
     inside = guarded(replacement)
 
-    @functools.wraps(replacement)
+    @wraps(replacement)
     def call(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             original = _within(around.get(), original)
@@ -60,7 +60,7 @@ def _guarded(replacement: Any) -> Callable[..., Any]:
 def _within(scope: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as it is when it is called in a scope."""
 
-    @functools.wraps(function)
+    @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         state = around.get()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from contextvars import ContextVar
@@ -12,6 +11,7 @@ from typing import Any
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.mlflow.datasets import Place, ask_of, place_of
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.identity import Origin, identities
 from modelspan.semconv import attributes as ml
@@ -45,7 +45,7 @@ def metadata(patches: Patches, module: Any) -> None:
     """Note the metadata of a model that is read."""
 
     def noting(original: Any) -> Any:
-        @functools.wraps(original.__func__)
+        @wraps(original.__func__)
         def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
             read = original.__func__(cls, *args, **kwargs)
             attempt("see what MLflow loads", _note_metadata, read)
@@ -60,7 +60,7 @@ def registry(patches: Patches, module: Any) -> None:
     """Note the registered model and version that a URI turns out to mean, and where the files of the model are."""
 
     def noting(original: Method) -> Method:
-        @functools.wraps(original)
+        @wraps(original)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             attempt("see what MLflow loads", _note_place, self)
@@ -89,7 +89,7 @@ def _note_place(repository: Any) -> None:
 def _loading(original: Method, loader: str, patches: Patches) -> Method:
     signature = inspect.signature(original)
 
-    @functools.wraps(original)
+    @wraps(original)
     def load_model(*args: Any, **kwargs: Any) -> Any:
         if not patches.in_force:
             return original(*args, **kwargs)

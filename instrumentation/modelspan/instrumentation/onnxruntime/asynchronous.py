@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -12,6 +11,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -24,7 +24,7 @@ _FAILURE = RuntimeError.__qualname__
 def recorded_async(original: Method, recorder: Recorder) -> Method:
     """`run_async`, recorded when its callback is called, with the context of the call."""
 
-    @functools.wraps(original)
+    @wraps(original)
     def run_async(self: Any, *args: Any, **kwargs: Any) -> Any:
         if around.get() is INSIDE or len(args) < 3 or not callable(args[2]):
             return original(self, *args, **kwargs)
@@ -54,7 +54,7 @@ def _start(
     x = recorder.copy_input(input_of(feed))
     ticks = perf_counter_ns()
 
-    @functools.wraps(callback)
+    @wraps(callback)
     def done(results: Any, user_data: Any, error: str) -> None:
         duration = perf_counter_ns() - ticks
         try:

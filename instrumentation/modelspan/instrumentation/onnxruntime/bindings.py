@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Described, Method
 from modelspan.instrumentation.recorder.snapshot import Unreadable
 from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
@@ -68,7 +68,7 @@ _VALUES = ("arr_on_cpu", "ortvalue")
 
 
 def _then(original: Method, follow: Callable[..., None]) -> Method:
-    @functools.wraps(original)
+    @wraps(original)
     def bind(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from modelspan.instrumentation.onnxruntime.identity import tell_of
 from modelspan.instrumentation.onnxruntime.run import recorded_run
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Described, Method, described
 
 
@@ -33,7 +33,7 @@ def patch(patches: Patches, module: Any) -> None:
 
 
 def _made(original: Method) -> Method:
-    @functools.wraps(original)
+    @wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         attempt("see what a session is made from", tell_of, self)

@@ -4,7 +4,6 @@ one on the way takes 0.5 to 1 µs.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Sequence
 from time import perf_counter_ns
@@ -17,6 +16,7 @@ from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH, pack_rows, plan_of
 from modelspan.instrumentation.onnxruntime.values import PREDICT, output_names, output_of
 from modelspan.instrumentation.patching.outermost import Method, find_current_context, outermost_call
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -33,7 +33,7 @@ def recorded_run(original: Method, any_run: Method, recorder: Recorder) -> Metho
     queue, clock, current_context = recorder.queue, perf_counter_ns, find_current_context()
     run_table = outermost_call(PREDICT, recorder)
 
-    @functools.wraps(original)
+    @wraps(original)
     def run(self: Any, output_names: Any, input_feed: Any, run_options: Any = None) -> Any:
         said = get()
         if said is INSIDE:

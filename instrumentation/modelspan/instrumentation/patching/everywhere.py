@@ -1,4 +1,6 @@
-"""What is followed whichever libraries are instrumented: servers that shut down, explainers of models, work in other threads."""
+"""What is followed whichever libraries are instrumented: servers that shut down, explainers of models, work in other threads,
+and what is asked about functions.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,13 @@ from typing import Any
 from wrapt import when_imported
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.patching import explainers, parallel, servers
+from modelspan.instrumentation.patching import explainers, parallel, servers, source_files
 from modelspan.instrumentation.patching.patches import Patches
 
 
 def follow_everywhere(patches: Patches) -> None:
     """Run the hooks of modules, whether these are imported already or later."""
-    hooks = {**servers.HOOKS, **explainers.HOOKS, **parallel.HOOKS}
+    hooks = {**servers.HOOKS, **explainers.HOOKS, **parallel.HOOKS, **source_files.HOOKS}
     patches.on_undo(hooks.clear)
 
     def imported(module: Any) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
 _OWN_BACKENDS = "joblib."
@@ -28,7 +28,7 @@ def within(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 
 def _executor(patches: Patches, module: Any) -> None:
     def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+        @wraps(original)
         def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
             # Bound, since OpenTelemetry's instrumentation of threads, if it was there first, is no plain function.
             bound = original.__get__(self, type(self))
@@ -41,7 +41,7 @@ def _executor(patches: Patches, module: Any) -> None:
 
 def _joblib(patches: Patches, module: Any) -> None:
     def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+        @wraps(original)
         def call(self: Any, iterable: Iterable[Any]) -> Any:
             try:
                 if (

@@ -6,13 +6,13 @@ stands in for such a method has to arrive where Modelspan is not installed, and 
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+from modelspan.instrumentation.patching.signatures import carried, like
 from modelspan.instrumentation.patching.unseen import pass_over
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
@@ -61,37 +61,19 @@ def _holds_carried(function: Method) -> bool:
 
 def _method(original: Method, hidden: _Hidden) -> Method:
     """Names of this module in it would be looked for where it arrives."""
-    if _takes_one(original):
-
-        def call_with_one(self: Any, X: Any) -> Any:  # may be given by name
-            if hidden.get() is hidden.inside:
-                return original(self, X)
-            return hidden.call(self, X)
-
-        return _at_home(call_with_one, original)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if hidden.get() is hidden.inside:
             return original(*args, **kwargs)
         return hidden.call(*args, **kwargs)
 
-    return _at_home(call, original)
+    return _at_home(carried(original, hidden) or call, original)
 
 
 def _at_home(call: Any, original: Method) -> Method:
     """`call` in the module of `original`: dill writes the names of the module along, if that is another."""
     moved = FunctionType(call.__code__, getattr(original, "__globals__", call.__globals__), closure=call.__closure__)
-    return functools.wraps(original)(moved)
-
-
-def _takes_one(method: Method) -> bool:
-    try:
-        found = inspect.signature(method, follow_wrapped=False).parameters.values()
-    except (TypeError, ValueError):  # compiled, without a signature
-        return False
-    return [(one.name, one.kind, one.default) for one in found] == [
-        (name, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty) for name in ("self", "X")
-    ]
+    return like(original, moved)
 
 
 pass_over(sys.modules[__name__])  # it may be imported after the others

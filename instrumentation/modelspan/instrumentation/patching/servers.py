@@ -5,17 +5,17 @@ uvicorn ends its process by the signal that stopped it, Celery its prefork worke
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 
 
 def _uvicorn(patches: Patches, module: Any) -> None:
     def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+        @wraps(original)
         async def shutdown(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await original(*args, **kwargs)

@@ -13,7 +13,7 @@ import numpy as np
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.loading.training import fitted_here
 from modelspan.instrumentation.patching.outermost import Outermost, outermost_call
-from modelspan.instrumentation.patching.signatures import with_parameters_of
+from modelspan.instrumentation.patching.signatures import with_parameters_of, wraps
 from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
@@ -31,7 +31,7 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
 
     if _takes_only_x(original):
         # What `with_parameters_of` would write, for the most common list of parameters.
-        @functools.wraps(original)
+        @wraps(original)
         def call(self: Any, X: Any) -> Any:  # may be given by name
             if get() is INSIDE:
                 return original(self, X)
@@ -40,7 +40,7 @@ def recorded(original: Method, operation: str, recorder: Recorder) -> Method:
         return call
 
     @functools.wraps(original)
-    def any_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def any_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if get() is INSIDE:
             return original(self, *args, **kwargs)
         value = None
@@ -139,7 +139,7 @@ def guarded(original: Method) -> Method:
     """A method or function within which nothing is recorded."""
     get = around.get
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         state = get()
         if state is INSIDE:
@@ -158,7 +158,7 @@ def guarded_change(original: Method, recorder: Recorder) -> Method:
     version.
     """
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         alone: Any = nullcontext()
         try:
@@ -182,7 +182,7 @@ def guarded_fit(original: Method, recorder: Recorder, readable: Callable[[Any], 
     one is given first, or what `readable` makes of it, becomes the reference of the model, unless the fit raises.
     """
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         sample = None
         try:
@@ -211,7 +211,7 @@ def guarded_train(original: Method, data: Callable[..., Any], recorder: Recorder
     becomes the reference of the model; None makes none. Give it as a prediction on the same data is described.
     """
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         sample = None
         try:

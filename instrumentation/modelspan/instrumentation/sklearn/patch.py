@@ -7,7 +7,6 @@ plain function, so that instances, pickles, signatures and `hasattr` stay as the
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +17,7 @@ from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.instrumentor import ModelInstrumentor
 from modelspan.instrumentation.patching.patches import Patches, Wrapper, put_around, take_away
 from modelspan.instrumentation.patching.portable import as_defined, portable, portable_fit
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import guarded, guarded_fit, recorded
 from modelspan.instrumentation.sklearn.staged import STAGED, guarded_steps
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
@@ -134,7 +134,7 @@ def follow_pickles(patches: Patches, module: Any) -> None:
     """
 
     def filling(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+        @wraps(original)
         def _class_setstate(cls: Any, *args: Any) -> Any:
             result = original(cls, *args)
             for estimators in list(_following):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.unseen import pass_over
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 
@@ -16,7 +16,7 @@ STAGED = ("staged_predict", "staged_predict_proba", "staged_decision_function", 
 def guarded_steps(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """A generator function of whose steps nothing is recorded, unlike of what the program does between them."""
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
         steps = original(*args, **kwargs)
         while True:

@@ -15,6 +15,7 @@ from torch import nn, optim
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -52,7 +53,7 @@ def _module_call(original: Call, outermost: Outermost) -> Call:
         written: Call = functools.wraps(original)(namespace["_wrapped_call_impl"])
         return written
 
-    @functools.wraps(original)
+    @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if get() is INSIDE:
             return original(self, *args, **kwargs)
@@ -89,7 +90,7 @@ def _written_at(*lines: int) -> str:
 
 
 def _followed(original: Call) -> Call:
-    @functools.wraps(original)
+    @wraps(original)
     def add_param_group(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             follow(self)
@@ -103,7 +104,7 @@ def _followed(original: Call) -> Call:
 def _after_what_waits(clear: Call, recorder: Recorder) -> Call:
     """Frees functions of scripts, which models that were called and wait to be recorded may still have. Tests of PyTorch do."""
 
-    @functools.wraps(clear)
+    @wraps(clear)
     def call(*args: Any, **kwargs: Any) -> Any:
         recorder.drain(recorder.config.exit_timeout)
         return clear(*args, **kwargs)

@@ -5,7 +5,6 @@ Its contents never change, so the caller only holds it; reading takes 80 µs and
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
@@ -88,7 +88,7 @@ def readable(matrix: Any) -> Any:
 
 
 def _noted(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
+    @wraps(original)
     def init_from_iter(self: Any, *args: Any, **kwargs: Any) -> Any:
         global _any_streamed
         try:

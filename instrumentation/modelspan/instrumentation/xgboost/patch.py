@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
+from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
 from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.recorder.snapshot import Lasting
@@ -59,7 +59,7 @@ def patch(patches: Patches, xgboost: Any) -> None:
 
 
 def _forgetting(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
+    @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         alone: Any = nullcontext()
         try:
