@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 from typing import Any
 
@@ -64,7 +65,7 @@ class Own(BaseEstimator):  # type: ignore[misc]  # without annotations
 @pytest.fixture(autouse=True)
 def _nothing_written_before() -> None:
     """What stands in for methods is written anew."""
-    signatures._maker.cache_clear()
+    signatures._written.cache_clear()
 
 
 def program() -> list[Any]:
@@ -95,6 +96,7 @@ def program() -> list[Any]:
     results += [outcome(booster.predict), outcome(booster.predict, 1), outcome(xgb.train, {})]
     results.append(lgb.LGBMClassifier(n_estimators=1, n_jobs=1, verbose=-1).fit(X, Y).predict(X, num_iteration=1))
     results += list(GradientBoostingClassifier(n_estimators=2, random_state=0).fit(X, Y).staged_predict(X))
+    results.append(inspect.getsourcefile(GaussianNB))
     celery.signals.worker_process_shutdown.send(sender=None)
     return results
 

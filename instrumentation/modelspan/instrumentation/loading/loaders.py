@@ -12,7 +12,7 @@ from modelspan.instrumentation.loading.function import NotedFunction
 from modelspan.instrumentation.loading.origins import loaded_from, reloaded_from
 from modelspan.instrumentation.loading.weights import note_weights, took_weights
 from modelspan.instrumentation.patching.patches import Patches
-from modelspan.instrumentation.patching.signatures import wraps
+from modelspan.instrumentation.patching.signatures import parameters_of, wraps
 from modelspan.instrumentation.patching.wrappers import Method
 
 PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "forward")
@@ -75,12 +75,16 @@ def _catboost(patches: Patches, module: Any) -> None:
 def _torch(patches: Patches, module: Any) -> None:
     def noting(original: Method) -> Method:
         noted_load = _noting(original, "torch.load", patches)
+        names = _names(original)
 
         @wraps(original)
         def load(*args: Any, **kwargs: Any) -> Any:
             loaded = noted_load(*args, **kwargs)
             if patches.in_force:
-                attempt("see what weights were loaded", lambda: note_weights(loaded, _file(args, kwargs), "torch.load"))
+                attempt(
+                    "see what weights were loaded",
+                    lambda: note_weights(loaded, _file(names, args, kwargs), "torch.load"),
+                )
             return loaded
 
         return load
@@ -115,12 +119,13 @@ HOOKS: Mapping[str, Callable[[Patches, Any], None]] = {
 
 def _noting(original: Method, loader: str, patches: Patches) -> Method:
     """A function that is given a path or an open file first, and returns what it holds."""
+    names = _names(original)
 
     @wraps(original)
     def load(*args: Any, **kwargs: Any) -> Any:
         loaded = original(*args, **kwargs)
         if patches.in_force:
-            attempt(_SEE, lambda: noted(loaded, _file(args, kwargs), loader))
+            attempt(_SEE, lambda: noted(loaded, _file(names, args, kwargs), loader))
         return loaded
 
     return load
@@ -138,18 +143,29 @@ _FILES = ("filename", "file", "f", "fname", "stream")
 """What parameters are called that take a path or an open file."""
 
 
-def _file(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    return args[0] if args else next((kwargs[name] for name in _FILES if kwargs.get(name) is not None), None)
+def _names(original: Method) -> list[str]:
+    """Names of the parameters of a function, as far as it is written in Python."""
+    found = parameters_of(original)
+    return [] if found is None else found.names
+
+
+def _file(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    return next((given[name] for name in _FILES if given.get(name) is not None), args[0] if args else None)
 
 
 def _reloading(original: Method, loader: str, patches: Patches) -> Method:
     """A method that has an object take over what the file holds that it is given first."""
+    names = _names(original)
 
     @wraps(original)
     def load_model(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         if patches.in_force:
-            attempt(_SEE, lambda: reloaded_from(self, _file(args, kwargs), loader, patches.recorder.config))
+            attempt(
+                _SEE,
+                lambda: reloaded_from(self, _file(names[1:], args, kwargs), loader, patches.recorder.config),
+            )
         return result
 
     return load_model

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.unseen import MARK
@@ -21,7 +22,11 @@ def _follow(patches: Patches, module: Any) -> None:
 def _of_originals(original: Callable[[Any], str]) -> Callable[[Any], str]:
     @wraps(original)
     def getfile(object: Any) -> str:  # noqa: A002  # its name in the original
-        return original(_original_of(object))
+        try:
+            object = _original_of(object)  # noqa: A001
+        except Exception as problem:
+            failed("find the file of what a function stands in for", problem)
+        return original(object)
 
     return getfile
 
