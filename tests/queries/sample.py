@@ -40,6 +40,7 @@ VALUES
 ('train2', 'training', '', '', 'fraud', '2', 'feature', 'country', 'categorical', 100, 0, [], ['DE', 'FR'], [60, 40, 0], 0, 10),
 ('general', 'training', '', '', 'fraud', '', 'feature', 'amount', 'numeric', 70, 0, [9], [], [35, 35], 0, 20),
 ('fit2', 'fit', 'shop', 'prod', 'fraud', '2', 'feature', 'amount', 'numeric', 90, 0, [9], [], [45, 45], 0, 40),
+('some2', 'provisional_predictions', 'shop', 'prod', 'fraud', '2', 'label', '', 'categorical', 20, 0, [], ['0', '1'], [9, 11, 0], 0, 5),
 ('first2', 'first_predictions', 'shop', 'prod', 'fraud', '2', 'feature', 'amount', 'numeric', 50, 0, [9], [], [25, 25], 0, 30),
 ('first2', 'first_predictions', 'shop', 'prod', 'fraud', '2', 'label', '', 'categorical', 50, 0, [], ['0', '1'], [25, 25, 0], 0, 30)
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from windows.lab import BASE, LENGTH, SECOND, Lab, window_times
+from windows.lab import BASE, KEY, LENGTH, SECOND, Lab, window_times
 
 from modelspan.profile import Profile, categorical_profile, numeric_profile
 
@@ -39,7 +39,7 @@ def test_the_baseline_is_made_of_exactly_the_first_rows_and_tested_windows_come_
 
     windows = lab.windows()
     assert [row["status"] for row in windows] == ["no_reference", "ok", "ok", "ok"]
-    assert "being collected, 600 of 1000 rows" in windows[0]["reason"]
+    assert "being collected, 600 of 1,000 rows" in windows[0]["reason"]
     assert [row["reference_id"] for row in windows] == ["", *[reference["reference_id"]] * 3]
     tested = [lab.drift(window=window)["feature", "x"]["rows"] for window in range(4)]
     assert tested == [600, 200, 600, 600]
@@ -135,7 +135,7 @@ def test_a_model_that_never_gets_enough_rows_keeps_collecting(lab_with: Callable
     for window in range(3):
         lab.predict(window_times(150, window), {"x": RNG.normal(size=150)}, value=RNG.normal(size=150))
     lab.settle()
-    assert [row["reason"].split(", ")[-1] for row in lab.windows()] == [f"{n} of 2000 rows." for n in (150, 300, 450)]
+    assert [row["reason"].split(", ")[-1] for row in lab.windows()] == [f"{n} of 2,000 rows." for n in (150, 300, 450)]
     assert stored_reference(lab) == []
 
 
@@ -146,3 +146,85 @@ def test_windows_before_1970_have_a_baseline_too(lab_with: Callable[..., Lab]) -
         lab.predict(window_times(300, window, base), {"x": RNG.normal(size=300)})
     lab.settle()
     assert [row["status"] for row in lab.windows()] == ["no_reference", "ok"]
+
+
+def provisional(lab_with: Callable[..., Lab], **settings: Any) -> Lab:
+    return lab_with(**{"first_predictions": 1000, "provisional_predictions": 200, **settings})
+
+
+def test_until_the_baseline_is_there_windows_are_compared_with_few_rows_and_say_so(
+    lab_with: Callable[..., Lab],
+) -> None:
+    lab = provisional(lab_with)
+    x = np.random.default_rng(5).normal(size=2100)
+    for window in range(7):
+        part = x[window * 300 : (window + 1) * 300]
+        lab.predict(window_times(300, window), {"x": part + (0.3 if window == 2 else 0)})
+        lab.settle()
+    windows = lab.windows()
+    assert [row["status"] for row in windows] == ["ok", "ok", "drifted", "ok", "ok", "ok", "ok"]
+    caveat = "Provisional: compared with the first 200 predictions; {} of 1,000 rows for the full reference."
+    assert [caveat.format(rows) in row["reason"] for rows, row in zip((300, 600, 900), windows, strict=False)] == [
+        True
+    ] * 3
+    assert [row["reason"] for row in windows[3:] if "rovisional" in row["reason"]] == []
+    drift = [lab.drift(window=window)["feature", "x"] for window in range(7)]
+    sources = ["provisional_predictions"] * 3 + ["first_predictions"] * 4
+    assert [row["reference_source"] for row in drift] == sources
+    assert [row["reference_rows"] for row in drift] == [200] * 3 + [1000] * 4
+    assert [row["rows"] for row in drift] == [100, 300, 300, 200, 300, 300, 300]
+    assert [row["smallest_effect"] > drift[-1]["smallest_effect"] for row in drift[:3]] == [True] * 3
+    assert "Provisional" in drift[0]["reason"]
+
+
+def test_progress_towards_the_provisional_reference_is_said(lab_with: Callable[..., Lab]) -> None:
+    lab = provisional(lab_with, provisional_predictions=1_500, first_predictions=20_000)
+    for window in range(2):
+        lab.predict(window_times(620, window), {"x": RNG.normal(size=620)})
+    lab.settle()
+    text = "The first 1,500 predictions become the provisional reference: being collected, {} of 1,500 rows."
+    assert [row["reason"] for row in lab.windows()] == [text.format("620"), text.format("1,240")]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_verdicts_are_the_same_whether_windows_are_judged_one_by_one_or_all_at_once(
+    lab_with: Callable[..., Lab], at_once: bool
+) -> None:
+    lab = provisional(lab_with)
+    values = np.random.default_rng(8).normal(size=(6, 300))
+    for window in range(6):
+        lab.predict(window_times(300, window), {"x": values[window]}, score=values[window])
+        if not at_once:
+            lab.settle()
+    lab.settle()
+    told = [(row["status"], row["reference_id"]) for row in lab.windows()]
+    assert [status for status, _ in told] == ["ok"] * 6
+    sources = [{part.split("-")[0] for part in ids.split(",")} for _, ids in told]
+    assert sources == [{"provisional_predictions"}] * 3 + [{"first_predictions"}] * 3
+    lab.restart()
+    assert lab.evaluator.recover(lab.wall) == 0
+
+
+def test_a_reference_that_is_given_takes_the_place_of_a_provisional_one(lab_with: Callable[..., Lab]) -> None:
+    lab = provisional(lab_with)
+    for window in range(2):
+        lab.predict(window_times(300, window), {"x": RNG.normal(size=300)})
+    lab.settle()
+    lab.reference({"x": RNG.normal(size=3000)})
+    lab.evaluator.reference_changed("fraud", "3")
+    lab.settle()
+    assert [row["reference_id"] for row in lab.windows()] == ["train"] * 2
+    assert [row["reason"] for row in lab.windows() if "rovisional" in row["reason"]] == []
+
+
+def test_beside_a_full_baseline_of_an_earlier_version_no_provisional_one_is_made(lab_with: Callable[..., Lab]) -> None:
+    lab = lab_with(first_predictions=500)
+    for window in range(3):
+        lab.predict(window_times(300, window), {"x": RNG.normal(size=300)})
+    lab.settle()
+    before = lab.windows()
+    lab = provisional(lab_with, first_predictions=500)
+    assert lab.evaluator.recover(lab.wall) == 0
+    lab.evaluator.touch(KEY, window_times(3), lab.wall)
+    lab.settle()
+    assert lab.windows() == before

@@ -624,6 +624,9 @@ class MlReferenceSourceValues(str, Enum):
     FIRST_PREDICTIONS = "first_predictions"
     """Collected from the first predictions of the model."""
 
+    PROVISIONAL_PREDICTIONS = "provisional_predictions"
+    """Collected from few of the first predictions, until all that are wanted are there."""
+
 
 class MlSamplingReasonValues(str, Enum):
     """Why the content was captured."""

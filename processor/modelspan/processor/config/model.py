@@ -157,6 +157,11 @@ class DriftConfig(Section):
     first_predictions: int = Field(
         default=2000, ge=0, description="Predictions that become the reference where none was set; 0 for never."
     )
+    provisional_predictions: int = Field(
+        default=200,
+        ge=0,
+        description="Predictions that stand in for them until they are there, marked as provisional; 0 for none.",
+    )
     bins: int = Field(default=50, ge=2, le=1000, description="Bins of a numeric reference made from first predictions.")
 
 

@@ -15,7 +15,7 @@ from modelspan.profile import CategoricalProfile, NumericProfile, categorical_pr
 from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, before_sql, window_sql
 from .kinds import FEATURE, LABEL, Kind
-from .references import FIRST_PREDICTIONS, Series
+from .references import Series
 from .settings import Settings
 
 Insert = Callable[[str, pa.Table, str], None]
@@ -38,30 +38,31 @@ WHERE {rows} AND {carried} AND operation = {{operation:String}} GROUP BY window 
 
 
 def build(
-    client: Any, insert: Insert, key: ModelKey, kind: Kind, until: int, now: float, settings: Settings
+    client: Any, insert: Insert, key: ModelKey, kind: Kind, source: str, until: int, now: float, settings: Settings
 ) -> str | None:
-    """Store the baseline of one kind of series, once enough rows before `until` (nanoseconds) are there; its id, or None.
+    """Store a baseline of one kind of series, once enough rows before `until` (nanoseconds) are there; its id, or None.
 
-    It is made of the first rows, by event time and then by id, of the operation that was first to reach
-    `first_predictions` of them. The same rows give the same id, so two services that build at once store the same baseline.
+    `source` is one of `BASELINES`. It is made of the first rows, by event time and then by id, of the operation that was first to
+    reach as many as that wants. The same rows give the same id, so two services that build at once store the same baseline.
     """
+    size = settings.baseline_rows(source)
     rows = f"{KEY_CONDITION} AND {before_sql(until)} AND {kind.counted}"
     parameters = key._asdict()
-    sql = _REACHED.format(rows=rows, carried=kind.carried, before=settings.first_predictions - 1)
+    sql = _REACHED.format(rows=rows, carried=kind.carried, before=size - 1)
     reached = ask(client, sql, parameters, settings.query).to_pylist()
     if not reached:
         return None
     last, operation = min((row["reached"], row["called"]) for row in reached)
     rows += f" AND {before_sql(last + 1)}"  # spares the engine from sorting the ids of a long history
     columns = "features_numeric, features_text" if kind is FEATURE else kind.name
-    sql = _FIRST.format(rows=rows, columns=columns, size=settings.first_predictions)
+    sql = _FIRST.format(rows=rows, columns=columns, size=size)
     parameters = {**parameters, "operation": operation}
     first = ask(client, sql, parameters, settings.query).combine_chunks()
     series = list(_profiles(kind, first, settings.bins))
     if not series:
         return None
-    reference_id = _reference_id(key, kind, operation, first, settings.bins)
-    table = _reference_rows(key, kind, reference_id, operation, int(first["at"][-1].as_py()), series, now)
+    reference_id = _reference_id(key, kind, source, operation, first, settings.bins)
+    table = _reference_rows(key, kind, source, reference_id, operation, int(first["at"][-1].as_py()), series, now)
     insert("ml_references", table, reference_id)
     return reference_id
 
@@ -76,7 +77,7 @@ def progress(
     found = ask(client, sql, parameters, settings.query)
     cumulative = np.concatenate([[0], np.cumsum(found["rows"].to_numpy())])
     reached = cumulative[np.searchsorted(found["window"].to_numpy(), np.asarray(ends), side="left")]
-    return [int(count) for count in np.minimum(reached, settings.first_predictions)]
+    return [int(count) for count in reached]
 
 
 def _profiles(kind: Kind, first: pa.Table, bins: int) -> Iterator[Series]:
@@ -125,15 +126,22 @@ def _by_name(column: pa.ChunkedArray) -> dict[str, tuple[NDArray[np.int64], pa.A
     return by_name
 
 
-def _reference_id(key: ModelKey, kind: Kind, operation: str, first: pa.Table, bins: int) -> str:
+def _reference_id(key: ModelKey, kind: Kind, source: str, operation: str, first: pa.Table, bins: int) -> str:
     digest = xxhash.xxh3_64(repr((*key, kind.name, operation, bins)).encode())
     for name, at in zip(first["prediction_id"].to_pylist(), first["at"].to_pylist(), strict=True):
         digest.update(f"{at} {name}\n".encode())
-    return f"{FIRST_PREDICTIONS}-{kind.name}-{digest.hexdigest()}"
+    return f"{source}-{kind.name}-{digest.hexdigest()}"
 
 
 def _reference_rows(
-    key: ModelKey, kind: Kind, reference_id: str, operation: str, valid_from: int, series: list[Series], now: float
+    key: ModelKey,
+    kind: Kind,
+    source: str,
+    reference_id: str,
+    operation: str,
+    valid_from: int,
+    series: list[Series],
+    now: float,
 ) -> pa.Table:
     size = len(series)
     numeric = [one if isinstance(one, NumericProfile) else None for one in series]
@@ -142,7 +150,7 @@ def _reference_rows(
     def moments(name: str) -> pa.Array:
         return pa.array([None if one is None else getattr(one, name) for one in numeric], pa.float64())
 
-    constants = {**key._asdict(), "reference_id": reference_id, "source": FIRST_PREDICTIONS, "operation": operation}
+    constants = {**key._asdict(), "reference_id": reference_id, "source": source, "operation": operation}
     return pa.table(
         {
             **{name: pa.array([value] * size, pa.string()) for name, value in constants.items()},

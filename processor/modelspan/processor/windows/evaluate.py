@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -13,7 +13,7 @@ from .census import WindowCensus
 from .keys import ModelKey
 from .kinds import KINDS
 from .observe import observe
-from .references import References
+from .references import FIRST_PREDICTIONS, PROVISIONAL, Reference, References, Timeline
 from .settings import Settings
 from .verdicts import judge
 
@@ -27,9 +27,26 @@ def evaluate(client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], 
     `starts` and window lengths are in nanoseconds, `now` is wall time in seconds. A window whose verdict has seen all its
     rows and the references in force is left alone. Raises what the store raises.
     """
-    in_force, windows = _prepare(client, insert, key, starts, now, settings)
-    known = tables.stored_windows(client, key, starts, settings.query)
-    ids = {start: references.identity(in_force, start + settings.length_ns) for start in windows}
+    timeline = references.load(client, key, settings.query)
+    parts = _parts(client, key, starts, timeline, settings)
+    if _build_baselines(client, insert, key, timeline, parts, now, settings):
+        parts = _parts(client, key, starts, references.load(client, key, settings.query), settings)
+    return sum(_evaluate(client, insert, key, part, now, settings) for part in parts)
+
+
+class Part(NamedTuple):
+    """Windows of a model that are compared with the same references."""
+
+    in_force: References
+    windows: dict[int, WindowCensus]
+
+
+def _evaluate(client: Any, insert: Insert, key: ModelKey, part: Part, now: float, settings: Settings) -> int:
+    in_force, windows = part
+    starts = sorted(windows)
+    known = tables.stored_windows(client, key, starts, settings.query) if starts else {}
+    timeline: Timeline = {kind: (one,) for kind, one in in_force.items()}
+    ids = {start: references.identity(timeline, start + settings.length_ns) for start in windows}
     stale = [
         start
         for start, window in windows.items()
@@ -53,22 +70,44 @@ def evaluate(client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], 
     return len(stale)
 
 
-def _prepare(
-    client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], now: float, settings: Settings
-) -> tuple[References, dict[int, WindowCensus]]:
-    """References in force, after building the baselines that can be built now, and the census."""
-    in_force = references.load(client, key, settings.query)
-    windows = census.take(client, key, starts, settings.length_ns, in_force, settings.query)
-    wanted = [
-        kind
-        for kind in KINDS
-        if settings.first_predictions
-        and kind.name not in in_force
-        and any(window.operation(kind, None) is not None for window in windows.values())
+def _parts(client: Any, key: ModelKey, starts: Sequence[int], timeline: Timeline, settings: Settings) -> list[Part]:
+    """The windows that hold rows, with their census, by the references in force."""
+    found: dict[tuple[str, ...], tuple[References, list[int]]] = {}
+    for start in starts:
+        in_force = references.at(timeline, start + settings.length_ns)
+        alike = tuple(f"{kind} {one.reference_id}" for kind, one in in_force.items())
+        found.setdefault(alike, (in_force, []))[1].append(start)
+    return [
+        Part(in_force, census.take(client, key, some, settings.length_ns, in_force, settings.query))
+        for in_force, some in found.values()
     ]
+
+
+def _build_baselines(
+    client: Any,
+    insert: Insert,
+    key: ModelKey,
+    timeline: Timeline,
+    parts: Sequence[Part],
+    now: float,
+    settings: Settings,
+) -> bool:
+    """Build the baselines that can be built now, the provisional one of a kind before the full one; whether there was any."""
+    starts = [start for part in parts for start in part.windows]
+    if not settings.first_predictions or not starts:
+        return False
     until = max(starts) + settings.length_ns
-    built = [baseline.build(client, insert, key, kind, until, now, settings) for kind in wanted]
-    if not any(built):
-        return in_force, windows
-    in_force = references.load(client, key, settings.query)
-    return in_force, census.take(client, key, starts, settings.length_ns, in_force, settings.query)
+    built = False
+    for kind in KINDS:
+        if not any(window.operation(kind, None) is not None for part in parts for window in part.windows.values()):
+            continue
+        for source in _wanted(timeline.get(kind.name, ()), settings):
+            built |= baseline.build(client, insert, key, kind, source, until, now, settings) is not None
+    return built
+
+
+def _wanted(known: Sequence[Reference], settings: Settings) -> list[str]:
+    """Baselines that are missing where no reference was given. Beside a full one no provisional one is of use."""
+    if not all(one.is_provisional for one in known):
+        return []
+    return [FIRST_PREDICTIONS] if known or not settings.is_provisional_wanted else [PROVISIONAL, FIRST_PREDICTIONS]

@@ -16,7 +16,7 @@ from . import baseline
 from .census import Counted, WindowCensus
 from .keys import ModelKey
 from .kinds import FEATURE, KINDS, Kind
-from .references import Reference, References, Series
+from .references import FIRST_PREDICTIONS, PROVISIONAL, Reference, References, Series
 from .rollup import Floats, Rollup, Rows, names_without_reference, roll_up
 from .settings import Settings
 
@@ -43,6 +43,8 @@ class Observation:
     high: float | None = None
     note: str = ""
     """Why there is no reference."""
+    caveat: str = ""
+    """Why the reference is not the last word."""
 
 
 Observations = dict[int, list[Observation]]
@@ -120,9 +122,10 @@ class _Observer:
         rows = Rows(self.key, operation, tuple(starts), self.settings.length_ns, after, carried)
         limit = self.settings.max_unknown_names
         rollup = roll_up(self.client, self.kind, rows, reference, limit, self.settings.query)
+        caveats = self._caveats(reference, operation, rollup.starts.tolist())
         for place, start in enumerate(rollup.starts.tolist()):
             counted = self._counted(start, operation)
-            known = list(_known(self.kind, counted, rollup, place, reference))
+            known = list(_known(self.kind, counted, rollup, place, reference, caveats[place]))
             if self.kind is FEATURE:
                 unknown = sorted(rollup.unknown.get(start, ()))[:limit]
                 known += [Observation(self.kind.name, name, counted) for name in unknown]
@@ -140,20 +143,42 @@ class _Observer:
 
     def _notes(self, operation: str, starts: list[int]) -> list[str]:
         """Why the windows are not compared, in words."""
-        size = self.settings.first_predictions
-        if size == 0:
+        if self.settings.first_predictions == 0:
             return ["No reference was set, and first predictions are not used as one."] * len(starts)
-        ends = [start + self.settings.length_ns for start in starts]
-        reached = baseline.progress(self.client, self.key, self.kind, operation, ends, self.settings)
+        source, size = self._next_baseline()
+        what = f"The first {size:,} predictions"
+        reference = "the provisional reference" if source == PROVISIONAL else "the reference"
         return [
-            f"The first {size} predictions are the reference; they end in this window, and too few rows follow."
+            f"{what} are {reference}; they end in this window, and too few rows follow."
             if self._is_last_of_baseline(start)
-            else f"The first {size} predictions become the reference: being collected, {rows} of {size} rows."
-            for start, rows in zip(starts, reached, strict=True)
+            else f"{what} become {reference}: being collected, {rows:,} of {size:,} rows."
+            for start, rows in zip(starts, self._collected(operation, starts, size), strict=True)
         ]
 
+    def _caveats(self, reference: Reference, operation: str, starts: list[int]) -> list[str]:
+        if not reference.is_provisional:
+            return [""] * len(starts)
+        few, all_ = self.settings.provisional_predictions, self.settings.first_predictions
+        return [
+            f"Provisional: compared with the first {few:,} predictions; {rows:,} of {all_:,} rows for the full reference."
+            for rows in self._collected(operation, starts, all_)
+        ]
 
-def _known(kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: Reference) -> Iterator[Observation]:
+    def _next_baseline(self) -> tuple[str, int]:
+        """Source and rows of the baseline that comes next, or that ends in the window."""
+        is_full = self.reference is not None and self.reference.source == FIRST_PREDICTIONS
+        source = PROVISIONAL if self.settings.is_provisional_wanted and not is_full else FIRST_PREDICTIONS
+        return source, self.settings.baseline_rows(source)
+
+    def _collected(self, operation: str, starts: list[int], most: int) -> list[int]:
+        ends = [start + self.settings.length_ns for start in starts]
+        reached = baseline.progress(self.client, self.key, self.kind, operation, ends, self.settings)
+        return [min(rows, most) for rows in reached]
+
+
+def _known(
+    kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: Reference, caveat: str
+) -> Iterator[Observation]:
     for base, series in zip(reference.bases, reference.series, strict=True):
         bins = slice(base, base + len(series.counts))
         counts = rollup.weights[place, bins]
@@ -172,6 +197,7 @@ def _known(kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: 
             stddev=stddev,
             low=low,
             high=high,
+            caveat=caveat,
         )
 
 

@@ -16,6 +16,9 @@ from .kinds import KINDS
 
 FIT = "fit"
 FIRST_PREDICTIONS = "first_predictions"
+PROVISIONAL = "provisional_predictions"
+"""The first predictions as well, but far fewer: what windows are compared with until the full baseline is there."""
+BASELINES = (FIRST_PREDICTIONS, PROVISIONAL)
 
 # One row of ml_references is found by these; parameters carry the names, so no name is ever part of a statement.
 REFERENCE_CONDITION = (
@@ -34,7 +37,8 @@ GROUP BY reference_id, source, service, env, model, version, kind
 
 _BY_NAME = """
 model_name = {model_name:String} AND model_version IN ({model_version:String}, '')
-    AND (source != 'first_predictions' OR (service_name = {service_name:String} AND environment = {environment:String}))
+    AND (source NOT IN ('first_predictions', 'provisional_predictions')
+        OR (service_name = {service_name:String} AND environment = {environment:String}))
 """
 
 _BY_DIGEST = f"""
@@ -43,7 +47,7 @@ model_digest != '' AND model_digest IN
 """
 
 _SERIES = """
-SELECT toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, cuts,
+SELECT reference_id, toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, cuts,
     categories, counts, mean, stddev, min, max
 FROM ml_references FINAL WHERE {conditions} ORDER BY kind, name
 """
@@ -68,7 +72,7 @@ class Reference:
     model_version: str
     kind: str
     valid_from: int
-    """first_predictions: event time of its last row, nanoseconds. Only later rows are compared with it."""
+    """Baseline: event time of its last row, nanoseconds. Only later rows are compared with it."""
     operation: str
     """Operation whose rows it counted; empty: any."""
     series: tuple[Series, ...] = field(repr=False)
@@ -78,8 +82,13 @@ class Reference:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it was built from the first predictions."""
-        return self.source == FIRST_PREDICTIONS
+        """Whether it was built from the first predictions, be it of all that are wanted or of few."""
+        return self.source in BASELINES
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether a baseline of more predictions will take its place."""
+        return self.source == PROVISIONAL
 
     def holds_for(self, window_end: int) -> bool:
         """Whether any row before `window_end` may be compared with it."""
@@ -98,16 +107,25 @@ class Reference:
 
 
 References = dict[str, Reference]
-"""By kind; a kind without a reference is absent."""
+"""What one window is compared with, by kind; a kind without a reference is absent."""
+
+Timeline = dict[str, tuple[Reference, ...]]
+"""References of a model by kind, the one to be preferred first: a baseline holds from its last row on."""
 
 
-def identity(references: References, window_end: int) -> str:
+def at(timeline: Timeline, window_end: int) -> References:
+    """References of a window that ends there: the first that holds, else the last."""
+    return {kind: next((one for one in some if one.holds_for(window_end)), some[-1]) for kind, some in timeline.items()}
+
+
+def identity(timeline: Timeline, window_end: int) -> str:
     """References that a window ending there is compared with, as `ml_windows.reference_id` names them."""
-    return ",".join(sorted({one.reference_id for one in references.values() if one.holds_for(window_end)}))
+    in_force = at(timeline, window_end).values()
+    return ",".join(sorted({one.reference_id for one in in_force if one.holds_for(window_end)}))
 
 
-def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
-    """References in force for `key`.
+def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> Timeline:
+    """References of `key`.
 
     A reference that was given wins over one that was seen at a fit, and that over the baseline of first predictions, kind by
     kind: training data usually has no outputs.
@@ -115,13 +133,14 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> References:
     training program seldom knows what a registry will call the model.
     A given one holds wherever the model runs, since a training job seldom bears the name of the service; of several the one for
     this version, from this service and this environment wins, then the newest.
-    Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are.
+    Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are. The provisional
+    one holds until the full one ends; it is not replaced for windows before: their rows are part of the full one.
     """
     candidates = _candidates(client, key, _BY_NAME, settings)
-    if all(row["source"] == FIRST_PREDICTIONS for row in candidates):
+    if all(row["source"] in BASELINES for row in candidates):
         candidates += _candidates(client, key, _BY_DIGEST, settings)
     chosen = ((kind.name, _choose(key, [row for row in candidates if row["kind"] == kind.name])) for kind in KINDS)
-    heads = {kind: _head(row) for kind, row in chosen if row is not None}
+    heads = {kind: tuple(map(_head, rows)) for kind, rows in chosen if rows}
     return _with_series(client, heads, settings) if heads else {}
 
 
@@ -132,13 +151,17 @@ def _candidates(client: Any, key: ModelKey, condition: str, settings: dict[str, 
     return found
 
 
-def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> dict[str, Any] | None:
-    given = [row for row in candidates if row["source"] != FIRST_PREDICTIONS]
+def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    given = [row for row in candidates if row["source"] not in BASELINES]
     if given:
-        return max(given, key=lambda row: _precedence(key, row))
+        return [max(given, key=lambda row: _precedence(key, row))]
     own = (key.service_name, key.environment, key.model_version)
     baselines = [row for row in candidates if (row["service"], row["env"], row["version"]) == own]
-    return min(baselines, key=lambda row: (row["created"], row["reference_id"]), default=None)
+    oldest = {
+        row["source"]: row
+        for row in sorted(baselines, key=lambda row: (row["created"], row["reference_id"]), reverse=True)
+    }
+    return [oldest[source] for source in BASELINES if source in oldest]
 
 
 def _precedence(key: ModelKey, row: dict[str, Any]) -> tuple[Any, ...]:
@@ -169,19 +192,21 @@ def _head(row: dict[str, Any]) -> Reference:
     )
 
 
-def _with_series(client: Any, heads: References, settings: dict[str, Any]) -> References:
-    """Read the series of all kinds at once."""
+def _with_series(client: Any, heads: Timeline, settings: dict[str, Any]) -> Timeline:
+    """Read the series of all of them at once."""
     conditions, parameters = [], {}
-    for i, head in enumerate(heads.values()):
+    for i, head in enumerate(head for some in heads.values() for head in some):
         conditions.append(f"({REFERENCE_CONDITION.replace(':String', f'_{i}:String')})")
         parameters.update({f"{name}_{i}": value for name, value in head.parameters().items()})
     found = ask(client, _SERIES.format(conditions=" OR ".join(conditions)), parameters, settings).to_pylist()
-    complete = {}
-    for kind, head in heads.items():
-        series = tuple(_profile(kind, row) for row in found if row["kind"] == kind)
-        bases, slots = _slots(series)
-        complete[kind] = replace(head, series=series, bases=bases, slots=slots)
-    return complete
+    return {kind: tuple(_complete(head, found) for head in some) for kind, some in heads.items()}
+
+
+def _complete(head: Reference, found: list[dict[str, Any]]) -> Reference:
+    own = (head.kind, head.reference_id)
+    series = tuple(_profile(head.kind, row) for row in found if (row["kind"], row["reference_id"]) == own)
+    bases, slots = _slots(series)
+    return replace(head, series=series, bases=bases, slots=slots)
 
 
 def _slots(series: Iterable[Series]) -> tuple[tuple[int, ...], int]:

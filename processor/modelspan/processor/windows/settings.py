@@ -9,6 +9,8 @@ from modelspan.processor.config import DriftConfig, WindowsConfig
 from modelspan.processor.stats.decide import TOLERANCE
 from modelspan.processor.stats.series import KS
 
+from .references import PROVISIONAL
+
 SECOND = 1_000_000_000
 
 
@@ -32,6 +34,8 @@ class Settings:
     """... but no longer than this."""
     first_predictions: int = 2000
     """Rows that become the reference of a model which was given none; 0 for never."""
+    provisional_predictions: int = 0
+    """Rows that stand in for them until they are there; 0, or as many as them, for none."""
     bins: int = 50
     """Bins of a numeric reference that is made from them."""
     alpha: float = 0.05
@@ -66,11 +70,21 @@ class Settings:
             idle=windows.idle.total_seconds(),
             recover_within=windows.horizon.total_seconds(),
             first_predictions=drift.first_predictions,
+            provisional_predictions=drift.provisional_predictions,
             bins=drift.bins,
             alpha=drift.alpha,
             tolerance={method: least * drift.tolerance / TOLERANCE[KS] for method, least in TOLERANCE.items()},
             min_rows=drift.min_rows,
         )
+
+    @property
+    def is_provisional_wanted(self) -> bool:
+        """Whether fewer predictions stand in for the first ones until all are there."""
+        return 0 < self.provisional_predictions < self.first_predictions
+
+    def baseline_rows(self, source: str) -> int:
+        """Rows that a baseline of this source is made of."""
+        return self.provisional_predictions if source == PROVISIONAL else self.first_predictions
 
     @property
     def query(self) -> dict[str, str]:

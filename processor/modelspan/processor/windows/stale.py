@@ -82,9 +82,9 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
     judged = ask(client, _VERDICTS, {**key._asdict(), **limits}, settings.query).to_pylist()
     verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"]) for row in judged}
-    in_force = references.load(client, key, settings.query)
+    timeline = references.load(client, key, settings.query)
     return [
         start
         for start, rows in zip(*(np.asarray(held[name]).tolist() for name in ("window", "rows")), strict=True)
-        if verdicts.get(start) != (rows, references.identity(in_force, start + length))
+        if verdicts.get(start) != (rows, references.identity(timeline, start + length))
     ]

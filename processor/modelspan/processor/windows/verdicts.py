@@ -46,6 +46,8 @@ def judge(key: ModelKey, start: int, observations: Sequence[Observation], settin
     series = tuple(_explained(of_series, one) for of_series, (one, _) in zip(verdict.series, tests, strict=True))
     note = next((one.note for one in observations if one.note), "")
     reason = note if verdict.status == NO_REFERENCE and note else verdict.reason
+    caveat = next((one.caveat for one in observations if one.caveat), "")
+    reason = f"{reason} {caveat}".rstrip()
     return Judged(replace(verdict, series=series, reason=reason), tuple(one for one, _ in tests))
 
 
@@ -84,9 +86,13 @@ def _results(key: ModelKey, start: int, one: Observation, resolution: float) -> 
 def _explained(verdict: SeriesVerdict, one: Observation) -> SeriesVerdict:
     if one.note:
         return replace(verdict, reason=one.note)
+    reason = f"{verdict.reason}{_mismatch(one)} {one.caveat}".rstrip()
+    return replace(verdict, reason=reason)
+
+
+def _mismatch(one: Observation) -> str:
     if one.mismatched and one.counted.weight:
         came, known = ("text", "numeric") if isinstance(one.series, NumericProfile) else ("numbers", "categorical")
         share = min(1.0, one.mismatched / one.counted.weight)
-        text = f" {100 * share:.3g} % of the values came as {came}; the reference is {known}, so they count as missing."
-        return replace(verdict, reason=verdict.reason + text)
-    return verdict
+        return f" {100 * share:.3g} % of the values came as {came}; the reference is {known}, so they count as missing."
+    return ""

@@ -40,11 +40,11 @@ WITH
     (
         SELECT
             *,
-            for_model = model_name AND if(reference_source = 'first_predictions',
+            for_model = model_name AND if(reference_source IN ('first_predictions', 'provisional_predictions'),
                 for_version = model_version AND for_service = service_name AND for_environment = environment,
                 for_version IN (model_version, '')) AS is_named,
             ifNull(for_digest = learnt, 0) AS is_same,
-            max(is_named AND reference_source != 'first_predictions')
+            max(is_named AND reference_source NOT IN ('first_predictions', 'provisional_predictions'))
                 OVER (PARTITION BY model_name, model_version, service_name, environment) AS any_named
         FROM models
         INNER JOIN candidates ON models.model_name = candidates.for_model OR models.learnt = candidates.for_digest
@@ -64,11 +64,11 @@ FROM matched
 WHERE is_named OR (is_same AND NOT any_named)
 ORDER BY
     model_name, model_version, service_name, environment, series_kind,
-    source = 'first_predictions',
+    indexOf(['first_predictions', 'provisional_predictions'], source),
     source = 'fit',
     (for_version != '',
         multiIf(for_service = service_name, 2, for_service = '', 1, 0),
         multiIf(for_environment = environment, 2, for_environment = '', 1, 0)) DESC,
-    if(source = 'first_predictions', -toFloat64(created), toFloat64(created)) DESC,
-    if(source = 'first_predictions', '', reference_id) DESC, reference_id
+    if(source IN ('first_predictions', 'provisional_predictions'), -toFloat64(created), toFloat64(created)) DESC,
+    if(source IN ('first_predictions', 'provisional_predictions'), '', reference_id) DESC, reference_id
 LIMIT 1 BY model_name, model_version, service_name, environment, series_kind
