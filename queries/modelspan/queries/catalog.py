@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from importlib import resources
 
+from modelspan.queries import iso8601
+
 
 class QueryError(Exception):
     """A query or a parameter that cannot be used; the message says what can."""
@@ -133,8 +135,7 @@ def _time(text: str) -> str:
         back = text.removeprefix("now").removeprefix("-")
         time = datetime.now(timezone.utc) - timedelta(seconds=_seconds(back) if back else 0)
     else:
-        time = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-        time = time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+        time = iso8601.read(text)
     return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03d}"
 
 

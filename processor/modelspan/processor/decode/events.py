@@ -13,6 +13,7 @@ from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
 from modelspan.processor.decode.values import Raw, text
 from modelspan.profile import CategoricalProfile, InvalidProfile, NumericProfile
 from modelspan.profile.wire import from_json
+from modelspan.queries import iso8601
 from modelspan.semconv import attributes as names
 
 _IDENTITY: Final = frozenset(
@@ -115,10 +116,9 @@ def _time_of_prediction(value: Raw) -> int | None:
     if value is None:
         return None
     try:
-        moment = datetime.datetime.fromisoformat(text(value).replace("Z", "+00:00"))
+        moment = iso8601.read(text(value))
     except ValueError as error:
         raise Rejected(rejection.ATTRIBUTE_TYPE, names.ML_PREDICTION_TIME) from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
     nanoseconds = (moment - epoch) // datetime.timedelta(microseconds=1) * 1000
     if not 0 <= nanoseconds <= MAX_TIME:
