@@ -98,3 +98,23 @@ def stream(table: pa.Table, **options: Any) -> bytes:
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue().to_pybytes())
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field with a length, on the wire."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def nested(*path: int, content: bytes) -> bytes:
+    """Fields inside one another, the outermost first."""
+    for number in reversed(path):
+        content = field(number, content)
+    return content

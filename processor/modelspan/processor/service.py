@@ -24,7 +24,7 @@ from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.ports import parse_address
 from modelspan.processor.prometheus import prometheus_name
-from modelspan.processor.receiver import Receiver
+from modelspan.processor.receiver import Limits, Receiver
 from modelspan.processor.receiver.pages import Page
 from modelspan.processor.store import Store, StoreUnavailable
 from modelspan.processor.windows import Evaluator, ModelKey, Settings
@@ -77,7 +77,12 @@ class Service:
             self._journal,
             grpc_address=config.receiver.grpc_address,
             http_address=config.receiver.http_address,
-            max_request_bytes=config.receiver.max_request_bytes,
+            limits=Limits(
+                config.receiver.max_request_bytes,
+                config.receiver.max_request_records,
+                config.receiver.max_request_values,
+                config.receiver.max_request_cells,
+            ),
             not_ready=self._not_ready,
             routes={"/status": self._status},
         )

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from modelspan.processor.journal import Journal, Record
-from modelspan.processor.receiver import Receiver
+from modelspan.processor.receiver import Limits, Receiver
 
 SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -72,7 +72,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One receiver for the tests of a module; it limits requests to 1 MiB."""
-    with running(tmp_path_factory.mktemp("receiver"), max_request_bytes=1 << 20) as started:
+    with running(tmp_path_factory.mktemp("receiver"), limits=Limits(size=1 << 20)) as started:
         yield started
 
 

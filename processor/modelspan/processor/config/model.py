@@ -96,7 +96,22 @@ class ReceiverConfig(Section):
     )
     http_address: Address = Field(default="127.0.0.1:4318", description="Where OTLP/HTTP, /readyz and /metrics listen.")
     max_request_bytes: Size = Field(
-        default=64 * 1024**2, le=1024**3, description="Largest request, after decompression; at most 1GiB."
+        default=64 * 1024**2,
+        le=1024**3,
+        description="Largest request, after decompression, also of the batches in it; at most 1GiB.",
+    )
+    max_request_records: int = Field(
+        default=250_000,
+        gt=0,
+        description="Most log records, spans, metrics, points, events and links of one request; see docs/limits.md.",
+    )
+    max_request_values: int = Field(
+        default=6_000_000,
+        gt=0,
+        description="Most values of one request: attributes and all that is in them. One record may hold a third.",
+    )
+    max_request_cells: int = Field(
+        default=32_000_000, gt=0, description="Most cells of one request: rows times columns of its batches."
     )
 
 

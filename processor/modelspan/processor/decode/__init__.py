@@ -27,7 +27,7 @@ from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, TRAC
 from modelspan.processor.decode.traces import Traces
 from modelspan.processor.journal import Record, Signal
 
-__all__ = ["Decoded", "Model", "Touched", "decode"]
+__all__ = ["Decoded", "Model", "Touched", "decode", "payloads"]
 
 _BATCH, _ROW = "batch", "row"
 
@@ -81,7 +81,7 @@ def decode(
     requests, unreadable = _parsed(records, traces)
     rejected[rejection.CORRUPT_REQUEST] += len(unreadable)
     logs = Logs(rows, batches, row_form, rejected, now)
-    repeated = set(stored([batch_key(payload) for payload in _payloads(requests)]))
+    repeated = set(stored([batch_key(payload) for _, request in requests for payload in payloads(request)]))
     for record, request in requests:
         if record.signal == Signal.METRICS:
             decode_metrics(request, rows)
@@ -125,12 +125,13 @@ def _parsed(records: Sequence[Record], traces: Traces) -> tuple[list[tuple[Recor
     return requests, unreadable
 
 
-def _payloads(requests: Sequence[tuple[Record, Any]]) -> Iterator[bytes]:
-    for record, request in requests:
-        if record.signal == Signal.LOGS:
-            for resource_logs in request.resource_logs:
-                for scope_logs in resource_logs.scope_logs:
-                    for log_record in scope_logs.log_records:
-                        payload = batch_payload(log_record)
-                        if payload:
-                            yield payload
+def payloads(request: Any) -> Iterator[bytes]:
+    """Those of the batch events of a request; a request of another signal has none."""
+    if not isinstance(request, ExportLogsServiceRequest):
+        return
+    for resource_logs in request.resource_logs:
+        for scope_logs in resource_logs.scope_logs:
+            for log_record in scope_logs.log_records:
+                payload = batch_payload(log_record)
+                if payload:
+                    yield payload

@@ -1,4 +1,4 @@
-"""Arrow IPC streams from strangers: checked before anything is allocated, and validated before anything is read."""
+"""Arrow IPC streams from strangers: measured before anything is allocated, and validated before anything is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.rejection import Rejected
@@ -15,12 +17,21 @@ MAX_CELLS: Final = 8 * 1024 * 1024
 """Rows times columns of one payload: what 64 MiB of numbers hold. Compressed, null and bit columns claim more in fewer bytes."""
 MAX_DECOMPRESSED: Final = 64 * 1024 * 1024
 """Bytes of one payload after decompression of its buffers."""
+MAX_FIELDS: Final = 16 * 1024
+"""Columns of one payload, and what is nested in them: fields of a schema may share their bytes."""
+CELLS_OF_A_COLUMN: Final = 32
+"""Cells that a column of a record batch counts at least: what it costs without rows."""
+CELLS_OF_A_ROW: Final = 16
+"""Columns that every row has in the store, beside its features."""
+_MAX_TEXT_UNREAD: Final = 8 * 1024 * 1024
+"""Bytes of text in dictionaries, once each row has its own, up to which nobody looks how many there are."""
 
 # Message.fbs and Schema.fbs of the Arrow format: types of a message, and places of the fields read here.
-_DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
+_SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _HEADER_TYPE, _HEADER, _BODY_LENGTH = 1, 2, 3
 _DICTIONARY_DATA = 1
-_LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
+_LENGTH, _NODES, _BUFFERS, _COMPRESSION = 0, 1, 2, 3
+_SCHEMA_FIELDS, _FIELD_CHILDREN = 1, 5
 
 _frame = struct.Struct("<Ii").unpack_from
 _buffer = struct.Struct("<qq").unpack_from
@@ -34,20 +45,60 @@ class Stream(NamedTuple):
     batches: list[pa.RecordBatch]
 
 
+class Claims(NamedTuple):
+    """What a payload says it holds."""
+
+    layout: bytes
+    cells: int
+    """Values of all columns and dictionaries."""
+    rows: int
+    decompressed: int
+    """Bytes of compressed buffers."""
+    text: int
+    """Bytes of text in dictionaries if each row has all of them."""
+
+
+class Size(NamedTuple):
+    """What a payload is once it is decoded."""
+
+    cells: int
+    """Values, with those that the store adds to a row."""
+    size: int
+    """Bytes, with compressed buffers and dictionaries expanded."""
+
+
 def read(data: bytes) -> Stream:
     """The stream's record batches, not yet validated (see `validated`). Raises `Rejected`."""
+    claims = _claims(data)
     try:
-        layout = _check_messages(data)
         reader = pa.ipc.open_stream(pa.py_buffer(data))
-        batches = list(reader)
-    except (struct.error, IndexError, OverflowError) as error:
-        raise Rejected(rejection.CORRUPT_PAYLOAD, "truncated") from error
+        return Stream(claims.layout, reader.schema, list(reader))
     except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
         raise Rejected(rejection.CORRUPT_PAYLOAD, str(error)) from error
-    rows = sum(batch.num_rows for batch in batches)
-    if rows * max(1, len(reader.schema)) > MAX_CELLS:
-        raise Rejected(rejection.TOO_LARGE, f"{rows} rows of {len(reader.schema)} columns")
-    return Stream(layout, reader.schema, batches)
+
+
+def size_of(data: bytes) -> Size:
+    """Measure a payload; its text only where it may be much. Raises `Rejected` as `read` does."""
+    claims = _claims(data)
+    cells, size = claims.cells + CELLS_OF_A_ROW * claims.rows, len(data) + claims.decompressed
+    if claims.text > _MAX_TEXT_UNREAD:
+        stream = read(data)
+        encoded = [i for i, field in enumerate(stream.schema) if pa.types.is_dictionary(field.type)]
+        size += sum(map(text_bytes, _columns(stream, encoded)))
+    return Size(cells, size)
+
+
+def _columns(stream: Stream, places: list[int]) -> Iterator[pa.Array]:
+    for batch in stream.batches:
+        yield from validated(batch, places).columns
+
+
+def text_bytes(column: pa.DictionaryArray) -> int:
+    """Bytes of a dictionary-encoded column of strings once each row has its own; 0 for other types."""
+    kind = column.type.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return 0
+    return pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
 
 
 def validated(batch: pa.RecordBatch, columns: list[int]) -> pa.RecordBatch:
@@ -60,10 +111,24 @@ def validated(batch: pa.RecordBatch, columns: list[int]) -> pa.RecordBatch:
     return chosen
 
 
-def _check_messages(data: bytes) -> bytes:
-    """Walk the messages and add up what they claim. The metadata of the first one, the schema."""
+def _claims(data: bytes) -> Claims:
+    """Walk the messages and add up what they claim. Raises `Rejected` for what is corrupt or too large."""
+    try:
+        claims = _summed(data)
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
+        raise Rejected(rejection.CORRUPT_PAYLOAD, "truncated") from error
+    if claims.cells > MAX_CELLS:
+        raise Rejected(rejection.TOO_LARGE, f"{claims.cells} cells and the limit is {MAX_CELLS}")
+    if claims.decompressed > MAX_DECOMPRESSED:
+        raise Rejected(
+            rejection.TOO_LARGE, f"{claims.decompressed} bytes decompressed and the limit is {MAX_DECOMPRESSED}"
+        )
+    return claims
+
+
+def _summed(data: bytes) -> Claims:
     layout = b""
-    decompressed = 0
+    cells = decompressed = rows = dictionaries = 0
     position = 0
     while position + 8 <= len(data):
         marker, size = _frame(data, position)
@@ -73,43 +138,86 @@ def _check_messages(data: bytes) -> bytes:
             break
         message = _root(data, position + 8)
         body = position + 8 + size
-        layout = layout or data[position + 8 : body]
-        batch = _batch_of(data, message)
-        if batch is not None:
-            decompressed += _claimed_by(data, batch, body)
-            if decompressed > MAX_DECOMPRESSED:
-                raise Rejected(rejection.TOO_LARGE, f"{decompressed} bytes decompressed")
+        if not layout:
+            layout = data[position + 8 : body]
+            _count_fields(data, message)
         at = _field(data, message, _BODY_LENGTH)
         length = _i64(data, at) if at else 0
+        batch, is_dictionary = _batch_of(data, message)
+        if batch is not None:
+            claimed = _claimed_by(data, batch, body)
+            decompressed += claimed
+            cells += _cells_of(data, batch)
+            if is_dictionary:
+                dictionaries += max(claimed, length)
+            else:
+                rows += _rows_of(data, batch)
         if length < 0 or body + length > len(data):
             raise Rejected(rejection.CORRUPT_PAYLOAD, "truncated")
         position = body + length
     if not layout:
         raise Rejected(rejection.CORRUPT_PAYLOAD, "no schema")
-    return layout
+    return Claims(layout, cells, rows, decompressed, rows * dictionaries)
 
 
-def _batch_of(data: bytes, message: int) -> int | None:
-    """Position of the message's RecordBatch table, also that of a dictionary."""
+def _count_fields(data: bytes, message: int) -> None:
+    """Walk the schema as whoever reads it does: fields that share their bytes are fields. Raises `Rejected`."""
+    at_type, at_header = _field(data, message, _HEADER_TYPE), _field(data, message, _HEADER)
+    if not at_type or not at_header or data[at_type] != _SCHEMA:
+        raise Rejected(rejection.CORRUPT_PAYLOAD, "no schema")
+    count, waiting = 0, [_field(data, at_header + _u32(data, at_header), _SCHEMA_FIELDS)]
+    while waiting:
+        at = waiting.pop()
+        if not at:
+            continue
+        vector = at + _u32(data, at)
+        several = _u32(data, vector)
+        count += several
+        if count > MAX_FIELDS:
+            raise Rejected(rejection.TOO_LARGE, f"more than {MAX_FIELDS} columns")
+        for place in range(vector + 4, vector + 4 + 4 * several, 4):
+            waiting.append(_field(data, place + _u32(data, place), _FIELD_CHILDREN))
+
+
+def _cells_of(data: bytes, batch: int) -> int:
+    """Values of all columns of a batch, as its nodes say. Raises `Rejected` for what cannot be."""
+    at = _field(data, batch, _NODES)
+    if not at:
+        return 0
+    vector = at + _u32(data, at)
+    count = min(_u32(data, vector), len(data) // 16)
+    lengths = np.frombuffer(data, "<i8", 2 * count, vector + 4)[::2]
+    if count and not 0 <= lengths.min() <= lengths.max() <= MAX_CELLS:
+        raise Rejected(rejection.TOO_LARGE, "a column of more cells than there may be")
+    return int(np.maximum(lengths, CELLS_OF_A_COLUMN).sum())
+
+
+def _batch_of(data: bytes, message: int) -> tuple[int | None, bool]:
+    """Position of the message's RecordBatch table, and whether it is that of a dictionary."""
     at_type, at_header = _field(data, message, _HEADER_TYPE), _field(data, message, _HEADER)
     if not at_type or not at_header or data[at_type] not in (_DICTIONARY_BATCH, _RECORD_BATCH):
-        return None
+        return None, False
     header = at_header + _u32(data, at_header)
     if data[at_type] == _RECORD_BATCH:
-        return header
+        return header, False
     at_data = _field(data, header, _DICTIONARY_DATA)
-    return at_data + _u32(data, at_data) if at_data else None
+    return (at_data + _u32(data, at_data) if at_data else None), True
 
 
 def _claimed_by(data: bytes, batch: int, body: int) -> int:
-    """Bytes that the batch's compressed buffers say they hold. Raises `Rejected` for a row count that cannot be."""
-    at_length = _field(data, batch, _LENGTH)
-    rows = _i64(data, at_length) if at_length else 0
-    if not 0 <= rows <= MAX_CELLS:
-        raise Rejected(rejection.TOO_LARGE, f"{rows} rows")
+    """Bytes that the batch's compressed buffers say they hold."""
     if not _field(data, batch, _COMPRESSION):
         return 0
     return sum(_claim(data, body + offset, length) for offset, length in _buffers(data, batch))
+
+
+def _rows_of(data: bytes, batch: int) -> int:
+    """Raises `Rejected` for a count that cannot be."""
+    at = _field(data, batch, _LENGTH)
+    rows = _i64(data, at) if at else 0
+    if not 0 <= rows <= MAX_CELLS:
+        raise Rejected(rejection.TOO_LARGE, f"{rows} rows")
+    return rows
 
 
 def _claim(data: bytes, start: int, length: int) -> int:

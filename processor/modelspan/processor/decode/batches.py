@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelspan.processor.decode import rejection
-from modelspan.processor.decode.arrow_stream import read, validated
+from modelspan.processor.decode.arrow_stream import read, text_bytes, validated
 from modelspan.processor.decode.layout import Layout, Named, layout_of
 from modelspan.processor.decode.maps import Entries, concatenated, numeric_entries, text_entries
 from modelspan.processor.decode.predictions import Part, Predictions
@@ -88,7 +88,7 @@ def _checked(batch: pa.RecordBatch, layout: Layout) -> npt.NDArray[np.int64]:
 
 
 def _refuse_expansion(column: pa.DictionaryArray) -> None:
-    total = pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
+    total = text_bytes(column)
     if total > MAX_TEXT:
         raise Rejected(rejection.TOO_LARGE, f"{total} bytes of text")
 

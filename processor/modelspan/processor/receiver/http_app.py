@@ -8,12 +8,11 @@ from typing import Any
 
 from modelspan.processor.journal import Signal
 from modelspan.processor.receiver.encoding import ENCODINGS, JSON, Encoding
-from modelspan.processor.receiver.inflate import Corrupt, TooLarge, gunzip
-from modelspan.processor.receiver.intake import Intake
+from modelspan.processor.receiver.inflate import CODINGS
+from modelspan.processor.receiver.intake import Hold, Intake
 from modelspan.processor.receiver.pages import Page
 from modelspan.processor.receiver.refusal import (
     Refusal,
-    malformed,
     too_large,
     unavailable,
     unknown_path,
@@ -25,12 +24,11 @@ from modelspan.processor.receiver.refusal import (
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
-_Hold = Callable[[int], None]
 
 _SIGNALS = {"/v1/traces": Signal.TRACES, "/v1/metrics": Signal.METRICS, "/v1/logs": Signal.LOGS}
 
 _INLINE_BYTES = 8 << 10
-"""Bodies up to this size are decoded in the event loop; a thread would cost more."""
+"""Compressed bodies up to this size are inflated in the event loop; a thread would cost more."""
 
 
 class _ClientGone(Exception):
@@ -45,7 +43,7 @@ class HttpApp:
         self._pages = dict(pages)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        headers = dict(scope["headers"])
+        headers = _joined(scope["headers"])
         encoding = ENCODINGS.get(_media_type(headers))
         try:
             if signal := _SIGNALS.get(scope["path"]):
@@ -74,35 +72,23 @@ class HttpApp:
                 raise wrong_method(method, "POST")
             if encoding is None:
                 raise unsupported_media_type(_media_type(headers))
-            inflate = self._inflater(headers)
+            coding = _coding(headers)
             body = await self._body(headers, receive, hold)
-
-            def decode() -> bytes:
-                return encoding.to_protobuf(signal, inflate(body))
-
-            payload = decode() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(decode)
+            content = await self._inflated(body, coding, hold)
+            payload = await self._intake.in_turn(
+                lambda: encoding.to_protobuf(signal, content, self._intake.limits), len(content)
+            )
             await self._intake.take(signal, payload)
             accepted(len(payload))
         return _Answer(200, encoding.media_type, encoding.success)
 
-    def _inflater(self, headers: Mapping[bytes, bytes]) -> Callable[[bytes], bytes]:
-        coding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-        if coding in ("", "identity"):
-            return lambda body: body
-        if coding in ("gzip", "x-gzip"):
-            return self._gunzip
-        raise unsupported_coding(coding)
+    async def _inflated(self, body: bytes, coding: str, hold: Hold) -> bytes:
+        if len(body) <= _INLINE_BYTES:
+            return self._intake.inflated(body, coding, hold)
+        return await asyncio.to_thread(self._intake.inflated, body, coding, hold)
 
-    def _gunzip(self, body: bytes) -> bytes:
-        try:
-            return gunzip(body, self._intake.max_request_bytes)
-        except TooLarge as error:
-            raise too_large(self._intake.max_request_bytes) from error
-        except Corrupt as error:
-            raise malformed(f"the body cannot be decompressed: {error}") from error
-
-    async def _body(self, headers: Mapping[bytes, bytes], receive: _Receive, hold: _Hold) -> bytes:
-        limit = self._intake.max_request_bytes
+    async def _body(self, headers: Mapping[bytes, bytes], receive: _Receive, hold: Hold) -> bytes:
+        limit = self._intake.limits.size
         if int(headers.get(b"content-length", b"0")) > limit:
             raise too_large(limit)
         chunks: list[bytes] = []
@@ -152,6 +138,24 @@ def _refused(refusal: Refusal, encoding: Encoding) -> _Answer:
     return _Answer(
         refusal.http_status, encoding.media_type, encoding.failure(refusal.status()), headers=refusal.headers
     )
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """A header that is there twice says both, separated by a comma (RFC 9110, section 5.3)."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in headers:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined
+
+
+def _coding(headers: Mapping[bytes, bytes]) -> str:
+    """The one coding of a body. Raises `Refusal` for several, and for one that is not known."""
+    named = headers.get(b"content-encoding", b"").decode("latin-1")
+    codings = [coding for one in named.split(",") if (coding := one.strip().lower()) not in ("", "identity")]
+    coding = codings[0].removeprefix("x-") if len(codings) == 1 else "identity"
+    if len(codings) > 1 or coding not in CODINGS:
+        raise unsupported_coding(named, CODINGS)
+    return coding
 
 
 def _media_type(headers: Mapping[bytes, bytes]) -> str:

@@ -1,12 +1,22 @@
-"""Bounded decompression of gzip bodies (RFC 1952)."""
+"""Bounded decompression of bodies: gzip (RFC 1952), zlib (RFC 1950, "deflate") and Zstandard (RFC 8878)."""
 
 from __future__ import annotations
 
+import sys
 import zlib
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Final, Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _CHUNK = 256 << 10
 _MAX_MEMBERS = 4096
-_GZIP = 31
+_MAX_WINDOW_LOG = 23
+"""8 MiB, which RFC 8878 recommends: a frame may ask for a window of gigabytes."""
 
 
 class TooLarge(ValueError):
@@ -14,42 +24,74 @@ class TooLarge(ValueError):
 
 
 class Corrupt(ValueError):
-    """The bytes are not a complete gzip stream."""
+    """The bytes are not a complete compressed stream."""
 
 
-def gunzip(data: bytes, limit: int) -> bytes:
-    """Content of all members of `data`, never more than `limit` bytes in memory.
+class _Member(Protocol):
+    """A decompressor of one gzip member, zlib stream or Zstandard frame."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: memoryview, max_length: int, /) -> bytes: ...
+
+
+_MEMBERS: Final[Mapping[str, Callable[[], _Member]]] = {
+    "gzip": lambda: zlib.decompressobj(31),
+    "deflate": lambda: zlib.decompressobj(15),
+    "zstd": lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG}),
+}
+CODINGS: Final = (*_MEMBERS, "identity")
+"""What is accepted, in the order in which it is named."""
+
+
+def inflate(data: bytes, coding: str, limit: int, hold: Callable[[int], None] = lambda size: None) -> bytes:
+    """Content of all members of `data`, never more than `limit` bytes in memory; `hold` is told of each piece before it is kept.
 
     Raises:
         TooLarge: there would be more.
         Corrupt: damaged, cut off, followed by something else, or of more than 4096 members.
 
     """
-    pieces: list[bytes] = []
+    content = BytesIO()
     room = limit
     position = members = 0
     view = memoryview(data)
     while position < len(data):
         members += 1
         if members > _MAX_MEMBERS:
-            raise Corrupt(f"more than {_MAX_MEMBERS} gzip members")
-        member = zlib.decompressobj(_GZIP)
+            raise Corrupt(f"more than {_MAX_MEMBERS} {coding} members")
+        member = _MEMBERS[coding]()
         while not member.eof:
             # Fed in chunks: what follows the end of a member is copied, and a body may hold thousands of members.
             chunk = view[position : position + _CHUNK]
             if not chunk:
-                raise Corrupt("the gzip stream is cut off")
-            piece = _inflate(member, chunk, room + 1)
+                raise Corrupt(f"the {coding} stream is cut off")
+            piece = _piece(member, chunk, room + 1, coding)
             room -= len(piece)
             if room < 0:
                 raise TooLarge(f"more than {limit} bytes")
-            pieces.append(piece)
+            hold(len(piece))
+            content.write(piece)
             position += len(chunk) - len(member.unused_data)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return content.getvalue()
 
 
-def _inflate(member: zlib._Decompress, chunk: memoryview, limit: int) -> bytes:
+def coding_of(message: bytes) -> str:
+    """How a message is compressed, by its first bytes; none of these begin a request, whose first field is number 1."""
+    if message.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if message.startswith(b"\x28\xb5\x2f\xfd"):
+        return "zstd"
+    is_zlib = message[:1] == b"\x78" and int.from_bytes(message[:2], "big") % 31 == 0
+    return "deflate" if is_zlib else "identity"
+
+
+def _piece(member: _Member, chunk: memoryview, limit: int, coding: str) -> bytes:
     try:
         return member.decompress(chunk, limit)
-    except zlib.error as error:
-        raise Corrupt(f"not gzip: {error}") from error
+    except (zlib.error, zstd.ZstdError) as error:
+        raise Corrupt(f"not {coding}: {error}") from error

@@ -16,6 +16,7 @@ from modelspan.processor.receiver.grpc_server import make_server
 from modelspan.processor.receiver.http_app import HttpApp
 from modelspan.processor.receiver.http_server import HttpServer
 from modelspan.processor.receiver.intake import Intake
+from modelspan.processor.receiver.limits import DEFAULT_LIMITS, Limits
 from modelspan.processor.receiver.pages import Page
 from modelspan.processor.receiver.sink import Sink
 
@@ -31,7 +32,7 @@ class Receiver:
         sink: takes the protobuf bytes of accepted requests.
         grpc_address: `host:port` of OTLP/gRPC; None: not served. Port 0 takes a free one.
         http_address: `host:port` of OTLP/HTTP, of `/healthz`, `/readyz`, `/metrics` and of `routes`; None: not served.
-        max_request_bytes: largest request after decompression.
+        limits: on one request.
         max_held_bytes: memory for requests that are being read or not durable yet; more are told to come again.
         not_ready: the reason why `/readyz` answers 503, None when the service is ready. Called in a thread.
         routes: further pages by path.
@@ -44,12 +45,12 @@ class Receiver:
         *,
         grpc_address: str | None = "127.0.0.1:4317",
         http_address: str | None = "127.0.0.1:4318",
-        max_request_bytes: int = 64 << 20,
+        limits: Limits = DEFAULT_LIMITS,
         max_held_bytes: int = 256 << 20,
         not_ready: Callable[[], str | None] = _always_ready,
         routes: Mapping[str, Callable[[], Page]] | None = None,
     ) -> None:
-        self._intake = Intake(sink, max_request_bytes=max_request_bytes, max_held_bytes=max_held_bytes)
+        self._intake = Intake(sink, limits=limits, max_held_bytes=max_held_bytes)
         self._grpc_address = grpc_address
         self._http_address = http_address
         self._app = HttpApp(

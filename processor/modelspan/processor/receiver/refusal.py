@@ -71,6 +71,14 @@ def too_large(limit: int) -> Refusal:
     return never_fits(f"the request exceeds {limit} bytes after decompression; send smaller batches")
 
 
+def beyond(what: str, found: int, allowed: int, key: str) -> Refusal:
+    """A request that holds too much; `key` is the end of the configuration's. `found` may be where counting stopped."""
+    return malformed(
+        f"the request holds {found:,} or more {what} and the limit is {allowed:,}: send smaller batches, or raise "
+        f"receiver.max_request_{key}"
+    )
+
+
 def never_fits(reason: str) -> Refusal:
     return Refusal(RESOURCE_EXHAUSTED, 413, reason)
 
@@ -99,10 +107,10 @@ def unsupported_media_type(media_type: str) -> Refusal:
     )
 
 
-def unsupported_coding(coding: str) -> Refusal:
+def unsupported_coding(coding: str, accepted: tuple[str, ...]) -> Refusal:
     return Refusal(
         INVALID_ARGUMENT,
         415,
-        f"content encoding {coding!r} is not supported; send gzip or identity",
-        headers=((b"accept-encoding", b"gzip, identity"),),
+        f"content encoding {coding!r} is not supported; send one of {', '.join(accepted)}",
+        headers=((b"accept-encoding", ", ".join(accepted).encode()),),
     )

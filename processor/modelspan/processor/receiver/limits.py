@@ -1,0 +1,121 @@
+"""Limits on what a request may become in memory, checked in its bytes before it is parsed and acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, cast
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from modelspan.processor.decode import payloads
+from modelspan.processor.decode.arrow_stream import size_of
+from modelspan.processor.decode.cost import Cost, bound, cost_of
+from modelspan.processor.decode.rejection import TOO_LARGE, Rejected
+from modelspan.processor.journal import Signal
+from modelspan.processor.receiver.refusal import Refusal, beyond, malformed, too_large
+from modelspan.semconv import attributes
+
+REQUESTS: Final[dict[Signal, type[Message]]] = {
+    Signal.TRACES: ExportTraceServiceRequest,
+    Signal.METRICS: ExportMetricsServiceRequest,
+    Signal.LOGS: ExportLogsServiceRequest,
+}
+MAX_DEPTH: Final = 100
+"""Messages inside one another: what protobuf parsers accept."""
+_MAPS_AS_TEXT: Final = tuple(
+    name.encode()
+    for name in (
+        attributes.ML_INPUT_FEATURES,
+        attributes.ML_OUTPUT_PREDICTIONS,
+        attributes.ML_OUTPUT_SCORES,
+        attributes.ML_OUTPUT_VALUES,
+        attributes.ML_OUTPUT_LABELS,
+    )
+)
+"""Attributes whose text is read as JSON."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one request may hold."""
+
+    size: int = 64 << 20
+    """Bytes, after every decompression."""
+    records: int = 250_000
+    values: int = 6_000_000
+    cells: int = 32_000_000
+    """Rows times columns of all batches."""
+
+    @property
+    def record_values(self) -> int:
+        """Values of one log record, span or metric: nothing smaller can be stored on its own."""
+        return self.values // 3
+
+    def check(self, signal: Signal, payload: bytes) -> bool:
+        """Whether the request holds data. Raises `Refusal` for what is none, and for one that is beyond a limit."""
+        if len(payload) > self.size:
+            raise too_large(self.size)
+        self._check_messages(signal, payload)
+        try:
+            request = REQUESTS[signal].FromString(payload)
+        except DecodeError as error:
+            raise self._unreadable(signal, payload, error) from error
+        if isinstance(request, ExportLogsServiceRequest):
+            self._check_batches(request, len(payload))
+        return bool(request.ListFields())
+
+    def check_json(self, text: bytes) -> None:
+        """Raises `Refusal`: a value in JSON costs twice as much as one in protobuf."""
+        found = text.count(b",") + text.count(b"[") + text.count(b"{")
+        if found > self.values * 2 // 3:
+            raise beyond("values in JSON", found, self.values * 2 // 3, "values")
+
+    def _check_messages(self, signal: Signal, payload: bytes) -> None:
+        if payload.count(b",") > self.values and any(name in payload for name in _MAPS_AS_TEXT):
+            raise beyond("values in maps as JSON", payload.count(b","), self.values, "values")
+        most = min(self.records, self.record_values)
+        if signal is Signal.METRICS:  # in which a byte can be a number
+            certain = len(payload) <= most
+        else:
+            certain = len(payload) // 2 <= most or bound(payload) <= most
+        if certain:
+            return
+        cost = self._cost(signal, payload)
+        if cost.records > self.records:
+            raise beyond("records", cost.records, self.records, "records")
+        if cost.values > self.values:
+            raise beyond("values", cost.values, self.values, "values")
+        if cost.record_values > self.record_values:
+            raise beyond("values in one record", cost.record_values, self.record_values, "values")
+
+    def _cost(self, signal: Signal, payload: bytes) -> Cost:
+        most = Cost(self.records, self.values, self.record_values, MAX_DEPTH)
+        return cost_of(payload, cast("Descriptor", REQUESTS[signal].DESCRIPTOR), most)
+
+    def _unreadable(self, signal: Signal, payload: bytes, error: DecodeError) -> Refusal:
+        if self._cost(signal, payload).depth > MAX_DEPTH:
+            return malformed(f"the request holds messages nested more than {MAX_DEPTH} deep; send flatter values")
+        return malformed(f"the body is not a valid {REQUESTS[signal].DESCRIPTOR.full_name}: {error}")
+
+    def _check_batches(self, request: ExportLogsServiceRequest, size: int) -> None:
+        cells = 0
+        for payload in payloads(request):
+            try:
+                batch = size_of(payload)
+            except Rejected as error:
+                if error.reason == TOO_LARGE:
+                    raise malformed(f"a batch of predictions is too large: {error}; send smaller batches") from error
+                continue  # no batch: an ordinary log record
+            cells += batch.cells
+            size += batch.size - len(payload)
+            if cells > self.cells:
+                raise beyond("cells of batches", cells, self.cells, "cells")
+            if size > self.size:
+                raise beyond("bytes once its batches are expanded", size, self.size, "bytes")
+
+
+DEFAULT_LIMITS: Final = Limits()
