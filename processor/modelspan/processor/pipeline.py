@@ -6,26 +6,26 @@ that the store will never accept are taken out, one request at a time, and kept 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
-from modelspan.processor import memory
+from modelspan.processor import memory, row_identity
 from modelspan.processor.decode import Decoded, Model, decode
+from modelspan.processor.decode.salvage import salvage
 from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, arrow_table
+from modelspan.processor.inserts import Inserts
 from modelspan.processor.journal import Block, JournalError, Record
 from modelspan.processor.prometheus import prometheus_name
-from modelspan.processor.store import MAX_ROWS, Store, StoreRejected, StoreUnavailable
+from modelspan.processor.quarantine import Quarantine
+from modelspan.processor.store import Store, StoreUnavailable
 from modelspan.processor.store.repeats import MARK, Repeats, mark_key
 from modelspan.semconv import attributes, metrics
 
@@ -53,12 +53,21 @@ class Queue(Protocol):
     def complete(self, block: Block) -> None: ...
 
 
+class Held(NamedTuple):
+    """A request that is not stored, or not whole."""
+
+    record: Record
+    reason: str
+    table: str = ""
+    rows: int = 0
+
+
 class _Work(NamedTuple):
     """A block and what it holds."""
 
     block: Block
     decoded: Decoded
-    unreadable: list[Record]
+    unreadable: list[Held]
     now: int
 
 
@@ -83,7 +92,8 @@ class Pipeline:
         self._journal = journal
         self._store = store
         self._repeats = Repeats(store)
-        self._quarantine = quarantine
+        self._inserts = Inserts(store, wait=self._pause, trouble=self._unreachable)
+        self._quarantine = Quarantine(quarantine, store)
         self._on_block = on_block
         self._rows, self._rejected = _counters(registry)
         self._stopping = threading.Event()
@@ -195,26 +205,39 @@ class Pipeline:
         return _Work(block, *self._decode(block, now, before), now)
 
     def _finish(self, work: _Work) -> None:
-        self._hold_back(work.unreadable)
-        self._insert(work.decoded, work.block, work.now)
+        if work.block.again:
+            self._inserts.recall(work.block.token)
+        held = [*work.unreadable, *self._insert(work.decoded, work.block, work.now)]
+        for one in held:
+            self._quarantine.keep(*one)
         self._journal.complete(work.block)
+        self._inserts.forget()
+        self._rejected.labels(QUARANTINED).inc(len(held))
         for reason, count in work.decoded.rejected.items():
             self._rejected.labels(reason).inc(count)
         self._on_block(work.decoded)
 
-    def _decode(self, block: Block, now: int, before: frozenset[int] = frozenset()) -> tuple[Decoded, list[Record]]:
+    def _decode(self, block: Block, now: int, before: frozenset[int] = frozenset()) -> tuple[Decoded, list[Held]]:
         """A block, and its requests that cannot be decoded."""
         try:
             decoded = self._decode_records(block.records, block.token, now, before)
+            bad: list[Held] = []
         except StoreUnavailable:
             raise
         except Exception:
             _log.exception("could not decode a block; looking for the request", token=block.token)
-            bad = [record for record in block.records if not self._decodes(record, block.token, now)]
-            good = [record for record in block.records if record not in bad]
+            good, bad = self._sorted_out(block, now)
             decoded = self._decode_records(good, block.token, now, before)
-            return decoded, [*bad, *decoded.unreadable]
-        return decoded, decoded.unreadable
+        return decoded, [*bad, *(Held(record, "it is no OTLP request") for record in decoded.unreadable)]
+
+    def _sorted_out(self, block: Block, now: int) -> tuple[list[Record], list[Held]]:
+        """Requests that can be decoded, without the parts that cannot, which are held back."""
+        good, bad = [], []
+        for record in block.records:
+            whole, parts = salvage(record, lambda part: decode([part], token=block.token, now=now))
+            good += [whole] if whole is not None else []
+            bad += [Held(part, f"it cannot be decoded: {type(error).__name__}: {error}"[:500]) for part, error in parts]
+        return good, bad
 
     def _decode_records(self, records: Sequence[Record], token: str, now: int, before: frozenset[int]) -> Decoded:
         def stored(keys: Collection[int]) -> set[int]:
@@ -222,57 +245,43 @@ class Pipeline:
 
         return decode(records, token=token, now=now, stored=stored)
 
-    def _decodes(self, record: Record, token: str, now: int) -> bool:
-        try:
-            decode([record], token=token, now=now)
-        except Exception:
-            return False
-        return True
-
-    def _insert(self, decoded: Decoded, block: Block, now: int) -> None:
+    def _insert(self, decoded: Decoded, block: Block, now: int) -> list[Held]:
+        """The requests that are not stored whole."""
         marks = self._repeats.marks(decoded, now)
+        held: list[Held] = []
         for table in ORDER:
             if table == INGESTED:
                 self._insert_ingested(decoded, marks, block.token, now)
             elif table in decoded.tables:
-                self._insert_table(table, decoded, block, now)
+                held += self._insert_table(table, decoded, block, now)
         self._repeats.marked(marks, now)
+        return held
 
-    def _insert_table(self, table: str, decoded: Decoded, block: Block, now: int) -> None:
-        try:
-            self._insert_rows(table, decoded, block.token, now)
-        except StoreRejected as error:
-            _log.error("the store rejects rows; looking for their request", table=table, reason=str(error))
-            self._isolate(table, block, block.records, now)
-
-    def _isolate(self, table: str, block: Block, records: Sequence[Record], now: int) -> None:
-        """Insert all that the store takes of the records' rows, and quarantine the requests whose rows it does not.
-
-        The halves are always the same, and so are their tokens: a replay changes nothing.
-        """
-        if len(records) == 1:
-            self._hold_back(records)
-            return
-        middle = len(records) // 2
-        for half in (records[:middle], records[middle:]):
-            decoded, _ = self._decode(Block(block.token, tuple(half)), now)
-            try:
-                if table in decoded.tables:
-                    self._insert_rows(table, decoded, f"{block.token}/{half[0].sequence}-{half[-1].sequence}", now)
-            except StoreRejected:
-                self._isolate(table, block, half, now)
-
-    def _insert_rows(self, table: str, decoded: Decoded, token: str, now: int) -> None:
-        """Insert in slices that are atomic. What is repeated is left out of its slice, so that a slice keeps its token."""
+    def _insert_table(self, table: str, decoded: Decoded, block: Block, now: int) -> Iterable[Held]:
         rows = decoded.tables[table]
         keep = self._repeats.predictions(decoded, rows, now) if table == PREDICTIONS else None
-        for start in range(0, rows.num_rows, MAX_ROWS):
-            part = rows.slice(start, MAX_ROWS)
-            if keep is not None:
-                part = _kept(part, keep[start : start + MAX_ROWS])
-            if part.num_rows:
-                self._store.insert(table, part, f"{token}#{start}" if start else token)
-        self._rows.labels(table).inc(rows.num_rows if keep is None else int(keep.sum()))
+        unstored = self._inserts.insert(table, rows, block.token, keep)
+        self._rows.labels(table).inc((rows.num_rows if keep is None else int(keep.sum())) - len(unstored))
+        if not unstored:
+            return ()
+        whose = row_identity.identities(rows, [row for row, _ in unstored])
+        reasons = {identity: reason for identity, (_, reason) in zip(whose, unstored, strict=True)}
+        found = self._requests_of(table, reasons.keys(), block, now)
+        return [Held(record, reasons[identities[0]], table, len(identities)) for record, identities in found]
+
+    def _requests_of(
+        self, table: str, wanted: Collection[tuple[str, str]], block: Block, now: int
+    ) -> Iterator[tuple[Record, list[tuple[str, str]]]]:
+        """Requests of a block that hold rows of these identities, found by decoding ever fewer of them."""
+        decoded, _ = self._decode(block, now)
+        rows = decoded.tables.get(table)
+        found = [] if rows is None else list(row_identity.found(rows, wanted))
+        if found and len(block.records) == 1:
+            yield block.records[0], found
+        elif found:
+            middle = len(block.records) // 2
+            for half in (block.records[:middle], block.records[middle:]):
+                yield from self._requests_of(table, wanted, Block(block.token, half), now)
 
     def _insert_ingested(self, decoded: Decoded, marks: Sequence[Model], token: str, now: int) -> None:
         rows = [decoded.tables[INGESTED]] if INGESTED in decoded.tables else []
@@ -281,28 +290,6 @@ class Pipeline:
             rows.append(arrow_table(INGESTED, keys))
         if rows:
             self._store.insert(INGESTED, pa.concat_tables(rows), token)
-
-    def _hold_back(self, records: Sequence[Record]) -> None:
-        """Keep requests that cannot be stored as files, each as it arrived."""
-        for record in records:
-            self._quarantine.mkdir(parents=True, exist_ok=True)
-            file = self._quarantine / f"{record.sequence:020d}.{record.signal.name.lower()}.pb"
-            _write_durably(file, record.payload)
-            self._rejected.labels(QUARANTINED).inc()
-            _log.error("request quarantined", file=str(file))
-
-
-def _kept(rows: pa.Table, keep: npt.NDArray[np.bool_]) -> pa.Table:
-    return rows if keep.all() else rows.take(pa.array(np.flatnonzero(keep)))
-
-
-def _write_durably(file: Path, payload: bytes) -> None:
-    new = file.with_suffix(".new")
-    with new.open("wb") as handle:
-        handle.write(payload)
-        handle.flush()
-        os.fsync(handle.fileno())
-    new.replace(file)
 
 
 def _counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:

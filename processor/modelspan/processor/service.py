@@ -152,7 +152,9 @@ class Service:
 
     def _open_store(self, journal: Journal) -> None:
         config = self._config
-        self._store = store = Store.open(_with_credentials(config), database=config.store.database)
+        self._store = store = Store.open(
+            _with_credentials(config), database=config.store.database, memory=config.store.memory
+        )
         self._evaluator = evaluator = Evaluator(store, Settings.of(config.windows, config.drift))
         pipeline = Pipeline(
             journal,

@@ -86,6 +86,11 @@ class StoreConfig(Section):
     )
     username: str = Field(default="default", description="User of a ClickHouse server.")
     password: SecretStr = Field(default=SecretStr(""), description="Its password; better set in the environment.")
+    memory: Size = Field(
+        default=430 * 1024**2,
+        ge=200 * 1024**2,
+        description="Memory of the embedded engine, inserts, merges and queries together; at least 200MiB. Not used with store.url.",
+    )
 
 
 class ReceiverConfig(Section):

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -130,7 +131,7 @@ class Journal:
                 first, last = self._repeat[0]
                 records = self._read(first, last, max_bytes=_LAST, max_records=_LAST)
                 self._repeat.popleft()
-                return self._block(records)
+                return replace(self._block(records), again=True)
             if not self._gather(max_bytes, max_records, wait, linger):
                 return None
             block = self._block(self._read(self._unclaimed, _LAST, max_bytes=max_bytes, max_records=max_records))

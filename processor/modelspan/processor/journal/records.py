@@ -29,6 +29,8 @@ class Block:
 
     token: str
     records: tuple[Record, ...]
+    again: bool = False
+    """It was handed out before the journal was opened: some of it may be stored."""
 
     @property
     def first(self) -> int:

@@ -15,6 +15,7 @@ from modelspan.processor.store.errors import (
     StoreError,
     StoreRefused,
     StoreRejected,
+    StoreStrained,
     StoreTooNew,
     StoreUnavailable,
     of_insert,
@@ -23,10 +24,22 @@ from modelspan.processor.store.errors import (
 from modelspan.processor.store.fresh import FreshClient
 from modelspan.processor.store.migrate import apply
 
-__all__ = ["MAX_ROWS", "Store", "StoreError", "StoreRefused", "StoreRejected", "StoreTooNew", "StoreUnavailable"]
+__all__ = [
+    "MAX_ROWS",
+    "Store",
+    "StoreError",
+    "StoreRefused",
+    "StoreRejected",
+    "StoreStrained",
+    "StoreTooNew",
+    "StoreUnavailable",
+]
 
 MAX_ROWS: Final = 1_000_000
 """Rows of one insert. Above, the engine would cut it into several parts, and a crash could leave some of them."""
+
+MEMORY: Final = 430 * 1024**2
+"""Bytes for the embedded engine."""
 
 # Tokens mean nothing to an insert that waits in the server's queue, hence async_insert=0. An insert is one block for each
 # partition: what is stored of it after a crash is then known by its token.
@@ -43,7 +56,7 @@ _CLIENT_SETTINGS: Final = {
 class Store:
     """A database of ClickHouse. Safe to share between threads: each gets a client of its own."""
 
-    def __init__(self, url: str, *, database: str, memory: int = 450_000_000) -> None:
+    def __init__(self, url: str, *, database: str, memory: int = MEMORY) -> None:
         """Connect nothing yet. `memory` is the limit of the embedded engine in bytes.
 
         Raises `ValueError` for a URL or a database name that cannot be one.
@@ -63,7 +76,7 @@ class Store:
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
     @classmethod
-    def open(cls, url: str, *, database: str = "modelspan", memory: int = 450_000_000) -> Store:
+    def open(cls, url: str, *, database: str = "modelspan", memory: int = MEMORY) -> Store:
         """Connect, create the database if needed and migrate it.
 
         Raises `StoreUnavailable` when there is no answer, `StoreRefused` when it is an error, `StoreTooNew` when a newer version has used it.
@@ -104,15 +117,16 @@ class Store:
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert `rows`, at most `MAX_ROWS`, unless the same token has been inserted into this table before.
 
-        Raises `StoreUnavailable` (try again, with the same token) or `StoreRejected` (these rows will never be accepted).
+        Raises `StoreUnavailable` (try again, with the same token), of that kind `StoreStrained` (or try fewer rows), or `StoreRejected`
+        (these rows will never be accepted).
         """
         if rows.num_rows > MAX_ROWS:
             raise ValueError(f"insert of {rows.num_rows} rows into {table}: at most {MAX_ROWS} are atomic")
-        # One record batch: the engine makes its own token of the one given and the number of batches.
-        rows = rows.combine_chunks()
         settings = {"insert_deduplication_token": f"{token}:{table}"}
         client = self.client()
         try:
+            # One record batch: the engine makes its own token of the one given and the number of batches.
+            rows = rows.combine_chunks()
             if self._embedded is not None:
                 self._embedded.insert(client, table, rows, {**_CLIENT_SETTINGS, **settings})
             else:
@@ -120,6 +134,14 @@ class Store:
         except Exception as error:
             self._forget_client()
             raise of_insert(error, f"insert into {table}") from error
+
+    def check(self, table: str) -> None:
+        """Return when the table takes inserts. Raises `StoreUnavailable`."""
+        try:
+            self.client().command(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 0")
+        except Exception as error:
+            self._forget_client()
+            raise of_query(error, f"insert of no rows into {table}") from error
 
     def query(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of a SELECT. Raises `StoreUnavailable`."""

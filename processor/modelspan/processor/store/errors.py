@@ -1,10 +1,11 @@
-"""Classes of error, decided here once: try again (because nobody answers, or because the answer is no), or never with these rows."""
+"""Classes of error, decided here once: try again (nobody answers, or the answer is no), try fewer rows, or never with these rows."""
 
 from __future__ import annotations
 
 import re
 
-from clickhouse_connect.driver.exceptions import DatabaseError
+import pyarrow as pa
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 # Errors of ClickHouse that the rows themselves cause, so that no retry can help: TYPE_MISMATCH, CANNOT_PARSE_TEXT,
 # CANNOT_READ_ALL_DATA, ARGUMENT_OUT_OF_BOUND, CANNOT_CONVERT_TYPE, INCORRECT_DATA, TOO_LARGE_ARRAY_SIZE,
@@ -30,6 +31,13 @@ _TO_DO = {
     115: "modelspan needs a newer ClickHouse, or a user who may change this setting",  # UNKNOWN_SETTING
 }
 
+# Errors that another number of rows does not change: all of the above but a query that took too long or too much memory, and
+# trouble of the disk or of a cluster: CANNOT_READ_FROM_FILE_DESCRIPTOR, CANNOT_WRITE_TO_FILE_DESCRIPTOR, CANNOT_OPEN_FILE,
+# NETWORK_ERROR, ABORTED, TABLE_IS_READ_ONLY, ALL_CONNECTION_TRIES_FAILED, QUERY_WAS_CANCELLED, KEEPER_EXCEPTION.
+_OF_STORE = frozenset(_TO_DO.keys() - {159, 241}) | {74, 75, 76, 210, 236, 242, 279, 394, 999}
+_TOO_MUCH = (pa.ArrowInvalid, pa.ArrowCapacityError, MemoryError, OverflowError)
+"""Errors of this process on the way to ClickHouse that fewer rows may not meet."""
+
 _OF_SERVER = re.compile(r"(Code: \d+\. DB::Exception: .*?)(?: \(for url [^)]*\))?$")
 
 
@@ -50,6 +58,10 @@ class StoreRefused(StoreUnavailable):
     problem = "store refuses"
 
 
+class StoreStrained(StoreRefused):
+    """It may be too much at once: the same rows in smaller inserts may be accepted."""
+
+
 class StoreRejected(StoreError):
     """These rows will never be accepted."""
 
@@ -59,9 +71,13 @@ class StoreTooNew(StoreError):
 
 
 def of_insert(error: Exception, action: str) -> StoreError:
-    """The error as one of the classes. What is not known to be the fault of the rows counts as temporary: they are kept."""
+    """The error as one of the classes. What is neither the fault of the rows nor of their number counts as temporary: they are kept."""
     if _code(error) in _REJECTED:
         return StoreRejected(f"{action}: {_reason(error)}")
+    answered = isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
+    answered = answered and _code(error) not in _OF_STORE
+    if answered or isinstance(error, _TOO_MUCH):
+        return StoreStrained(f"{action}: {_reason(error)}")
     return of_query(error, action)
 
 
