@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client import CollectorRegistry
 
-from modelspan.processor.decode import Decoded, decode
+from modelspan.processor import inserts
+from modelspan.processor.decode import Decoded, decode, metrics
 from modelspan.processor.decode.tables import ORDER
 from modelspan.processor.journal import Block, Journal, Record, Signal
 from modelspan.processor.pipeline import OK, Pipeline
-from modelspan.processor.store import Store, StoreRejected, StoreUnavailable
+from modelspan.processor.store import Store, StoreRejected, StoreStrained, StoreUnavailable
 from modelspan.semconv import attributes, events
 from tests.processor.otlp import MODEL, TIME, arrow, batch, log, logs, spans, stream
 
@@ -54,6 +59,13 @@ def troubled(store: Store, embedded_url: str) -> Iterator[Troubled]:
     opened = Troubled(embedded_url, database=store.database)
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow one another at once."""
+    for pauses in ("_PAUSES", "_PAUSES_OF_ROW"):
+        monkeypatch.setattr(inserts, pauses, [0.0] * len(getattr(inserts, pauses)))
 
 
 @pytest.fixture
@@ -287,7 +299,7 @@ def test_a_request_that_the_store_rejects_is_quarantined_and_the_others_are_stor
     for _ in range(2):
         pipeline.process(Block("j:1-11", records))
     assert counts(troubled)["otel_logs"] == 10
-    [file] = (tmp_path / "quarantine").iterdir()
+    [file] = (tmp_path / "quarantine").glob("*.pb")
     assert file.name == "00000000000000000005.logs.pb"
     assert file.read_bytes() == records[4].payload
     sample = {"ml_data_quality_reason": "quarantined"}
@@ -428,3 +440,110 @@ def test_a_stop_without_a_store_leaves_the_rows_in_the_journal(
     threading.Thread(target=lambda: (pipeline.stop(timeout=0.3), stopped.set())).start()
     assert stopped.wait(20)
     assert journal.backlog[0] == 1
+
+
+def strained(largest: int) -> Callable[[str, pa.Table], Exception | None]:
+    """An engine that has memory for so many predictions at once."""
+
+    def fault(table: str, rows: pa.Table) -> Exception | None:
+        return StoreStrained("too much") if table == "ml_predictions" and rows.num_rows > largest else None
+
+    return fault
+
+
+def test_a_request_that_is_too_much_at_once_is_stored_in_parts(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    troubled.fault = strained(3)
+    block = Block("j:1-2", (batch(arrow({"feature.a": [float(i) for i in range(20)]})), log("fine", {}, sequence=2)))
+    for _ in range(2):
+        pipeline_of(troubled, registry=CollectorRegistry()).process(replace(block, again=True))
+    rows = troubled.query("SELECT features_numeric['a'] AS a, count() FROM ml_predictions GROUP BY a ORDER BY a", {})
+    assert rows == [(float(i), 1) for i in range(20)]
+    assert counts(troubled)["otel_logs"] == 2
+    assert not (tmp_path / "quarantine").exists()
+
+
+@pytest.mark.parametrize("inserts", range(1, 9))
+def test_parts_are_stored_once_when_the_process_ends_between_them_and_the_next_one_has_more_memory(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], inserts: int
+) -> None:
+    block = Block("j:1-1", (spans([{"attributes": MODEL}] * 2), batch(arrow({"feature.a": [1.0] * 16}), sequence=2)))
+    left = iter(range(inserts))
+
+    def fault(table: str, rows: pa.Table) -> Exception | None:
+        error = strained(5)(table, rows)
+        return error or (None if table != "ml_predictions" or next(left, None) is not None else SystemExit())
+
+    troubled.fault = fault
+    with contextlib.suppress(SystemExit):
+        pipeline_of(troubled, registry=CollectorRegistry()).process(block)
+    troubled.fault = strained(1000)
+    pipeline_of(troubled, registry=CollectorRegistry()).process(replace(block, again=True))
+    assert counts(troubled)["ml_predictions"] == 18
+
+
+def test_a_row_that_no_memory_suffices_for_is_quarantined_with_its_reason_and_the_rows_beside_it_are_stored(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    def fault(table: str, rows: pa.Table) -> Exception | None:
+        giant = table == "ml_predictions" and "p7" in rows.column("prediction_id").to_pylist()
+        return StoreStrained("memory limit exceeded") if giant else None
+
+    troubled.fault = fault
+    giant = batch(arrow({"feature.a": [1.0] * 12}), sequence=2)
+    other = arrow({"prediction_id": ["q1", "q2"], "feature.a": [2.0, 3.0]})
+    block = Block("j:1-3", (log("fine", {}, sequence=1), giant, batch(other, sequence=3)))
+    pipeline_of(troubled).process(block)
+    assert counts(troubled)["ml_predictions"] == 13
+    files = tmp_path / "quarantine" / "00000000000000000002.logs"
+    assert files.with_suffix(".logs.pb").read_bytes() == giant.payload
+    said = json.loads(files.with_suffix(".logs.json").read_text())
+    assert (said["table"], said["rows_not_stored"], said["reason"]) == ("ml_predictions", 1, "memory limit exceeded")
+    listed = troubled.query("SELECT file, sequence, `table`, rows, reason FROM ml_quarantined", {})
+    assert listed == [("00000000000000000002.logs.pb", 2, "ml_predictions", 1, "memory limit exceeded")]
+
+
+def test_rows_are_kept_in_the_journal_where_the_table_takes_none_at_all(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    troubled.fault = strained(0)
+    troubled.client().command("RENAME TABLE ml_predictions TO away")
+    pipeline = pipeline_of(troubled, journal := Completed())
+    with pytest.raises(StoreUnavailable, match="restore them"):
+        pipeline.process(Block("j:1-1", (batch(arrow({"feature.a": [1.0, 2.0]})),)))
+    assert journal.tokens == []
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_a_log_record_that_cannot_be_decoded_costs_no_other(
+    store: Store, pipeline_of: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    decode_metrics = metrics.decode_metrics
+
+    def fail(request: Any, rows: Any) -> None:
+        assert "bad" not in str(request)
+        decode_metrics(request, rows)
+
+    monkeypatch.setattr("modelspan.processor.decode.decode_metrics", fail)
+    request = ExportMetricsServiceRequest()
+    for scope in range(2):
+        part = request.resource_metrics.add().scope_metrics.add()
+        for name in ("one", "bad", "two"):
+            part.metrics.add(name=f"{name} {scope}").gauge.data_points.add(as_int=1, time_unix_nano=TIME)
+    pipeline_of(store).process(Block("j:1-1", (Record(1, Signal.METRICS, request.SerializeToString()),)))
+    stored = store.query("SELECT MetricName FROM otel_metrics_gauge ORDER BY MetricName", {})
+    assert stored == [("one 0",), ("one 1",), ("two 0",), ("two 1",)]
+    assert len(list((tmp_path / "quarantine").glob("*.pb"))) == 2
+
+
+def test_a_name_that_is_too_long_makes_no_model_and_stops_nothing(
+    store: Store, pipeline_of: Callable[..., Pipeline], registry: CollectorRegistry
+) -> None:
+    named = {**MODEL, attributes.ML_MODEL_NAME: "m" * 17_000_000}
+    block = Block("j:1", (spans([{"attributes": named}, {"attributes": MODEL}]), batch(arrow({}), named, sequence=2)))
+    pipeline_of(store).process(block)
+    assert store.query("SELECT model_name FROM ml_predictions", {}) == [("fraud",)]
+    assert counts(store)["otel_traces"] == 2
+    sample = {"ml_data_quality_reason": "name_too_long"}
+    assert registry.get_sample_value("modelspan_decode_rejected_total", sample) == 2

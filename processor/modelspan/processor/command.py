@@ -30,11 +30,12 @@ def serve(arguments: list[str]) -> int:
 
 
 def _run(config: Config) -> int:
-    from modelspan.processor import logs
+    from modelspan.processor import logs, private
     from modelspan.processor.journal import JournalError
     from modelspan.processor.service import Service
     from modelspan.processor.store import StoreError
 
+    private.keep_private()
     logs.configure(config.log)
     stop = threading.Event()
     _stop_on_signals(stop)

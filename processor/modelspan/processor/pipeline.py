@@ -43,6 +43,8 @@ _LINGER: Final = 0.5
 """Seconds for which a block waits for more rows: every table costs some ten milliseconds for each block, and a part."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
+_LONG: Final = 60.0
+"""Seconds of work on one block that are worth saying."""
 
 
 class Queue(Protocol):
@@ -89,6 +91,8 @@ class Pipeline:
         """`quarantine`: folder for requests that cannot be stored. `on_block` is called after each stored block."""
         self.state = OK
         """`ok`, or since when and why the store does not take rows."""
+        self._since: float | None = None
+        """When the block in work was begun, on the monotonic clock."""
         self._journal = journal
         self._store = store
         self._repeats = Repeats(store)
@@ -100,6 +104,14 @@ class Pipeline:
         self._deadline = float("inf")
         self._drained = False
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
+
+    @property
+    def said(self) -> str:
+        """The state; while one block is in work for long, that too."""
+        since = self._since
+        if self.state == OK and since is not None and time.monotonic() - since > _LONG:
+            return f"one block has been in work for {time.monotonic() - since:.0f} s"
+        return self.state
 
     def start(self) -> None:
         """Start the thread."""
@@ -133,8 +145,10 @@ class Pipeline:
                     continue
                 block, work = fetched
                 coming = decoder.submit(self._fetch, frozenset(work.decoded.batch_keys) if work else None)
+                self._since = time.monotonic()
                 if not self._until_stored(block, work):
                     return
+                self._since = None
                 release()
 
     def _fetched(self, coming: Future[_Fetched | None]) -> _Fetched | None:
@@ -142,7 +156,7 @@ class Pipeline:
             return coming.result()
         except JournalError as error:
             _log.error("cannot read the journal; trying again", reason=str(error))
-            self.state = f"cannot read the journal: {error}"
+            self._not_ok("cannot read the journal", str(error))
             self._pause(_LONGEST_PAUSE / 3)
             return None
 
@@ -169,7 +183,7 @@ class Pipeline:
                 self._unreachable(error)
             except Exception:
                 _log.exception("could not process a block; it stays in the journal", token=block.token)
-                self.state = "failed to process a block; see the log"
+                self._not_ok("failed to process a block", "see the log")
             else:
                 self._reachable()
                 return True
@@ -186,10 +200,16 @@ class Pipeline:
         return time.monotonic() >= self._deadline
 
     def _unreachable(self, error: StoreUnavailable) -> None:
-        if not self.state.startswith(error.problem):
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self.state = f"{error.problem} since {since}: {error}"
+        if self._not_ok(error.problem, str(error)):
             _log.warning(f"{error.problem}; the journal holds what arrives", reason=str(error))
+
+    def _not_ok(self, problem: str, reason: str) -> bool:
+        """Whether the problem is a new one."""
+        if self.state.startswith(problem):
+            return False
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.state = f"{problem} since {since}: {reason}"
+        return True
 
     def _reachable(self) -> None:
         if self.state != OK:

@@ -62,16 +62,17 @@ class Quarantine:
         self._store.insert(TABLE, pa.table(columns, schema=_SCHEMA), f"{TABLE}/{file.name}/{table}")
         _log.error("request quarantined", file=str(file), table=table, rows=rows, reason=reason)
 
-    def __len__(self) -> int:
-        """Requests that are kept."""
-        return sum(1 for _ in self._folder.glob("*.pb"))
-
     def _file_of(self, record: Record) -> Path:
         """A file of its own also where a new journal gives a number again."""
         file = self._folder / f"{record.sequence:020d}.{record.signal.name.lower()}.pb"
         if not file.exists() or file.read_bytes() == record.payload:
             return file
         return file.with_name(f"{file.stem}.{xxhash.xxh3_64_hexdigest(record.payload)}.pb")
+
+
+def size_of(folder: Path) -> int:
+    """Number of requests that are kept there."""
+    return sum(1 for _ in folder.glob("*.pb"))
 
 
 def _write_durably(file: Path, content: bytes) -> None:

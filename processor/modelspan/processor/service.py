@@ -17,12 +17,14 @@ import numpy as np
 import structlog
 from prometheus_client import Gauge
 
+from modelspan.processor import quarantine
 from modelspan.processor.clickhouse_http import ClickHouseHttp
 from modelspan.processor.config import Config, without_password
 from modelspan.processor.decode import Decoded
 from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.ports import parse_address
+from modelspan.processor.private import tighten
 from modelspan.processor.prometheus import prometheus_name
 from modelspan.processor.receiver import Limits, Receiver
 from modelspan.processor.receiver.pages import Page
@@ -71,6 +73,7 @@ class Service:
     def _start(self) -> None:
         config = self._config
         sys.setswitchinterval(SWITCH_INTERVAL)
+        tighten(config.data_dir)
         self._journal = Journal.open(config.journal_dir, max_bytes=config.journal.max_bytes)
         _export(self, self._journal)
         self._receiver = Receiver(
@@ -83,8 +86,7 @@ class Service:
                 config.receiver.max_request_values,
                 config.receiver.max_request_cells,
             ),
-            not_ready=self._not_ready,
-            routes={"/status": self._status},
+            routes={"/status": self._status, "/readyz": self._readiness},
         )
         if config.embedded:
             self._open_store(self._journal)
@@ -119,8 +121,8 @@ class Service:
 
     @property
     def store_state(self) -> str:
-        """`ok`, or why the store does not take rows."""
-        return self._pipeline.state if self._pipeline else self._store_state
+        """`ok`, or since when and why the store does not take rows."""
+        return self._pipeline.said if self._pipeline else self._store_state
 
     @property
     def windows(self) -> dict[str, int]:
@@ -159,7 +161,7 @@ class Service:
         pipeline = Pipeline(
             journal,
             store,
-            quarantine=config.data_dir / "quarantine",
+            quarantine=config.quarantine_dir,
             on_block=lambda decoded: _touch(evaluator, decoded),
         )
         if config.embedded and config.clickhouse_http.enabled:
@@ -177,14 +179,24 @@ class Service:
         pipeline.start()
         self._pipeline = pipeline
 
-    def _not_ready(self) -> str | None:
-        return "stopping" if self._stopping.is_set() else None
+    def _readiness(self) -> Page:
+        """503 when requests are refused. While the journal takes them the page says what is wrong with the store."""
+        refusal = "stopping" if self._stopping.is_set() else self._journal.refusal if self._journal else "not started"
+        if refusal:
+            return Page(f"{refusal}\n".encode(), status=503)
+        if self.store_state == OK:
+            return Page(b"ready\n")
+        requests, size = self._journal.backlog if self._journal else (0, 0)
+        waits = f"{requests} requests, {size} bytes, wait in the journal"
+        return Page(f"requests are accepted, but nothing is stored: {self.store_state}; {waits}\n".encode())
 
     def _status(self) -> Page:
         requests, size = self._journal.backlog if self._journal else (0, 0)
+        folder = self._config.quarantine_dir
         state = {
             "store": self.store_state,
             "journal": {"requests": requests, "bytes": size},
+            "quarantine": {"requests": quarantine.size_of(folder), "folder": str(folder)},
             "windows": self.windows,
         }
         return Page(json.dumps(state).encode(), media_type="application/json")

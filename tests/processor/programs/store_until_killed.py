@@ -7,17 +7,33 @@ With `first` = -1: store what is left, then print how many predictions there are
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import structlog
+
+from modelspan.processor import inserts
 from modelspan.processor.journal import Journal, Signal
 from modelspan.processor.pipeline import Pipeline
-from modelspan.processor.store import Store
+from modelspan.processor.store import Store, StoreStrained
 from tests.processor.otlp import TIME, arrow, batch, required
 
 
+class Strained(Store):
+    """A store without memory for every third insert of more than seven predictions."""
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        if table == "ml_predictions" and rows.num_rows > 7 and random.random() < 1 / 3:
+            raise StoreStrained("too much at once")
+        super().insert(table, rows, token)
+
+
 def main(folder: Path, first: int) -> None:
-    store = Store.open(f"chdb://{folder}/store")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the numbers
+    inserts._PAUSES, inserts._PAUSES_OF_ROW = [], []
+    store = Strained.open(f"chdb://{folder}/store")
     journal = Journal.open(folder / "journal")
     pipeline = Pipeline(journal, store, quarantine=folder / "quarantine")
     pipeline.start()

@@ -233,6 +233,11 @@ class Config(BaseSettings):
         """Directory of the journal."""
         return (self.data_dir / "journal").resolve()
 
+    @property
+    def quarantine_dir(self) -> Path:
+        """Directory of the requests that could not be stored whole."""
+        return (self.data_dir / "quarantine").resolve()
+
     @classmethod
     def settings_customise_sources(
         cls,

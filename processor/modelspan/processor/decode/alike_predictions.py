@@ -20,7 +20,7 @@ from modelspan.processor.decode.maps import Codes, Entries, no_entries, numeric_
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import SEGMENT, SEVERAL_OUTPUTS, split
-from modelspan.processor.decode.source import Source
+from modelspan.processor.decode.source import Source, refuse_long
 from modelspan.processor.decode.tables import MAX_TIME, Model
 from modelspan.processor.decode.wire import Unusual
 from modelspan.semconv import attributes as names
@@ -179,16 +179,25 @@ def _parsed_features(rows: Sequence[str], predictions: Predictions) -> tuple[Ent
     )
 
 
+def _refuse_long(model: Model) -> None:
+    try:
+        refuse_long(*model)
+    except Rejected as error:
+        raise Unusual(str(error)) from error
+
+
 def _models(predictions: Predictions, name: pa.Array, version: pa.Array, about: Circumstances) -> Codes:
     names_, versions = name.dictionary_encode(), version.dictionary_encode()
     shape = len(about.sources), len(names_.dictionary), len(versions.dictionary)
     places = about.origins, names_.indices.to_numpy(), versions.indices.to_numpy()
     distinct, which = np.unique(np.ravel_multi_index(places, shape), return_inverse=True)
-    codes = np.empty(len(distinct), np.int32)
-    for i, (origin, n, v) in enumerate(zip(*np.unravel_index(distinct, shape), strict=True)):
+    models: list[Model] = []
+    for origin, n, v in zip(*np.unravel_index(distinct, shape), strict=True):
         source = about.sources[origin]
         known = names_.dictionary[n].as_py(), versions.dictionary[v].as_py()
-        codes[i] = predictions.code(Model(source.service_name, source.environment, *known))
+        models.append(Model(source.service_name, source.environment, *known))
+        _refuse_long(models[-1])
+    codes = np.array([predictions.code(model) for model in models], np.int32)
     result = codes[which]
     for code in set(codes.tolist()):
         predictions.touch(predictions.models[code], about.times[result == code])

@@ -11,6 +11,7 @@ from pyarrow import types
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.rejection import Rejected
+from modelspan.processor.decode.source import refuse_long
 from modelspan.semconv import columns as names
 
 Named = list[tuple[str, int]]
@@ -40,6 +41,7 @@ def layout_of(schema: pa.Schema) -> Layout:
     except UnicodeDecodeError as error:
         raise Rejected(rejection.CORRUPT_PAYLOAD, "column name is not UTF-8") from error
     known = [(i, name, kind) for i, (name, kind) in enumerate(fields) if name in _SINGLE or _prefix(name)]
+    refuse_long(*(name for _, name, _ in known))
     _refuse_duplicates(name for _, name, _ in known)
     _refuse_missing(dict(fields))
     known = [column for column in known if not types.is_null(column[2])]

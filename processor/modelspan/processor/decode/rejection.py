@@ -18,6 +18,8 @@ ROW_COUNT: Final = "row_count"
 TIME_RANGE: Final = "time_range"
 VALUE_RANGE: Final = "value_range"
 INVALID_PROFILE: Final = "invalid_profile"
+NAME_TOO_LONG: Final = "name_too_long"
+UNDECODABLE: Final = "undecodable"
 REPEATED: Final = "repeated"
 """Not a fault: a delivery that came before."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.semconv._incubating.attributes import deployment_attributes
 from opentelemetry.semconv.attributes import service_attributes
@@ -12,6 +12,9 @@ from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import Model
 from modelspan.processor.decode.values import Raw, raws, text, texts
 from modelspan.semconv import attributes as names
+
+MAX_NAME: Final = 1024
+"""Bytes of the name of a service, an environment, a model, a version or a feature: they are part of keys and of queries."""
 
 
 class Source(NamedTuple):
@@ -50,11 +53,20 @@ def resource_texts(resource_part: Any) -> dict[str, str]:
 
 
 def model_of(origin: Source, values: dict[str, Raw]) -> Model:
-    """The model that a record's attributes name. Raises `Rejected` when they name none."""
+    """The model that a record's attributes name. Raises `Rejected` when they name none, or one that is too long."""
     name = text(values.get(names.ML_MODEL_NAME))
     if not name:
         raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_MODEL_NAME)
-    return Model(origin.service_name, origin.environment, name, text(values.get(names.ML_MODEL_VERSION)))
+    model = Model(origin.service_name, origin.environment, name, text(values.get(names.ML_MODEL_VERSION)))
+    refuse_long(*model)
+    return model
+
+
+def refuse_long(*given: str) -> None:
+    """Raises `Rejected` for a name that is too long to be one."""
+    for name in given:
+        if len(name) > MAX_NAME or len(name.encode()) > MAX_NAME:
+            raise Rejected(rejection.NAME_TOO_LONG, f"{name[:40]}... has more than {MAX_NAME} bytes")
 
 
 def hex_id(identifier: bytes) -> str:

@@ -22,6 +22,8 @@ from modelspan.processor.journal.writer import Writer
 _SPARE = 1 << 30
 _LAST = (1 << 64) - 1
 _POLL = 0.02
+_FRESH = 30.0
+"""Seconds for which a refusal says how things are."""
 
 
 class Journal:
@@ -81,6 +83,13 @@ class Journal:
         with self._counters.changed:
             return self._counters.requests, self._counters.size
 
+    @property
+    def refusal(self) -> str | None:
+        """Why a request was refused within the last seconds; None when none was."""
+        with self._counters.changed:
+            at, reason = self._counters.refused
+        return reason if time.monotonic() - at < _FRESH else None
+
     def append(self, signal: Signal, payload: bytes) -> Future[int]:
         """Store one request. The future resolves to its sequence after it is on disk, or to a `JournalError`.
 
@@ -100,9 +109,9 @@ class Journal:
         counters = self._counters
         with counters.changed:
             if counters.size + operation.size > self._max_bytes:
-                raise JournalFull(
-                    f"{counters.size} bytes wait for the store and the limit is {self._max_bytes}; send again later"
-                )
+                full = f"{counters.size} bytes wait for the store and the limit is {self._max_bytes}; send again later"
+                counters.refused = (time.monotonic(), full)
+                raise JournalFull(full)
             counters.requests += 1
             counters.size += operation.size
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from modelspan.processor.journal.records import Signal
@@ -23,6 +24,8 @@ class Counters:
     size: int = 0
     ready: int = 0
     ready_size: int = 0
+    refused: tuple[float, str] = (-inf, "")
+    """When a request was refused last (monotonic clock), and why."""
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 
 import lmdb
@@ -125,12 +126,14 @@ class Writer:
             _logger.warning("the journal can be written again")
 
     def _fail(self, operation: Operation, error: Exception) -> None:
+        explained = _explain(error)
         with self._counters.changed:
             operation.failed(self._counters)
+            self._counters.refused = (time.monotonic(), str(explained))
         if not self._failing:
             self._failing = True
             _logger.error("the journal cannot be written; clients are told to send again", exc_info=error)
-        operation.future.set_exception(_explain(error))
+        operation.future.set_exception(explained)
 
 
 def _explain(error: Exception) -> JournalError:

@@ -1,0 +1,62 @@
+"""Requests that are more than the engine's memory takes at once: each is stored in parts or kept aside, and what follows is stored."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+
+from modelspan.processor.journal import Record
+from modelspan.semconv import attributes, columns, events
+from tests.e2e.conftest import PATIENCE, Service, wait_for
+from tests.processor import otlp
+
+PATHS = {"LOGS": "/v1/logs", "TRACES": "/v1/traces"}
+
+
+def post(service: Service, record: Record) -> None:
+    url = f"http://127.0.0.1:{service.http}{PATHS[record.signal.name]}"
+    headers = {"content-type": "application/x-protobuf"}
+    assert httpx.post(url, content=record.payload, headers=headers, timeout=PATIENCE).status_code == 200
+
+
+def page(service: Service, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{service.http}{path}", timeout=PATIENCE)
+
+
+def batch(model: str, rows: int, features: int, ids: str = "") -> tuple[str, dict[str, Any]]:
+    values = {columns.FEATURE_PREFIX + f"f{i}": pa.array(np.full(rows, float(i))) for i in range(features)}
+    table = {**otlp.required(rows, time.time_ns()), **values}
+    table[columns.PREDICTION_ID] = pa.array([f"{ids}{i}" for i in range(rows)])
+    payload = otlp.stream(pa.table(table), compression="zstd")
+    named = {**otlp.MODEL, attributes.ML_MODEL_NAME: model, attributes.ML_PREDICTION_BATCH_DATA: payload}
+    return events.ML_PREDICTION_BATCH, named
+
+
+def test_what_is_too_much_at_once_is_stored_in_parts_or_kept_aside_and_what_follows_is_stored(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(MODELSPAN_STORE__MEMORY="200MiB").start()
+    post(service, otlp.logs([batch("wide", 80_000, 100)]))
+    post(service, otlp.logs([batch("many", 6_000, 3, f"{i}-") for i in range(100)]))
+    unstorable = otlp.log("expands", {"text": ["\x01" * 20_000_000]}, time=time.time_ns())
+    post(service, unstorable)
+    post(service, otlp.spans([{"attributes": {**otlp.MODEL, attributes.ML_MODEL_NAME: "m" * 17_000_000}}]))
+    post(service, otlp.logs([batch("good", 1, 1)]))
+    wait_for(lambda: page(service, "/status").json()["journal"]["requests"] == 0, "an empty journal")
+
+    stored = "SELECT model_name, count(), uniqExact(prediction_id) FROM ml_predictions GROUP BY 1 ORDER BY 1"
+    assert service.rows(stored) == [("good", 1, 1), ("many", 600_000, 600_000), ("wide", 80_000, 80_000)]
+    told = page(service, "/status").json()
+    assert (told["store"], told["quarantine"]["requests"]) == ("ok", 1)
+    [kept] = service.data_dir.glob("quarantine/*.pb")
+    assert kept.read_bytes() == unstorable.payload
+    assert "memory limit exceeded" in json.loads(kept.with_suffix(".json").read_text())["reason"]
+    listed = service.rows("SELECT file, `table`, rows, bytes FROM ml_quarantined")
+    assert listed == [(kept.name, "otel_logs", 1, len(unstorable.payload))]
+    assert page(service, "/readyz").text == "ready\n"
