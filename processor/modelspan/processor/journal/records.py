@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 
@@ -29,7 +29,7 @@ class Block:
 
     token: str
     records: tuple[Record, ...]
-    again: bool = False
+    again: bool = field(default=False, compare=False)
     """It was handed out before the journal was opened: some of it may be stored."""
 
     @property
