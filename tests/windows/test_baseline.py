@@ -71,7 +71,7 @@ def test_ties_in_time_are_cut_by_prediction_id_and_failed_calls_are_left_out(lab
     assert (reference["min"], reference["max"], reference["rows"]) == (0.050, 0.349, 300)
 
 
-def test_features_of_a_baseline_keep_missing_values_and_the_commoner_type(lab_with: Callable[..., Lab]) -> None:
+def test_features_of_a_baseline_keep_missing_values_and_both_types(lab_with: Callable[..., Lab]) -> None:
     lab = lab_with(first_predictions=400)
     numbers = [None if row % 4 == 0 else float(row) for row in range(400)]
     mixed = ["a" if row % 5 else float(row) for row in range(400)]
@@ -79,7 +79,7 @@ def test_features_of_a_baseline_keep_missing_values_and_the_commoner_type(lab_wi
     lab.settle()
     mixed_row, number_row = stored_reference(lab)
     assert (number_row["series_type"], number_row["missing"]) == ("numeric", 100)
-    assert (mixed_row["series_type"], mixed_row["missing"], mixed_row["counts"]) == ("categorical", 80, [320, 0])
+    assert (mixed_row["series_type"], mixed_row["missing"], mixed_row["counts"]) == ("categorical", 0, [320, 80])
     expected = categorical_profile([v if isinstance(v, str) else None for v in mixed], kind="feature", name="mixed")
     assert mixed_row["categories"] == list(expected.categories)
 

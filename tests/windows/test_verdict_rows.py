@@ -10,7 +10,7 @@ import pytest
 from windows.lab import KEY, Lab, window_times
 
 from modelspan.processor.windows import ModelKey
-from modelspan.profile import Profile, categorical_profile, numeric_profile
+from modelspan.profile import Profile, categorical_profile, mixed_profile, numeric_profile
 
 RNG = np.random.default_rng(11)
 
@@ -91,17 +91,111 @@ def test_a_feature_that_appears_has_no_reference_and_one_that_vanishes_is_missin
     assert set(lab.windows()[0]["drifted"]) == {"gone (missing)", "was text"}
 
 
-def test_a_feature_that_changes_its_type_is_missing_and_the_reason_says_so(lab: Lab) -> None:
-    lab.reference({"number": normal(3000), "text": ["1", "2"] * 1500})
-    numbers = [str(v) if row % 4 == 0 else v for row, v in enumerate(normal(1000))]
-    lab.predict(window_times(1000), {"number": numbers, "text": [1.0] * 1000})
+def test_texts_in_a_numeric_feature_are_a_share_of_their_own_and_not_missing(lab: Lab) -> None:
+    lab.reference({"number": normal(3000)})
+    numbers = ["N/A" if row % 4 == 0 else v for row, v in enumerate(normal(1000))]
+    lab.predict(window_times(1000), {"number": numbers})
     lab.settle()
     drift = lab.drift()
-    assert lab.counts()["feature", "number"]["missing"] == 250
-    assert lab.counts()["feature", "text"]["missing"] == 1000
-    assert "25 % of the values came as text" in drift["missing", "number"]["reason"]
-    assert "100 % of the values came as numbers" in drift["feature", "text"]["reason"]
-    assert drift["missing", "number"]["status"] == drift["feature", "text"]["status"] == "drifted"
+    counts = lab.counts()["feature", "number"]
+    assert (counts["missing"], counts["text"], sum(counts["counts"])) == (0, 250, 750)
+    assert drift["missing", "number"]["status"] == drift["feature", "number"]["status"] == "ok"
+    assert drift["text", "number"]["status"] == "drifted"
+    assert "the share of values that are texts went from 0 % to 25 %" in drift["text", "number"]["reason"]
+    assert lab.windows()[0]["drifted"] == ["number (text)"]
+
+
+def test_a_reference_that_knows_texts_among_the_numbers_finds_them_again(lab: Lab) -> None:
+    def mixed(rows: int) -> list[Any]:
+        return ["N/A" if row % 20 == 0 else v for row, v in enumerate(normal(rows))]
+
+    values = mixed(4000)
+    numbers = [np.nan if isinstance(v, str) else v for v in values]
+    profile = mixed_profile(numbers, [v if isinstance(v, str) else None for v in values], kind="feature", name="number")
+    assert (profile.rows, profile.missing, profile.text) == (4000, 0, 200)
+    lab.reference(Profile((profile,)))
+    lab.predict(window_times(1000), {"number": mixed(1000)})
+    lab.settle()
+    assert {key: row["status"] for key, row in lab.drift().items()} == {
+        ("feature", "number"): "ok",
+        ("missing", "number"): "ok",
+        ("text", "number"): "ok",
+    }
+
+
+def test_numbers_in_a_categorical_feature_are_categories_or_unseen(lab: Lab) -> None:
+    lab.reference({"code": ["101", "A1", "007", "2.5"] * 750})
+    lab.predict(window_times(1000), {"code": [101, "A1", 7, 2.5] * 250})
+    lab.settle()
+    assert lab.counts()["feature", "code"]["missing"] == 0
+    counts = dict(zip(["007", "101", "2.5", "A1", "unseen"], lab.counts()["feature", "code"]["counts"], strict=True))
+    assert counts == {"007": 0, "101": 250, "2.5": 250, "A1": 250, "unseen": 250}
+
+
+def test_a_feature_that_was_always_missing_drifts_once_it_is_filled(lab: Lab) -> None:
+    empty = {
+        name: categorical_profile([None] * 3000, kind="feature", name=name) for name in ("number", "text", "still")
+    }
+    lab.reference(Profile(tuple(empty.values())))
+    filled = {"number": [1.5, None] * 500, "text": ["a"] * 1000}
+    lab.predict(window_times(1000), filled)
+    lab.settle()
+    assert {name: row["status"] for (_, name), row in lab.drift().items()} == {
+        "number": "drifted",
+        "text": "drifted",
+        "still": "ok",
+    }
+    assert "the share of rows with a value went from 0 % to 50 %" in lab.drift()["feature", "number"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "written"),
+    [
+        (["2026-01-02T00:00:00.000000000", "2026-01-03T04:05:06.500000000"], ["2026-01-02", "2026-01-03T04:05:06.5"]),
+        (["2026-01-02T00:00:00.000000", "2026-01-03T04:05:06.000000"], ["2026-01-02", "2026-01-03T04:05:06"]),
+        (["2026-01-02T00:00:00.000", "2026-01-03T00:00:00.000"], ["2026-01-02", "2026-01-03"]),
+        (["2026-01-02T01:00:00+01:00", "2026-01-03T04:05:06.25+00:00"], ["2026-01-02", "2026-01-03T04:05:06.25"]),
+        (["2026-01-02", "2026-01-03T04:05:06.5"], ["2026-01-02 00:00:00", "2026-01-03 04:05:06.500"]),
+        (["2026-01-02", "2026-01-03T04:05:06"], ["2026-01-02T00:00:00Z", "2026-01-03T06:05:06+02:00"]),
+        (["101.0", "2.5"], [101, 2.5]),
+        (["True", "False"], [True, False]),
+        (["1 day, 2:00:00", "0:00:01.500000"], [93_600, 1.5]),
+        (["1 days 02:00:00", "0 days 00:00:01.500000"], [93_600, 1.5]),
+    ],
+)
+def test_a_reference_in_an_earlier_form_meets_the_values_of_today(
+    lab: Lab, stored: list[str], written: list[Any]
+) -> None:
+    lab.reference({"x": stored * 1500})
+    lab.predict(window_times(1000), {"x": written * 500})
+    lab.settle()
+    assert lab.counts()["feature", "x"]["counts"] == [500, 500, 0]
+    assert lab.windows()[0]["status"] == "ok"
+
+
+def test_a_reference_that_holds_one_time_in_two_forms_knows_it_as_one(lab: Lab) -> None:
+    lab.reference({"x": ["2026-01-02T00:00:00.000000", "2026-01-02", "2026-01-03"] * 1000})
+    lab.predict(window_times(900), {"x": ["2026-01-02", "2026-01-02T00:00:00.000", "2026-01-03"] * 300})
+    lab.settle()
+    assert lab.windows()[0]["status"] == "ok"
+
+
+@pytest.mark.parametrize("stored", ["0 1 2", "x0 x1 x2", "Column_0 Column_1 Column_2", "column_0 column_1 column_2"])
+@pytest.mark.parametrize("written", ["0 1 2", "x0 x1 x2", "Column_0 Column_1 Column_2"])
+def test_columns_without_names_are_known_by_any_that_were_made_up(lab: Lab, stored: str, written: str) -> None:
+    values = [[100.0 * place + row % 10 for row in range(1000)] for place in range(3)]
+    lab.reference(dict(zip(stored.split(), values, strict=True)))
+    lab.predict(window_times(1000), dict(zip(written.split(), values, strict=True)))
+    lab.settle()
+    assert lab.windows()[0]["status"] == "ok"
+    assert {name for _, name in lab.drift()} == set(stored.split())
+
+
+def test_the_only_feature_of_a_reference_is_known_as_the_text_of_a_series(lab: Lab) -> None:
+    lab.reference({"review": ["good", "bad"] * 1500})
+    lab.predict(window_times(1000), {"text": ["good", "bad"] * 500})
+    lab.settle()
+    assert {key: row["status"] for key, row in lab.drift().items()} == {("feature", "review"): "ok"}
 
 
 def test_labels_scores_and_values_are_series(lab: Lab) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from modelspan.profile.bins import bin_counts
 from modelspan.profile.categorical import categorical_profile
+from modelspan.profile.mixed import mixed_profile
 from modelspan.profile.numeric import numeric_profile
 from modelspan.profile.series import CategoricalProfile, InvalidProfile, NumericProfile, Profile
+from modelspan.profile.text import number_text
 from modelspan.profile.wire import from_json, to_json
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "bin_counts",
     "categorical_profile",
     "from_json",
+    "mixed_profile",
+    "number_text",
     "numeric_profile",
     "to_json",
 ]

@@ -21,11 +21,12 @@ def numeric_profile(
     bins: int = 50,
     atom_share: float = 0.01,
     max_bins: int = 100,
+    is_text: ArrayLike | None = None,
 ) -> NumericProfile:
     """Profile of numbers (n,): cut points at quantiles, and a bin of its own for every heavy value.
 
     Values are taken as float64, as they are stored: integers beyond 2^53 that round to the same float are one value. NaN is
-    missing. Infinities are values: they lie in the outermost bins and are left out of the moments.
+    missing, or a text where `is_text` (n,). Infinities are values: they lie in the outermost bins and are left out of the moments.
 
     `bins` share the values that are not atoms; more of them see finer changes and cost more. A value with at least `atom_share`
     of the weight is an atom. A series of at most `bins` distinct values, or of at most `max_bins` distinct integers, gets one bin
@@ -38,6 +39,11 @@ def numeric_profile(
         raise ValueError(f"values of series {name!r} have shape {given.shape}: give one column")
     weight = None if weights is None else effective_weights(weights, len(given))
     distinct, masses, missing = _distinct(given, weight)
+    texts = (
+        0.0
+        if is_text is None
+        else float((np.ones(len(given)) if weight is None else weight)[np.asarray(is_text, bool)].sum())
+    )
     cuts = choose_cuts(distinct, masses, bins=bins, atom_share=atom_share, max_bins=max_bins)
     below = np.concatenate([[0.0], np.cumsum(masses)])[np.searchsorted(distinct, cuts)]
     total = float(masses.sum())
@@ -47,13 +53,14 @@ def numeric_profile(
         kind=kind,
         name=name,
         rows=total + missing,
-        missing=missing,
+        missing=max(0.0, missing - texts),
         cuts=cuts,
         counts=np.diff(below, prepend=0.0, append=total),
         mean=mean,
         stddev=stddev,
         min=float(finite[0]) if len(finite) else None,
         max=float(finite[-1]) if len(finite) else None,
+        text=texts,
     )
 
 

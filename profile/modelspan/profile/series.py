@@ -20,8 +20,8 @@ class NumericProfile:
     """Counts of a numeric series on its cut points.
 
     `cuts` (k,) is strictly increasing and finite. `counts` (k + 1,): bin i holds `cuts[i-1] <= v < cuts[i]`. `rows` is the
-    effective number of rows, missing ones included: `counts.sum() + missing == rows`. The moments are those of the
-    finite values; None where there is none.
+    effective number of rows: `counts.sum() + missing + text == rows`. The moments are those of the finite values; None where
+    there is none.
     """
 
     kind: str
@@ -34,6 +34,8 @@ class NumericProfile:
     stddev: float | None
     min: float | None
     max: float | None
+    text: float = 0.0
+    """Rows whose value is a text."""
 
 
 @dataclass(frozen=True, eq=False)

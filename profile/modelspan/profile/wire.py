@@ -54,6 +54,8 @@ def _write(series: NumericProfile | CategoricalProfile) -> dict[str, Any]:
     if isinstance(series, CategoricalProfile):
         return {**entry, "type": "categorical", **shared, "categories": list(series.categories), "counts": counts}
     moments = {"mean": series.mean, "stddev": series.stddev, "min": series.min, "max": series.max}
+    if series.text:
+        shared["text"] = _short(series.text)
     return {**entry, "type": "numeric", **shared, "cuts": series.cuts.tolist(), "counts": counts, **moments}
 
 
@@ -69,14 +71,15 @@ def _read(entry: Any, where: str) -> NumericProfile | CategoricalProfile:
         raise InvalidProfile(f"{where}: kind {kind!r} is none of {', '.join(sorted(KINDS))}")
     where = f"{where} ({kind} {name!r})"
     rows, missing = _count(entry, "rows", where), _count(entry, "missing", where)
+    text = _count(entry, "text", where) if "text" in entry else 0.0
     counts = _numbers(entry, "counts", where)
     if (counts < 0).any():
         raise InvalidProfile(f"{where}: a count is negative")
-    if not math.isclose(float(counts.sum()) + missing, rows, rel_tol=1e-6, abs_tol=1e-6):
-        raise InvalidProfile(f"{where}: counts and missing do not add up to rows ({rows:g})")
+    if not math.isclose(float(counts.sum()) + missing + text, rows, rel_tol=1e-6, abs_tol=1e-6):
+        raise InvalidProfile(f"{where}: counts, missing and text do not add up to rows ({rows:g})")
     series_type = _text(entry, "type", where)
     if series_type == "numeric":
-        return _numeric(entry, kind, name, rows, missing, counts, where)
+        return _numeric(entry, kind, name, rows, missing, text, counts, where)
     if series_type == "categorical":
         categories = _categories(entry, len(counts), where)
         return CategoricalProfile(kind, name, rows, missing, categories, counts)
@@ -84,7 +87,14 @@ def _read(entry: Any, where: str) -> NumericProfile | CategoricalProfile:
 
 
 def _numeric(
-    entry: dict[str, Any], kind: str, name: str, rows: float, missing: float, counts: NDArray[np.float64], where: str
+    entry: dict[str, Any],
+    kind: str,
+    name: str,
+    rows: float,
+    missing: float,
+    text: float,
+    counts: NDArray[np.float64],
+    where: str,
 ) -> NumericProfile:
     cuts = _numbers(entry, "cuts", where)
     if len(counts) != len(cuts) + 1:
@@ -92,7 +102,7 @@ def _numeric(
     if (cuts[1:] <= cuts[:-1]).any():
         raise InvalidProfile(f"{where}: cuts are not strictly increasing")
     mean, stddev, low, high = (_optional(entry, field, where) for field in ("mean", "stddev", "min", "max"))
-    return NumericProfile(kind, name, rows, missing, cuts, counts, mean, stddev, low, high)
+    return NumericProfile(kind, name, rows, missing, cuts, counts, mean, stddev, low, high, text)
 
 
 def _categories(entry: dict[str, Any], counts: int, where: str) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ ERROR_TYPE: Final = "error_type"
 
 FEATURE_PREFIX: Final = "feature."
 """Input features: float64, int64, bool or utf8; null for missing, never NaN."""
+TEXT_PREFIX: Final = "feature_text."
+"""utf8: the values of a feature of numbers that are texts; null where `feature.<name>` has the value, and for missing."""
 SEGMENT_PREFIX: Final = "segment."
 """utf8: segment of the population, by segment name."""
 SCORE_PREFIX: Final = "score."

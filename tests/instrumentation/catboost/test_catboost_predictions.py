@@ -150,19 +150,20 @@ def test_one_object_of_a_regressor_is_still_returned_as_a_number(recorded: Any) 
     assert outputs(recorded.batch()) == {"value": [result]}
 
 
-def test_features_of_a_pool_of_numbers_have_its_names(recorded: Any) -> None:
-    model = cb.CatBoostRegressor(**SMALL).fit(X, NUMBER)
+@pytest.mark.parametrize(("fitted", "names"), [(X, ["x0", "x1", "x2"]), (FRAME, list(FRAME.columns))])
+def test_features_of_a_pool_have_the_names_that_the_model_was_fitted_with(
+    recorded: Any, fitted: Any, names: list[str]
+) -> None:
+    model = cb.CatBoostRegressor(**SMALL).fit(fitted, NUMBER)
     model.predict(cb.Pool(FRAME[:6]))
     model.predict(cb.Pool(X[:6]))
-    first, second = (table for _, table in recorded.batches())
-    assert features(first) == FRAME[:6].to_dict("list")
-    assert list(features(second).values()) == X[:6].T.tolist()
-    assert list(features(second)) == ["x0", "x1", "x2"]
+    for (_, table), values in zip(recorded.batches(), (FRAME[:6].to_numpy(), X[:6]), strict=True):
+        assert features(table) == dict(zip(names, values.T.tolist(), strict=True))
 
 
 def test_a_large_pool_is_sampled(recorded_with: Any) -> None:
     telemetry = recorded_with(call_bytes=30 * 8 * 3)
-    model = cb.CatBoostRegressor(**SMALL).fit(X, NUMBER)
+    model = cb.CatBoostRegressor(**SMALL).fit(FRAME, NUMBER)
     result = model.predict(cb.Pool(FRAME))
     table = telemetry.batch()
     assert table.num_rows == 30

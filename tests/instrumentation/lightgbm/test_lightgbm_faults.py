@@ -24,7 +24,6 @@ REFUSED = (
     "lightgbm.model:BoosterKind.classes",
     "lightgbm.model:BoosterKind.feature_names",
     "lightgbm.model:ModelKind.feature_names",
-    "lightgbm.model:.given",
 )
 """Questions to models that may go without an answer."""
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
-from modelspan.instrumentation.recorder.features import Features, read_by
-from modelspan.instrumentation.recorder.kinds import names_of
+from modelspan.instrumentation.recorder.features import Features, chosen_columns, read_by
 from modelspan.instrumentation.recorder.snapshot import Snapshot, Unreadable
 from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 
@@ -83,7 +82,7 @@ def _hold(held: Held) -> Snapshot:
 
 
 def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    given = parts[0].layout
-    names = given if any(given) else names_of(model, len(given))
+    own = parts[0].layout
+    names, kept = chosen_columns(own if any(own) else None, len(own), model, policy)
     table = np.concatenate([part.payload.get_features() for part in parts])
-    return {names[i]: columns.from_array(np.ascontiguousarray(table[:, i])) for i in policy.choose(names)}
+    return {names[i]: columns.from_array(np.ascontiguousarray(table[:, i])) for i in kept}

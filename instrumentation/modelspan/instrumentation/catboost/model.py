@@ -77,9 +77,9 @@ class CatBoostKind(Kind):
         found = np.asarray(model.classes_).tolist() if model.is_fitted() else []
         return found or None
 
-    def feature_names(self, model: Any, width: int) -> list[str] | None:
+    def feature_names(self, model: Any, width: int) -> list[str]:
         names: list[str] = model.feature_names_
-        return None if names == [str(i) for i in range(len(names))] else names
+        return names
 
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         if operation != _PREDICT:

@@ -20,7 +20,6 @@ _TASKS = {
     "rank_xendcg": RANKING,
 }
 """Of the objectives that are no regression."""
-_DEFAULT_NAME = "Column_"
 
 
 class Learner(NamedTuple):
@@ -53,11 +52,6 @@ def learner(booster: Any) -> Learner:
     return known
 
 
-def given(names: list[str]) -> list[str] | None:
-    """Names of features, None where LightGBM has made them up."""
-    return None if all(name == f"{_DEFAULT_NAME}{i}" for i, name in enumerate(names)) else names
-
-
 @asked_alone
 class BoosterKind(Kind):
     """Boosters."""
@@ -83,8 +77,9 @@ class BoosterKind(Kind):
             return [0, 1]
         return list(range(found.classes)) if found.task == MULTICLASS else None
 
-    def feature_names(self, model: Any, width: int) -> list[str] | None:
-        return given(model.feature_name())
+    def feature_names(self, model: Any, width: int) -> list[str]:
+        names: list[str] = model.feature_name()
+        return names
 
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         return learner(model).role
@@ -109,8 +104,8 @@ class ModelKind(Kind):
         declared = super().task(model)
         return learner(model.booster_).task if declared is None and _is_fitted(model) else declared
 
-    def feature_names(self, model: Any, width: int) -> list[str] | None:
-        return given(list(model.feature_name_))
+    def feature_names(self, model: Any, width: int) -> list[str]:
+        return list(model.feature_name_)
 
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         found = super().role(model, operation, is_float)

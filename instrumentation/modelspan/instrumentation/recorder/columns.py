@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from modelspan.instrumentation.recorder.texts import Texts, chosen, from_strings, joined
-from modelspan.instrumentation.recorder.values import MAX_TEXT, is_missing, label_text
+from modelspan.instrumentation.recorder.values import MAX_TEXT, Form, form, iso_texts, label_text, seconds
 
 FLOAT64, FLOAT32, INT64, BOOL, UTF8, TIMESTAMP = "float64", "float32", "int64", "bool", "utf8", "timestamp"
 
@@ -26,6 +24,8 @@ class Column:
     type: str
     values: Any
     valid: npt.NDArray[np.bool_] | None = None
+    texts: Column | None = None
+    """Of numbers: the values beside them that are texts, each missing here."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -33,24 +33,32 @@ class Column:
     def part(self, start: int, stop: int) -> Column:
         """Rows from `start` up to `stop`."""
         valid = None if self.valid is None else self.valid[start:stop]
-        return Column(self.type, self.values[start:stop], valid)
+        return Column(self.type, self.values[start:stop], valid, self.texts and self.texts.part(start, stop))
 
     def taken(self, rows: npt.NDArray[np.intp]) -> Column:
         """The given rows."""
         valid = None if self.valid is None else self.valid[rows]
         values = self.values.taken(rows) if isinstance(self.values, Texts) else self.values[rows]
-        return Column(self.type, values, None if valid is None or valid.all() else valid)
+        texts = self.texts and self.texts.taken(rows)
+        return Column(self.type, values, None if valid is None or valid.all() else valid, texts)
 
     def is_empty(self) -> bool:
         """Whether every value is missing."""
-        return self.valid is not None and not self.valid.any()
+        return self.valid is not None and not self.valid.any() and self.texts is None
 
     def objects(self) -> list[Any]:
         """Values as Python objects, None for missing."""
         values: list[Any] = self.values.tolist()
         if self.valid is None:
             return values
-        return [value if ok else None for value, ok in zip(values, self.valid.tolist(), strict=True)]
+        found = [value if ok else None for value, ok in zip(values, self.valid.tolist(), strict=True)]
+        if self.texts is None:
+            return found
+        return [value if text is None else text for value, text in zip(found, self.texts.objects(), strict=True)]
+
+    def numbers(self) -> Column:
+        """The column without its texts."""
+        return replace(self, texts=None) if self.texts is not None else self
 
 
 def from_array(values: npt.NDArray[Any]) -> Column:
@@ -65,39 +73,41 @@ def from_array(values: npt.NDArray[Any]) -> Column:
     if kind == "b":
         return Column(BOOL, values)
     if kind == "M":
-        return _dates(values)
+        return from_texts(iso_texts(values))
     if kind == "m":
-        return _floats(values / np.timedelta64(1, "s"))
-    if kind == "S":
-        return from_texts([value.decode("utf-8", "replace") for value in values.tolist()])
+        return _floats(seconds(values))
     return from_objects(values.tolist())
 
 
 def from_objects(values: Sequence[Any]) -> Column:
-    """Column of Python objects: of bools, integers or numbers where all are, else of strings; None, NaN, NaT are missing."""
-    valid = np.fromiter((not is_missing(value) for value in values), dtype=bool, count=len(values))
-    kinds = {type(value) for value, ok in zip(values, valid, strict=True) if ok}
-    missing = None if valid.all() else valid
-    if kinds and all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
-        return Column(BOOL, np.array([bool(v) if ok else False for v, ok in zip(values, valid, strict=True)]), missing)
-    if kinds and all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
-        present = [int(v) if ok else 0 for v, ok in zip(values, valid, strict=True)]
-        if all(_INTEGERS.min <= value <= _INTEGERS.max for value in present):
-            return Column(INT64, np.array(present, dtype=np.int64), missing)
-    if kinds and all(hasattr(kind, "__float__") and not issubclass(kind, (str, np.ndarray)) for kind in kinds):
-        try:
-            return _floats(np.array([_float(v) if ok else math.nan for v, ok in zip(values, valid, strict=True)]))
-        except (TypeError, ValueError):  # several numbers in one value
-            pass
-    return from_texts([text(value) if ok else None for value, ok in zip(values, valid, strict=True)])
+    """Column of Python objects, each a number, a text or missing by itself (docs/values.md)."""
+    types = set(map(type, values))
+    if types <= _STRINGS:
+        return from_texts(values)
+    if types <= _FLOATS:
+        return _floats(np.array(values, dtype=np.float64))
+    return _from_forms([form(value) for value in values])
 
 
-def _float(value: Any) -> float:
-    """A number as a float; infinite where it is too large."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+def _from_forms(forms: Sequence[Form]) -> Column:
+    types = set(map(type, forms)) - {type(None)}
+    if types <= {str}:
+        return from_texts(forms)  # type: ignore[arg-type]  # strings and None
+    numbers = _from_numbers([None if isinstance(one, str) else one for one in forms], types - {str})
+    if str not in types:
+        return numbers
+    return replace(numbers, texts=from_texts([one if isinstance(one, str) else None for one in forms]))
+
+
+def _from_numbers(values: Sequence[float | None], types: set[type]) -> Column:
+    valid = np.fromiter((value is not None for value in values), dtype=bool, count=len(values))
+    kind, dtype = (BOOL, bool) if types == {bool} else (INT64, np.int64) if types == {int} else (FLOAT64, np.float64)
+    filled = np.array([value or 0 for value in values], dtype=dtype)
+    return Column(kind, filled, None if valid.all() else valid)
+
+
+_STRINGS = frozenset((str, type(None)))
+_FLOATS = frozenset((float, type(None)))
 
 
 def from_texts(values: Sequence[str | None]) -> Column:
@@ -117,28 +127,18 @@ def labels(values: npt.NDArray[Any]) -> Column:
         names = [label_text(value) for value in distinct.tolist()]
         valid = None if None not in names else np.array([name is not None for name in names])[place]
         return Column(UTF8, chosen([name or "" for name in names], place.reshape(-1)), valid)
-    return from_texts([label_text(value) for value in values.tolist()])
-
-
-def text(value: Any) -> str:
-    """A value of a categorical or free-text feature as a string."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, np.datetime64):
-        return str(value)
-    return str(value)
+    objects = list(values) if values.dtype.kind in "Mm" else values.tolist()
+    return from_texts([label_text(value) for value in objects])
 
 
 def join(columns: Iterable[Column]) -> Column:
-    """Columns of one type, one below the other."""
+    """Columns one below the other."""
     parts = list(columns)
     first = parts[0]
-    if any(part.type != first.type for part in parts):
-        return from_objects([value for part in parts for value in part.objects()])
+    if len(parts) == 1:
+        return first
+    if any(part.type != first.type or part.texts is not None for part in parts):
+        return _from_forms([value for part in parts for value in part.objects()])
     valid = None
     if any(part.valid is not None for part in parts):
         valid = np.concatenate([np.ones(len(p), dtype=bool) if p.valid is None else p.valid for p in parts])
@@ -157,9 +157,3 @@ def _floats(values: npt.NDArray[Any]) -> Column:
     if not missing.any():
         return Column(kind, values)
     return Column(kind, np.where(missing, 0, values).astype(values.dtype, copy=False), ~missing)
-
-
-def _dates(values: npt.NDArray[Any]) -> Column:
-    missing = np.isnat(values)
-    written = np.datetime_as_string(values).tolist()
-    return from_texts([None if gone else value for value, gone in zip(written, missing.tolist(), strict=True)])

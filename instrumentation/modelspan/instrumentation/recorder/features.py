@@ -11,7 +11,7 @@ import numpy as np
 from modelspan.instrumentation.recorder import columns, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.kinds import names_of
+from modelspan.instrumentation.recorder.kinds import names_of, order_of
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.instrumentation.recorder.texts import distinct
@@ -35,8 +35,17 @@ def join_key(one: Snapshot) -> Any:
         return one.kind, one.layout, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
     if one.kind == snap.NAMED:
         return one.kind, tuple((name, join_key(part)) for name, part in one.payload.items())
+    if one.kind == snap.SEQUENCE:
+        return one.kind, _shape_of(one.payload)
     keyed = _KEYS.get(one.kind)
     return one.kind, one.layout if keyed is None else keyed(one)
+
+
+def _shape_of(rows: Sequence[Any]) -> type | int | None:
+    """What the rows of a sequence are: dicts, lists of so many values, or None: values."""
+    if rows and all(isinstance(row, dict) for row in rows):
+        return dict
+    return max(map(len, rows)) if rows and all(isinstance(row, list) for row in rows) else None
 
 
 def features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
@@ -58,17 +67,17 @@ def _from_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
     if not row_shape:
         return _one(columns.from_array(flat), model, policy)
     width = int(np.prod(row_shape))
-    names = names_of(model, width)
-    kept = policy.choose(names)
+    names, kept = chosen_columns(None, width, model, policy)
     matrix = flat.reshape(-1, width) if width else flat.reshape(0, 0)
     by_column = np.ascontiguousarray(matrix.T if len(kept) == len(names) else matrix[:, kept].T)
     return {names[i]: columns.from_array(values) for i, values in zip(kept, by_column, strict=True)}
 
 
 def _from_frame_bytes(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    names = distinct(parts[0].payload[1])
+    own = parts[0].payload[1]
+    names, kept = chosen_columns(own, len(own), model, policy)
     by_column = snap.by_column(parts[0].layout, len(names), [part.payload[0] for part in parts])
-    return {names[i]: columns.from_array(by_column[i]) for i in policy.choose(names)}
+    return {names[i]: columns.from_array(by_column[i]) for i in kept}
 
 
 def _from_objects(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
@@ -76,57 +85,84 @@ def _from_objects(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) 
     if joined.ndim == 1:
         return _one(columns.from_objects(joined.tolist()), model, policy)
     matrix = joined.reshape(len(joined), -1)
-    names = names_of(model, matrix.shape[1])
-    return {names[i]: columns.from_objects(matrix[:, i].tolist()) for i in policy.choose(names)}
+    names, kept = chosen_columns(None, matrix.shape[1], model, policy)
+    return {names[i]: columns.from_objects(matrix[:, i].tolist()) for i in kept}
 
 
-def _one(column: Column, model: Any, policy: FeaturePolicy) -> Features:
-    name = TEXT if column.type == columns.UTF8 else names_of(model, 1)[0]
-    return {name: column} if policy.choose([name]) else {}
+def chosen_columns(
+    own: Sequence[Any] | None, width: int, model: Any, policy: FeaturePolicy
+) -> tuple[Sequence[str], Sequence[int]]:
+    """Names of the columns of an input, which calls them `own`, and positions of those to keep: of too many, always the same."""
+    names = names_of(model, width, own)
+    if own is None:
+        return names, policy.choose(names)
+    called = distinct(own)
+    if called != names:
+        policy.also_called(dict(zip(names, called, strict=True)))
+    order = order_of(model, names) if width > policy.most else range(width)
+    return names, sorted(order[i] for i in policy.choose([names[i] for i in order]))
+
+
+def _one(column: Column, model: Any, policy: FeaturePolicy, own: Any = "") -> Features:
+    """An input of one dimension, called `own` by the program: its texts are one feature, its numbers another."""
+    texts = column if column.type == columns.UTF8 else column.texts
+    found = {} if texts is None else {TEXT: texts}
+    if column.type != columns.UTF8:
+        found[names_of(model, 1)[0]] = column.numbers()
+    names = list(found)
+    if own != "":
+        policy.also_called(dict.fromkeys(names, str(own)))
+    return {names[i]: found[names[i]] for i in policy.choose(names)}
 
 
 def _from_pandas(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    if parts[0].layout == snap.UNNAMED:
-        return _one(columns.join([_pandas_column(part.payload.iloc[:, 0]) for part in parts]), model, policy)
-    names = distinct(parts[0].payload.columns)
-    kept = policy.choose(names)
+    own = parts[0].payload.columns
+    if parts[0].layout == snap.ONE_DIMENSION:
+        column = columns.join([_pandas_column(part.payload.iloc[:, 0]) for part in parts])
+        return _one(column, model, policy, own[0])
+    names, kept = chosen_columns(own, len(own), model, policy)
     return {names[i]: columns.join([_pandas_column(part.payload.iloc[:, i]) for part in parts]) for i in kept}
 
 
 def _pandas_column(series: Any) -> Column:
+    if getattr(series.dtype, "tz", None) is not None:
+        series = series.dt.tz_convert(None)
     values = series.to_numpy()
-    if values.dtype.kind == "O":
-        return columns.from_objects(values.tolist())
-    return columns.from_array(values)
+    return columns.from_objects(values.tolist()) if values.dtype.kind == "O" else columns.from_array(values)
 
 
 def _from_polars(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    if parts[0].layout == snap.UNNAMED:
-        return _one(columns.join([_polars_column(part.payload.to_series(0)) for part in parts]), model, policy)
-    names = list(parts[0].payload.columns)
-    kept = policy.choose(names)
+    own = parts[0].payload.columns
+    if parts[0].layout == snap.ONE_DIMENSION:
+        column = columns.join([_polars_column(part.payload.to_series(0)) for part in parts])
+        return _one(column, model, policy, own[0])
+    names, kept = chosen_columns(own, len(own), model, policy)
     return {names[i]: columns.join([_polars_column(part.payload.to_series(i)) for part in parts]) for i in kept}
 
 
 def _polars_column(series: Any) -> Column:
-    is_plain = series.dtype.is_temporal() or (series.dtype.is_numeric() and not str(series.dtype).endswith("Int128"))
-    if is_plain and series.null_count() == 0:
+    kind = series.dtype
+    if kind.is_temporal() and str(kind) != "Time":
+        return columns.from_array(series.to_numpy())
+    if kind.is_float() or (kind.is_integer() and "128" not in str(kind) and series.null_count() == 0):
         return columns.from_array(series.to_numpy())
     return columns.from_objects(series.to_list())
 
 
 def _from_arrow(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    names = distinct(parts[0].payload.column_names)
-    kept = policy.choose(names)
+    own = parts[0].payload.column_names
+    names, kept = chosen_columns(own, len(own), model, policy)
     return {names[i]: columns.join([_arrow_column(part.payload.column(i)) for part in parts]) for i in kept}
 
 
 def _arrow_column(values: Any) -> Column:
-    if values.null_count == 0 and str(values.type) in _NUMBERS_OF_ARROW:
+    kind = str(values.type)
+    if kind.startswith(_DATES_OF_ARROW) or (values.null_count == 0 and kind in _NUMBERS_OF_ARROW):
         return columns.from_array(values.to_numpy())
     return columns.from_objects(values.to_pylist())
 
 
+_DATES_OF_ARROW = ("timestamp", "date", "duration")
 _NUMBERS_OF_ARROW = {
     "double",
     "float",
@@ -136,27 +172,24 @@ _NUMBERS_OF_ARROW = {
 
 
 def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    """Columns that hold a value other than zero in any of the rows. What is absent is zero."""
-    width = int(parts[0].payload.shape[1])
-    names = names_of(model, width)
-    matrices = [part.payload.tocsc() for part in parts]
-    used = sorted({int(i) for matrix in matrices for i in np.flatnonzero(np.diff(matrix.indptr))})
-    kept = [used[i] for i in policy.choose([names[i] for i in used])]
-    return {
-        names[i]: columns.from_array(np.concatenate([m[:, [i]].toarray().reshape(-1) for m in matrices])) for i in kept
-    }
+    """The columns that an array of the same width would have. What is absent is zero."""
+    names, kept = chosen_columns(None, int(parts[0].payload.shape[1]), model, policy)
+    table = np.concatenate([part.payload.tocsc()[:, kept].toarray().T for part in parts], axis=1)
+    return {names[i]: columns.from_array(values) for i, values in zip(kept, table, strict=True)}
 
 
 def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     rows = [row for part in parts for row in part.payload]
-    if rows and all(isinstance(row, dict) for row in rows):
+    shape = _shape_of(rows)
+    if shape is dict:
         keys = list(dict.fromkeys(key for row in rows for key in row))
+        if len(keys) > policy.most:  # the first that a row happens to have would be others in each batch
+            keys.sort(key=str)
         names = distinct(keys)
         return {names[i]: columns.from_objects([row.get(keys[i]) for row in rows]) for i in policy.choose(names)}
-    if rows and all(isinstance(row, list) for row in rows):
-        width = min(len(row) for row in rows)
-        found = names_of(model, width)
-        return {found[i]: columns.from_objects([row[i] for row in rows]) for i in policy.choose(found)}
+    if isinstance(shape, int):
+        found, kept = chosen_columns(None, shape, model, policy)
+        return {found[i]: columns.from_objects([row[i] if i < len(row) else None for row in rows]) for i in kept}
     return _one(columns.from_objects(rows), model, policy) if rows else {}
 
 

@@ -107,7 +107,8 @@ class Group:
             **self._said(),
             **self._weights(),
             **self.outputs,
-            **{names.FEATURE_PREFIX + name: column for name, column in self.features.items()},
+            **{names.FEATURE_PREFIX + name: column.numbers() for name, column in self.features.items()},
+            **{names.TEXT_PREFIX + name: one.texts for name, one in self.features.items() if one.texts is not None},
         }
         if self.first.error is not None:
             table[names.ERROR_TYPE] = columns.from_texts([self.first.error] * self.size)

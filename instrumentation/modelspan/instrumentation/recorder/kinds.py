@@ -6,6 +6,7 @@ model's class, whichever instrumentors are in use: a model is the same wherever 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 from modelspan.instrumentation.failure import failed, heard
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.instrumentation.recorder.imports import imported
+from modelspan.instrumentation.recorder.texts import distinct
 from modelspan.semconv import attributes as ml
 
 ANOMALY = ml.MlTaskTypeValues.ANOMALY_DETECTION.value
@@ -97,9 +99,22 @@ class Kind:
         listed = getattr(found, "tolist", None)
         return None if found is None else listed() if listed is not None else list(found)
 
-    def feature_names(self, model: Any, width: int) -> Sequence[str] | None:
-        """Names of the columns of an array that the model is given; None where it does not know."""
-        return getattr(model, "feature_names_in_", None)
+    def feature_names(self, model: Any, width: int) -> Sequence[Any] | None:
+        """Names of the columns that the model was fitted with, their positions where they had none; None where it does not know."""
+        names = getattr(model, "feature_names_in_", None)
+        if names is None and self._remembers_names(model):
+            return range(model.n_features_in_)
+        return names
+
+    def _remembers_names(self, model: Any) -> bool:
+        """Whether the model would know the names of what it was fitted with: scikit-learn's own do, other classes may not."""
+        for _ in range(10):
+            steps = getattr(model, "steps", None)
+            inner = steps[0][1] if steps else getattr(model, "best_estimator_", None)
+            if inner is None:
+                break
+            model = inner
+        return type(model).__module__.startswith("sklearn.") and isinstance(getattr(model, "n_features_in_", None), int)
 
     def input_names(self, model: Any) -> Sequence[str]:
         """Names of what a model that takes tensors takes by position, as many as it knows."""
@@ -193,14 +208,50 @@ def classes(model: Any) -> list[Any] | None:
         return None
 
 
-def names_of(model: Any, width: int) -> list[str]:
-    """Names of the features of an array with so many columns: those that the model knows, else x0, x1, ..."""
+def names_of(model: Any, width: int, own: Sequence[Any] | None = None) -> list[str]:
+    """Names of the features of an input of so many columns, which the input calls `own`, or nothing.
+
+    A feature has one name, however the program passes it: that of the column that the model was fitted with; x0, x1, ... where those
+    had no names; its own where the model does not know. Labels that are positions, as pandas, polars and LightGBM make them up,
+    are no names.
+    """
+    known = _known_names(model, width)
+    if known is not None and _are_positions(known):
+        return _positions(width)
+    if own is not None and not _are_positions(own):
+        return distinct(own)
+    return _positions(width) if known is None else distinct(known)
+
+
+def order_of(model: Any, names: Sequence[str]) -> Sequence[int]:
+    """Positions of names in the order in which the model was fitted with them, then the others."""
+    known = _known_names(model, None)
+    if known is None:
+        return range(len(names))
+    places = {str(name): place for place, name in enumerate(known)}
+    return sorted(range(len(names)), key=lambda i: places.get(names[i], len(places)))
+
+
+def _known_names(model: Any, width: int | None) -> Sequence[Any] | None:
     try:
-        names = kind_of(model).feature_names(model, width)
-        if names is not None and len(names) == width:
-            return [str(name) for name in names]
-    except Exception as error:  # not fitted, or fitted without names
+        names = kind_of(model).feature_names(model, width or 0)
+    except Exception as error:  # not fitted
         heard(error)
+        return None
+    return names if names is not None and width in (None, len(names)) else None
+
+
+_MADE_UP = re.compile("(?:x|[Cc]olumn_)?([0-9]+)")
+
+
+def _are_positions(names: Sequence[Any]) -> bool:
+    return isinstance(names, range) or all(
+        (found := _MADE_UP.fullmatch(str(name))) is not None and found[1] == str(place)
+        for place, name in enumerate(names)
+    )
+
+
+def _positions(width: int) -> list[str]:
     return [f"x{i}" for i in range(width)]
 
 

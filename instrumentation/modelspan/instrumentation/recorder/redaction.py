@@ -8,6 +8,7 @@ import hmac
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ _METHODS = {
     BUCKET: MlRedactionMethodValues.BUCKETED.value,
 }
 _REMOVED = _METHODS[DROP]
-_NO_TEXT = "Feature {!r} cannot be put into buckets, because it is not a number; it is dropped."
+_NO_TEXT = "Values of feature {!r} that are no numbers cannot be put into buckets; they are dropped."
 _NO_KEY = "Feature {!r} is dropped: to hash it, set OTEL_INSTRUMENTATION_ML_HASH_KEY or OTEL_INSTRUMENTATION_ML_HASH_KEY_FILE."
 
 
@@ -56,11 +57,12 @@ class FeaturePolicy:
         detectors: Detectors | None = None,
     ) -> None:
         self._allowed = allowed
-        self._most = most
+        self.most = most
         self._rules = rules
         self._key = key
         self._detectors = detectors or NoDetectors()
         self._actions: dict[str, Action | None] = {}
+        self._called: Mapping[str, str] = {}
         self.withheld: dict[str, str] = {}
         """What was done with features, by their name: an `ml.redaction.method`."""
         self.detected: Counter[str] = Counter()
@@ -69,8 +71,12 @@ class FeaturePolicy:
     def afresh(self) -> FeaturePolicy:
         """The same policy, of which nothing was withheld yet."""
         again = copy.copy(self)
-        again.withheld, again.detected = {}, Counter()
+        again.withheld, again.detected, again._called = {}, Counter(), {}
         return again
+
+    def also_called(self, names: Mapping[str, str]) -> None:
+        """Treat features as what is said of these other names of theirs, by which the program passes them, says."""
+        self._called = names
 
     @property
     def captures(self) -> bool:
@@ -80,22 +86,31 @@ class FeaturePolicy:
     def choose(self, names: Sequence[str]) -> list[int]:
         """Positions of the features to keep."""
         kept = [i for i, name in enumerate(names) if self._keeps(name)]
-        if len(kept) > self._most:
+        if len(kept) > self.most:
             warn_once(
-                f"features:{len(names)}", f"A model has {len(names)} features; the first {self._most} are captured."
+                f"features:{len(names)}", f"A model has {len(names)} features; the first {self.most} are captured."
             )
-        return kept[: self._most]
+        return kept[: self.most]
 
     def _keeps(self, name: str) -> bool:
         action = self._action(name)
-        kept = (self._allowed is None or name in self._allowed) and (action is None or action.kind != DROP)
+        is_allowed = self._allowed is None or name in self._allowed or self._called.get(name) in self._allowed
+        kept = is_allowed and (action is None or action.kind != DROP)
         if not kept:
             self.withheld[name] = _REMOVED
         return kept
 
     def _action(self, name: str) -> Action | None:
+        """What is done with a feature; where its other name has a rule, too, and one of the two drops it, it is dropped."""
         if not self._rules:
             return None
+        actions = [self._action_of(name)]
+        if name in self._called:
+            actions.insert(0, self._action_of(self._called[name]))
+        found = [action for action in actions if action is not None]
+        return next((action for action in found if action.kind == DROP), found[0] if found else None)
+
+    def _action_of(self, name: str) -> Action | None:
         if name not in self._actions:
             if len(self._actions) >= MAX_ACTIONS:  # names may be keys of dicts, hence anything
                 self._actions.clear()
@@ -120,6 +135,8 @@ class FeaturePolicy:
         return changed
 
     def _detect(self, name: str, column: Column) -> Column:
+        if column.texts is not None:
+            return replace(column, texts=self._detect(name, column.texts))
         if column.type != columns.UTF8 or not self._detectors.active:
             return column
         cleaned, detected = self._detectors.clean(column.objects())
@@ -200,9 +217,9 @@ def _apply(action: Action, name: str, column: Column, key: bytes | None) -> Colu
         texts = [label_text(value) for value in column.objects()]
         hashes = {text: hashed(text, key) for text in set(texts) if text is not None}
         return columns.from_texts([None if text is None else hashes[text] for text in texts])
-    if column.type == columns.UTF8 and not column.is_empty():
+    if column.texts is not None or (column.type == columns.UTF8 and not column.is_empty()):
         warn_once(f"bucket:{name}", _NO_TEXT.format(name))
-        return None
+        return _bucketed(action, column.numbers()) if column.texts is not None else None
     return column if column.is_empty() else _bucketed(action, column)
 
 

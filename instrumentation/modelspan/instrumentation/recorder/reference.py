@@ -20,7 +20,7 @@ from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
-from modelspan.profile import Profile, categorical_profile, numeric_profile, to_json
+from modelspan.profile import Profile, categorical_profile, mixed_profile, to_json
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
 from modelspan.semconv import events
@@ -114,8 +114,8 @@ def emit_profile(
 
 
 def feature_series(found: Features) -> list[Any]:
-    """Profiles of the features under the names and types that predictions record, but of those that are always missing."""
-    return [_profile("feature", name, column) for name, column in found.items() if not column.is_empty()]
+    """Profiles of the features under the names and types that predictions record."""
+    return [_profile("feature", name, column) for name, column in found.items()]
 
 
 def _profile(kind: str, name: str, column: Column) -> Any:
@@ -124,4 +124,5 @@ def _profile(kind: str, name: str, column: Column) -> Any:
     values = np.array(column.values, dtype=np.float64)
     if column.valid is not None:
         values[~column.valid] = np.nan
-    return numeric_profile(values, kind=kind, name=name)
+    texts = [None] * len(values) if column.texts is None else column.texts.objects()
+    return mixed_profile(values, texts, kind=kind, name=name)

@@ -34,9 +34,9 @@ OBJECTS = "objects"
 FRAME_ARRAY = "frame_array"
 """payload: (bytes column by column, as pandas holds them, column names) of a frame of one type; layout: dtype."""
 PANDAS = "pandas"
-"""payload: pandas DataFrame; layout: UNNAMED or None."""
+"""payload: pandas DataFrame; layout: ONE_DIMENSION or None."""
 POLARS = "polars"
-"""payload: polars DataFrame; layout: UNNAMED or None."""
+"""payload: polars DataFrame; layout: ONE_DIMENSION or None."""
 ARROW = "arrow"
 """payload: pyarrow Table; layout: None."""
 SPARSE = "sparse"
@@ -53,13 +53,15 @@ OPAQUE = "opaque"
 """No payload: only the number of rows is known, or -1. layout: why, a value of `ml.capture.unreadable`; None where nothing was to be
 read."""
 
-UNNAMED = "unnamed"
-"""Layout of a frame made from a series without a name."""
+ONE_DIMENSION = "one_dimension"
+"""Layout of a frame made from a series."""
 
 _new = tuple.__new__
 _PLAIN = frozenset("fiubUSMm")
 _ROW_OF_OBJECTS = 64
 """Assumed bytes of a Python object, to bound what is not counted in bytes."""
+_DENSE_COLUMNS = 1000
+"""Columns of a sparse matrix that are recorded, unless the configuration says otherwise."""
 
 UNKNOWN = Snapshot(OPAQUE, None, -1, None, 0)
 _UNKNOWN_TYPE = MlCaptureUnreadableValues.UNKNOWN_TYPE.value
@@ -240,7 +242,7 @@ def measure(value: Any) -> tuple[int, int]:
     if isinstance(value, np.ndarray):
         return rows, value.nbytes // max(rows, 1)
     if copier is _sparse:
-        return rows, 12 * value.nnz // max(rows, 1) + 1
+        return rows, -(-_sparse_bytes(value) // max(rows, 1))
     return rows, 8 * (shape[1] if len(shape) > 1 else 1)
 
 
@@ -289,8 +291,8 @@ def _one_block(frame: Any) -> npt.NDArray[Any] | None:
 
 
 def _pandas_series(value: Any) -> Snapshot:
-    frame = value.to_frame() if value.name is not None else value.to_frame("0")
-    return Snapshot(PANDAS, UNNAMED if value.name is None else None, len(value), frame.copy(), len(value) * 16)
+    frame = value.to_frame() if value.name is not None else value.to_frame("")
+    return Snapshot(PANDAS, ONE_DIMENSION, len(value), frame.copy(), len(value) * 16)
 
 
 def _polars_frame(value: Any) -> Snapshot:
@@ -300,7 +302,7 @@ def _polars_frame(value: Any) -> Snapshot:
 
 
 def _polars_series(value: Any) -> Snapshot:
-    return Snapshot(POLARS, None if value.name else UNNAMED, len(value), value.to_frame(), len(value) * 8)
+    return Snapshot(POLARS, ONE_DIMENSION, len(value), value.to_frame(), len(value) * 8)
 
 
 def _arrow_table(value: Any) -> Snapshot:
@@ -322,7 +324,13 @@ def _tensor(value: Any) -> Snapshot:
 def _sparse(value: Any) -> Snapshot:
     if len(value.shape) != 2:
         return Snapshot(OPAQUE, None, int(value.shape[0]), None, 0)
-    return Snapshot(SPARSE, int(value.shape[1]), int(value.shape[0]), value.copy(), 12 * int(value.nnz))
+    return Snapshot(SPARSE, int(value.shape[1]), int(value.shape[0]), value.copy(), _sparse_bytes(value))
+
+
+def _sparse_bytes(value: Any) -> int:
+    """Bytes of a sparse matrix, or of what the background makes of it: its first columns with their zeros."""
+    rows, columns = map(int, value.shape)
+    return max(12 * int(value.nnz), 8 * rows * min(columns, _DENSE_COLUMNS))
 
 
 def _list(value: list[Any]) -> Snapshot:

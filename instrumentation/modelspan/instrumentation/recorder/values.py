@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from modelspan.profile.text import number_text
+
 MAX_TEXT = 1024
 """Characters kept of a text."""
 
@@ -51,15 +53,6 @@ def label_text(value: Any) -> str | None:
 def _whole(value: Any) -> int | None:
     whole = int(value) if isinstance(value, (int, np.integer)) or value.is_finite() else None
     return whole if whole == value else None
-
-
-def number_text(value: float) -> str:
-    """A number, but no NaN, in its shortest exact form."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return str(value)
 
 
 def is_missing(value: Any) -> bool:

@@ -18,8 +18,7 @@ from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.features import Features, read_by
-from modelspan.instrumentation.recorder.kinds import names_of
+from modelspan.instrumentation.recorder.features import Features, chosen_columns, read_by
 from modelspan.instrumentation.recorder.snapshot import Snapshot, Taken, Unreadable
 from modelspan.instrumentation.xgboost.values import compressed
 from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
@@ -115,8 +114,7 @@ def one_row(matrix: Any) -> Taken:
 
 def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     first = parts[0].payload[0]
-    names = _names(first, model)
-    kept = policy.choose(names)
+    names, kept = chosen_columns(first.feature_names, first.num_col(), model, policy)
     table = np.concatenate([_dense(part.payload[0], part.payload[1], kept) for part in parts])
     types = first.feature_types or []
     return {
@@ -127,12 +125,7 @@ def _features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> F
     }
 
 
-def _names(matrix: Any, model: Any) -> list[str]:
-    own = matrix.feature_names
-    return list(own) if own else names_of(model, matrix.num_col())
-
-
-def _dense(matrix: Any, some: npt.NDArray[np.int64] | None, kept: list[int]) -> npt.NDArray[np.float32]:
+def _dense(matrix: Any, some: npt.NDArray[np.int64] | None, kept: Sequence[int]) -> npt.NDArray[np.float32]:
     """The values of all or some rows, of some columns; NaN where a DMatrix holds none."""
     data = compressed(matrix)
     rows, width = data.shape
@@ -150,19 +143,16 @@ def _dense(matrix: Any, some: npt.NDArray[np.int64] | None, kept: list[int]) -> 
 
 
 def _categories(parts: Sequence[Snapshot], codes: npt.NDArray[np.float32], column: int) -> Column:
-    """Names of categories, each matrix having its own order of them; their codes where it has no names."""
-    texts: list[str | None] = []
+    """Categories, each matrix having its own order of them; their codes where they are not known."""
+    found: list[Any] = []
     start = 0
     for part in parts:
-        names = _category_names(part.payload[0], column)
+        known = _category_names(part.payload[0], column) or ()
         for code in codes[start : start + part.rows].tolist():
-            if code != code:
-                texts.append(None)
-            else:
-                at = int(code)
-                texts.append(str(names[at]) if names is not None and at < len(names) else str(at))
+            is_known = code == code and int(code) < len(known)
+            found.append(known[int(code)] if is_known else None if code != code else str(int(code)))
         start += part.rows
-    return columns.from_texts(texts)
+    return columns.from_objects(found)
 
 
 def _category_names(matrix: Any, column: int) -> list[Any] | None:

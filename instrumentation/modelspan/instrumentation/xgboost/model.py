@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -93,9 +94,9 @@ class BoosterKind(Kind):
             return [0, 1]
         return list(range(found.classes)) if found.task == MULTICLASS else None
 
-    def feature_names(self, model: Any, width: int) -> list[str] | None:
+    def feature_names(self, model: Any, width: int) -> Sequence[Any]:
         names: list[str] | None = model.feature_names
-        return names
+        return range(model.num_features()) if names is None else names
 
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         return learner(model).role
@@ -112,6 +113,9 @@ class ModelKind(Kind):
         if not model.__sklearn_is_fitted__():
             return hashlib.blake2b(type(model).__qualname__.encode(), digest_size=16).hexdigest()
         return BoosterKind().digest(model.get_booster())
+
+    def feature_names(self, model: Any, width: int) -> Sequence[Any]:
+        return BoosterKind().feature_names(model.get_booster(), width)
 
     def task(self, model: Any) -> str | None:
         found = learner(model.get_booster()).task if model.__sklearn_is_fitted__() else None

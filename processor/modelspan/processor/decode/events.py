@@ -96,10 +96,10 @@ def reference(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> M
 
 def _series(series: NumericProfile | CategoricalProfile) -> tuple[Any, ...]:
     if isinstance(series, NumericProfile):
-        shape: tuple[Any, ...] = ("numeric", series.rows, series.missing, series.cuts.tolist(), [])
+        shape: tuple[Any, ...] = ("numeric", series.rows, series.missing, series.text, series.cuts.tolist(), [])
         moments = (series.mean, series.stddev, series.min, series.max)
     else:
-        shape = ("categorical", series.rows, series.missing, [], list(series.categories))
+        shape = ("categorical", series.rows, series.missing, 0.0, [], list(series.categories))
         moments = (None, None, None, None)
     return (series.kind, series.name, *shape, series.counts.tolist(), *moments)
 

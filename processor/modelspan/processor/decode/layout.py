@@ -88,6 +88,7 @@ _SINGLE: Final[dict[str, Callable[[pa.DataType], bool]]] = {
 }
 _PREFIXED: Final[dict[str, Callable[[pa.DataType], bool]]] = {
     names.FEATURE_PREFIX: _is_feature,
+    names.TEXT_PREFIX: is_text,
     names.SEGMENT_PREFIX: is_text,
     names.SCORE_PREFIX: is_number,
     names.VALUE_PREFIX: is_number,
@@ -134,7 +135,7 @@ def _sorted_by_use(known: list[tuple[int, str, pa.DataType]], places: dict[str, 
         dictionaries=[places[name] for name, kind in kinds.items() if types.is_dictionary(kind)],
         single={name: places[name] for name in kinds if name in _SINGLE},
         numeric_features=named(names.FEATURE_PREFIX, of=lambda kind: not is_text(kind)),
-        text_features=named(names.FEATURE_PREFIX, of=is_text),
+        text_features=named(names.FEATURE_PREFIX, names.TEXT_PREFIX, of=is_text),
         segments=named(names.SEGMENT_PREFIX),
         numeric_outputs=named(names.SCORE_PREFIX, names.VALUE_PREFIX),
         text_outputs=named(names.LABEL_PREFIX),

@@ -135,6 +135,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         *_strings("model_digest series_kind series_name series_type"),
         ("rows", _f64),
         ("missing", _f64),
+        ("text", _f64),
         ("cuts", pa.list_(_f64)),
         ("categories", pa.list_(_s)),
         ("counts", pa.list_(_f64)),

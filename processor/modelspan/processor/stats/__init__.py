@@ -7,7 +7,7 @@ verdict = decide_window(results)
 from __future__ import annotations
 
 from modelspan.processor.stats.decide import SeriesVerdict, WindowVerdict, decide_window, series_label
-from modelspan.processor.stats.series import SeriesResult, compare_missing, compare_series, no_reference
+from modelspan.processor.stats.series import SeriesResult, compare_missing, compare_series, compare_text, no_reference
 
 __all__ = [
     "SeriesResult",
@@ -15,6 +15,7 @@ __all__ = [
     "WindowVerdict",
     "compare_missing",
     "compare_series",
+    "compare_text",
     "decide_window",
     "no_reference",
     "series_label",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from modelspan.processor.stats import power
 from modelspan.processor.stats.effective import pooled_rows
 from modelspan.processor.stats.family import Family, family
-from modelspan.processor.stats.series import CHI2, KS, MISSING, PROPORTION, SeriesResult
+from modelspan.processor.stats.series import CHI2, KS, MISSING, PROPORTION, TEXT, SeriesResult
 
 OK = "ok"
 DRIFTED = "drifted"
@@ -72,8 +72,8 @@ def decide_window(
 
 def series_label(result: SeriesResult) -> str:
     """What people call a series: the name of the feature, or what the model put out."""
-    if result.kind == MISSING:
-        return f"{result.name} (missing)" if result.name else "missing"
+    if result.kind in (MISSING, TEXT):
+        return f"{result.name} ({result.kind})" if result.name else result.kind
     if result.kind == "feature":
         return result.name
     return f"{result.kind} {result.name}".rstrip()

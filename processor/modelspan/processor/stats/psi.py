@@ -55,7 +55,7 @@ def category_groups(reference: Floats) -> NDArray[np.intp]:
     return groups
 
 
-def grouped(counts: Floats, groups: NDArray[np.intp], missing: float) -> Floats:
-    """Counts by group, and the missing values as one group more."""
+def grouped(counts: Floats, groups: NDArray[np.intp], others: ArrayLike) -> Floats:
+    """Counts by group, and other values, such as the missing ones, as groups of their own."""
     _, index = np.unique(groups, return_inverse=True)
-    return np.append(np.bincount(index, weights=counts), missing)
+    return np.append(np.bincount(index, weights=counts), others)

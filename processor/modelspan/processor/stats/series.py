@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,8 +16,8 @@ from modelspan.profile import CategoricalProfile, NumericProfile
 KS = "ks"
 CHI2 = "chi2"
 PROPORTION = "proportion"
-MISSING = "missing"
-"""Kind of the series that is the share of missing values of a numeric one."""
+MISSING, TEXT = "missing", "text"
+"""Kinds of the series that are the share of missing values, and of texts, of a numeric one."""
 RESOLUTION = 0.05 / 100
 
 
@@ -56,41 +57,66 @@ def compare_series(
     weight: float,
     weight_squared: float,
     seed: int,
+    text: float = 0.0,
     resolution: float = RESOLUTION,
 ) -> SeriesResult:
-    """KS test of a numeric series on its present values, or chi-square test of a categorical one with its missing values.
+    """KS test of a numeric series on its numbers, or chi-square test of a categorical one with its missing values.
 
-    `counts` (k,) on the bins of the reference and `missing` are sums of weights; `weight` and `weight_squared` are the sums over all rows of the
+    `counts` (k,) on the bins of the reference, `missing` and `text` are sums of weights; `weight` and `weight_squared` are the sums over all rows of the
     window that have this series. `resolution` is the smallest p that matters (alpha over the number of tests), `seed` a number that
     is always the same for this window and series: the same arguments give the same result.
 
     Raises ValueError where the counts do not fit the bins of the reference or are negative or not finite.
     """
-    observed = _checked(reference, counts, missing)
+    observed = _checked(reference, counts, missing + text)
     if reference.rows <= 0:
         return no_reference(reference.kind, reference.name, rows=rows, weight=weight, weight_squared=weight_squared)
     effective = effective_rows(weight, weight_squared)
-    scaled = scale_to(np.append(observed, missing), effective)
     if isinstance(reference, NumericProfile):
-        return _numeric(reference, scaled[:-1], float(scaled[-1]), rows)
-    return _categorical(reference, scaled, rows, resolution, seed)
+        scaled = scale_to(np.append(observed, [missing, text]), effective)
+        return _numeric(reference, scaled[:-2], scaled[-2:], rows)
+    return _categorical(reference, scale_to(np.append(observed, missing), effective), rows, resolution, seed)
 
 
 def compare_missing(
     reference: NumericProfile, missing: float, *, rows: int, weight: float, weight_squared: float
 ) -> SeriesResult:
     """Fisher's exact test of the share of missing values of a numeric series; `missing` is the sum of their weights."""
+    counted = Counted(reference.missing, missing, rows, weight, weight_squared)
+    return _compare_share(MISSING, "missing values", reference, counted)
+
+
+def compare_text(
+    reference: NumericProfile, text: float, *, rows: int, weight: float, weight_squared: float
+) -> SeriesResult:
+    """Fisher's exact test of the share of texts in a numeric series; `text` is the sum of their weights."""
+    counted = Counted(reference.text, text, rows, weight, weight_squared)
+    return _compare_share(TEXT, "values that are texts", reference, counted)
+
+
+class Counted(NamedTuple):
+    """Rows of some sort: how many in the reference, and their weight among that of all rows of a window."""
+
+    before: float
+    now: float
+    rows: int
+    weight: float
+    weight_squared: float
+
+
+def _compare_share(kind: str, what: str, reference: NumericProfile, counted: Counted) -> SeriesResult:
+    _, _, rows, weight, weight_squared = counted
     if reference.rows <= 0:
-        return no_reference(MISSING, reference.name, rows=rows, weight=weight, weight_squared=weight_squared)
-    before = (reference.missing, reference.rows - reference.missing)
+        return no_reference(kind, reference.name, rows=rows, weight=weight, weight_squared=weight_squared)
+    before = (counted.before, reference.rows - counted.before)
     effective = effective_rows(weight, weight_squared)
-    share = min(1.0, missing / weight) if weight > 0 else 0.0
+    share = min(1.0, counted.now / weight) if weight > 0 else 0.0
     now = (share * effective, (1 - share) * effective)
-    share_before = reference.missing / reference.rows
+    share_before = counted.before / reference.rows
     difference = share - share_before if effective > 0 else 0.0
     index = psi.psi(before, now)
     return SeriesResult(
-        kind=MISSING,
+        kind=kind,
         name=reference.name,
         method=PROPORTION,
         statistic=difference,
@@ -105,7 +131,7 @@ def compare_missing(
         rows=rows,
         effective_rows=effective,
         reference_rows=reference.rows,
-        finding=_went("missing values", share_before, share),
+        finding=_went(what, share_before, share),
     )
 
 
@@ -126,9 +152,13 @@ def _checked(reference: NumericProfile | CategoricalProfile, counts: ArrayLike, 
     return observed
 
 
-def _numeric(reference: NumericProfile, window: Floats, missing: float, rows: int) -> SeriesResult:
+def _numeric(reference: NumericProfile, window: Floats, others: Floats, rows: int) -> SeriesResult:
+    """`others`: missing values and texts of the window."""
     groups = psi.neighbour_groups(reference.counts)
-    index = psi.psi(psi.grouped(reference.counts, groups, reference.missing), psi.grouped(window, groups, missing))
+    others_before = np.array([reference.missing, reference.text])
+    if not (reference.text or others[1]):
+        others_before, others = others_before[:1], others[:1]
+    index = psi.psi(psi.grouped(reference.counts, groups, others_before), psi.grouped(window, groups, others))
     distance = ks.ks_distance(reference.counts, window)
     return SeriesResult(
         kind=reference.kind,
@@ -140,7 +170,7 @@ def _numeric(reference: NumericProfile, window: Floats, missing: float, rows: in
         attainable_p=attainable_p(reference.counts, window),
         bins=len(window),
         psi=index,
-        js=js.js_distance(np.append(reference.counts, reference.missing), np.append(window, missing)),
+        js=js.js_distance(np.append(reference.counts, others_before), np.append(window, others)),
         wasserstein=wasserstein.wasserstein(reference, window),
         severity=psi.severity(index),
         rows=rows,
@@ -194,7 +224,8 @@ def _largest_residual(reference: CategoricalProfile, before: Floats, window: Flo
         return ""
     place = int((np.square(difference) / np.maximum(pooled, 1e-300)).argmax())
     names = [repr(category) for category in reference.categories]
-    what = [*names, "values that the reference does not list", "missing values"][place]
+    unlisted = "values that the reference does not list" if reference.counts.any() else "rows with a value"
+    what = [*names, unlisted, "missing values"][place]
     return _went(what, float(shares(before)[place]), float(shares(window)[place]))
 
 

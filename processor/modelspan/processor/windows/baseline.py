@@ -10,7 +10,7 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from modelspan.profile import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
+from modelspan.profile import CategoricalProfile, NumericProfile, categorical_profile, mixed_profile, numeric_profile
 
 from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, before_sql, window_sql
@@ -93,19 +93,16 @@ def _profiles(kind: Kind, first: pa.Table, bins: int) -> Iterator[Series]:
 
 
 def _feature_profiles(first: pa.Table, weights: Floats | None, bins: int) -> Iterator[Series]:
-    """One profile for each feature; where its values came as numbers and as text, the rarer type is missing."""
+    """One profile for each feature."""
     numbers, texts = _by_name(first["features_numeric"]), _by_name(first["features_text"])
     for name in sorted(numbers.keys() | texts.keys()):
         rows, values = numbers.get(name, _NONE)
         text_rows, text_values = texts.get(name, _NONE)
-        if len(rows) >= len(text_rows):
-            column = np.full(first.num_rows, np.nan)
-            column[rows] = values.to_numpy(zero_copy_only=False)
-            yield numeric_profile(column, kind=FEATURE.name, name=name, weights=weights, bins=bins)
-        else:
-            given = dict(zip(text_rows.tolist(), text_values.to_pylist(), strict=True))
-            texts_of_rows = [given.get(row) for row in range(first.num_rows)]
-            yield categorical_profile(texts_of_rows, kind=FEATURE.name, name=name, weights=weights)
+        column = np.full(first.num_rows, np.nan)
+        column[rows] = values.to_numpy(zero_copy_only=False)
+        given = dict(zip(text_rows.tolist(), text_values.to_pylist(), strict=True))
+        texts_of_rows = [given.get(row) for row in range(first.num_rows)]
+        yield mixed_profile(column, texts_of_rows, kind=FEATURE.name, name=name, weights=weights, bins=bins)
 
 
 _NONE = (np.empty(0, np.int64), pa.array([], pa.float64()))
@@ -159,6 +156,7 @@ def _reference_rows(
             "series_type": ["categorical" if one is None else "numeric" for one in numeric],
             "rows": [one.rows for one in series],
             "missing": [one.missing for one in series],
+            "text": [0.0 if one is None else one.text for one in numeric],
             "cuts": pa.array([[] if one is None else one.cuts.tolist() for one in numeric], pa.list_(pa.float64())),
             "categories": pa.array(categories, pa.list_(pa.string())),
             "counts": pa.array([one.counts.tolist() for one in series], pa.list_(pa.float64())),

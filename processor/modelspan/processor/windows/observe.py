@@ -35,8 +35,8 @@ class Observation:
     series: Series | None = None
     counts: Floats | None = None
     missing: float = 0.0
-    mismatched: float = 0.0
-    """Part of `missing`: weight of the values that came as text for a numeric series, or as numbers for a categorical one."""
+    text: float = 0.0
+    """Weight of the values of a numeric series that are texts."""
     mean: float | None = None
     stddev: float | None = None
     low: float | None = None
@@ -182,7 +182,8 @@ def _known(
     for base, series in zip(reference.bases, reference.series, strict=True):
         bins = slice(base, base + len(series.counts))
         counts = rollup.weights[place, bins]
-        absent = counted.weight - float(counts.sum())
+        text = float(rollup.weights[place, bins.stop])
+        absent = counted.weight - float(counts.sum()) - text
         mean, stddev, low, high = _moments(rollup, place, bins, series)
         yield Observation(
             kind.name,
@@ -192,7 +193,7 @@ def _known(
             series,
             counts,
             missing=absent if absent > _ROUNDING * counted.weight else 0.0,
-            mismatched=float(rollup.weights[place, bins.stop]),
+            text=text,
             mean=mean,
             stddev=stddev,
             low=low,

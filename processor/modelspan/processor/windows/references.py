@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from modelspan.profile import CategoricalProfile, NumericProfile
 
+from . import forms
 from .ask import ask
 from .keys import KEY_CONDITION, ModelKey
 from .kinds import KINDS
@@ -46,10 +47,13 @@ model_digest != '' AND model_digest IN
     (SELECT assumeNotNull(model_digest) FROM ml_models FINAL WHERE {KEY_CONDITION} AND model_digest IS NOT NULL)
 """
 
-_SERIES = """
-SELECT reference_id, toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, cuts,
-    categories, counts, mean, stddev, min, max
-FROM ml_references FINAL WHERE {conditions} ORDER BY kind, name
+_SERIES = f"""
+SELECT reference_id, toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, text, cuts,
+    categories, arrayMap(category -> {forms.date_key("category")}, categories) AS keys,
+    arrayExists(category -> {forms.number_of("category")} IS NOT NULL, categories) AS has_numbers,
+    arrayExists(category -> {forms.is_date("category")}, categories) AS has_dates,
+    counts, mean, stddev, min, max
+FROM ml_references FINAL
 """
 
 Series = NumericProfile | CategoricalProfile
@@ -59,7 +63,7 @@ Series = NumericProfile | CategoricalProfile
 class Reference:
     """What one kind of series of a model is compared with.
 
-    Series `i` owns the slots from `bases[i]` on: one for each of its counts, then one for values of the other type. Slots count
+    Series `i` owns the slots from `bases[i]` on: one for each of its counts, then one for texts among numbers. Slots count
     from 1; the SQL of `rollup` numbers them in the same way, and slot 0 is for names that the reference does not know.
     """
 
@@ -79,6 +83,10 @@ class Reference:
     bases: tuple[int, ...] = field(repr=False)
     slots: int
     """Number of slots, the unknown one included."""
+    has_numbers_as_categories: bool = False
+    """Whether a number may be a category."""
+    has_dates: bool = False
+    """Whether a category is a date or time."""
 
     @property
     def is_baseline(self) -> bool:
@@ -198,15 +206,23 @@ def _with_series(client: Any, heads: Timeline, settings: dict[str, Any]) -> Time
     for i, head in enumerate(head for some in heads.values() for head in some):
         conditions.append(f"({REFERENCE_CONDITION.replace(':String', f'_{i}:String')})")
         parameters.update({f"{name}_{i}": value for name, value in head.parameters().items()})
-    found = ask(client, _SERIES.format(conditions=" OR ".join(conditions)), parameters, settings).to_pylist()
+    where = " OR ".join(conditions)
+    found = ask(client, f"{_SERIES} WHERE {where} ORDER BY kind, name", parameters, settings).to_pylist()
     return {kind: tuple(_complete(head, found) for head in some) for kind, some in heads.items()}
 
 
 def _complete(head: Reference, found: list[dict[str, Any]]) -> Reference:
-    own = (head.kind, head.reference_id)
-    series = tuple(_profile(head.kind, row) for row in found if (row["kind"], row["reference_id"]) == own)
+    rows = [row for row in found if (row["kind"], row["reference_id"]) == (head.kind, head.reference_id)]
+    series = tuple(_profile(head.kind, row) for row in rows)
     bases, slots = _slots(series)
-    return replace(head, series=series, bases=bases, slots=slots)
+    return replace(
+        head,
+        series=series,
+        bases=bases,
+        slots=slots,
+        has_numbers_as_categories=any(row["has_numbers"] for row in rows),
+        has_dates=any(row["has_dates"] for row in rows),
+    )
 
 
 def _slots(series: Iterable[Series]) -> tuple[tuple[int, ...], int]:
@@ -223,10 +239,20 @@ def _profile(kind: str, row: dict[str, Any]) -> Series:
     shared = {"kind": kind, "name": row["name"], "rows": row["rows"], "missing": row["missing"]}
     if row["type"] == "numeric":
         cuts = np.asarray(row["cuts"], np.float64)
-        moments = {name: row[name] for name in ("mean", "stddev", "min", "max")}
+        moments = {name: row[name] for name in ("mean", "stddev", "min", "max", "text")}
         return NumericProfile(**shared, cuts=cuts, counts=_sized(counts, len(cuts) + 1), **moments)
     categories = tuple(row["categories"])
-    return CategoricalProfile(**shared, categories=categories, counts=_sized(counts, len(categories) + 1))
+    counts = _folded(_sized(counts, len(categories) + 1), row["keys"])
+    return CategoricalProfile(**shared, categories=categories, counts=counts)
+
+
+def _folded(counts: Any, keys: Sequence[str]) -> Any:
+    """Counts in which the first of several categories that are written differently has those of all."""
+    if len(set(keys)) == len(keys):
+        return counts
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    places = [*(first[key] for key in keys), len(keys)]
+    return np.bincount(places, weights=counts, minlength=len(counts))
 
 
 def _sized(counts: Any, size: int) -> Any:

@@ -1,6 +1,6 @@
 """Counts of stored predictions on the edges of a reference, by window: SQL in, arrays out.
 
-A numeric value finds its bin by an ASOF JOIN with the cut points, each name led by -inf. Bins, categories and mismatched types
+A numeric value finds its bin by an ASOF JOIN with the cut points, each name led by -inf. Bins, categories and texts among numbers
 are numbered through ("slots", see `Reference`), so that the engine groups by two integers and no name comes back per row.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from . import forms
 from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, timestamp_sql, window_sql, windows_condition
 from .kinds import FEATURE, FEATURE_COLUMNS, LABEL, SCORE, VALUE, Kind
@@ -26,18 +27,18 @@ layout AS (
     SELECT toString(series_name) AS series, series_type = 'numeric' AS is_numeric, cuts, categories,
         if(is_numeric, length(cuts), length(categories)) + 2 AS width,
         sum(width) OVER (ORDER BY series ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - width AS before,
-        toUInt32(before + width) AS mismatch,
+        toUInt32(before + width) AS last,
         if(isFinite(ifNull(mean, nan)), ifNull(mean, 0.), 0.) AS origin
     FROM ml_references FINAL WHERE {REFERENCE_CONDITION}
 )"""
 
-# A categorical series is one slot for a number: that of the mismatch.
+# A number in a categorical series is one of its categories, or unseen; a text in a numeric one has the slot behind its bins.
 _NUMERIC = """
 WITH {layout},
 edges AS (
     SELECT series, cut, slot, origin FROM layout ARRAY JOIN
         if(is_numeric, arrayConcat([-inf], cuts), [-inf]) AS cut,
-        if(is_numeric, arrayMap(i -> toUInt32(before + i), range(1, length(cuts) + 2)), [mismatch]) AS slot
+        if(is_numeric, arrayMap(i -> toUInt32(before + i), range(1, length(cuts) + 2)), [toUInt32(last - 1)]) AS slot
 )
 SELECT window, edge.slot AS slot, sum(weight) AS weights,
     sum(weight * (value - edge.origin) AS moment) AS first_moment, sum(moment * (value - edge.origin)) AS second_moment,
@@ -46,17 +47,30 @@ FROM ({source}) AS observed ASOF LEFT JOIN edges AS edge ON observed.name = edge
 GROUP BY window, slot
 """
 
+_NUMBERS_AS_CATEGORIES = """
+WITH {layout},
+known AS (
+    SELECT series, assumeNotNull({number}) AS number, min(slot) AS place FROM layout ARRAY JOIN
+        categories AS category, arrayMap(i -> toUInt32(before + i), arrayEnumerate(categories)) AS slot
+    WHERE NOT is_numeric AND {number} IS NOT NULL GROUP BY series, number
+),
+(SELECT groupArray((series, toUInt32(last - 1))) FROM layout WHERE NOT is_numeric) AS unseen
+SELECT window, known.place AS slot, transform(toString(name), unseen.1, unseen.2, toUInt32(0)) AS before, sum(weight) AS weights
+FROM ({source}) AS observed INNER JOIN known ON observed.name = known.series AND observed.value = known.number
+GROUP BY window, slot, before
+"""
+
 _TEXT = """
 WITH {layout},
 known AS (
-    SELECT series, category, slot FROM layout ARRAY JOIN
+    SELECT series, {category} AS key, min(slot) AS place FROM layout ARRAY JOIN
         categories AS category, arrayMap(i -> toUInt32(before + i), arrayEnumerate(categories)) AS slot
-    WHERE NOT is_numeric
+    WHERE NOT is_numeric GROUP BY series, key
 ),
-(SELECT groupArray((series, if(is_numeric, mismatch, toUInt32(mismatch - 1)))) FROM layout) AS otherwise
-SELECT window, if(known.slot > 0, known.slot, transform(toString(name), otherwise.1, otherwise.2, toUInt32(0))) AS slot,
+(SELECT groupArray((series, if(is_numeric, last, toUInt32(last - 1)))) FROM layout) AS otherwise
+SELECT window, if(known.place > 0, known.place, transform(toString(name), otherwise.1, otherwise.2, toUInt32(0))) AS slot,
     sum(weight) AS weights, groupUniqArrayIf({limit})(toString(name), slot = 0) AS names
-FROM ({source}) AS observed LEFT ANY JOIN known ON observed.name = known.series AND observed.value = known.category
+FROM ({source}) AS observed LEFT ANY JOIN known ON observed.name = known.series AND {value} = known.key
 GROUP BY window, slot
 """
 
@@ -128,6 +142,14 @@ class Rollup:
         unknown = table.filter(pa.compute.equal(table.column("slot"), 0))
         self.add_names(unknown.column("window").to_pylist(), unknown.column("names").to_pylist())
 
+    def move(self, table: pa.Table) -> None:
+        """Count weights in another slot than the one `before`."""
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+        place = np.searchsorted(self.starts, columns["window"])
+        np.add.at(self.weights, (place, columns["slot"]), columns["weights"])
+        np.subtract.at(self.weights, (place, columns["before"]), columns["weights"])
+        self.weights[self.weights < 0] = 0.0  # of rounding
+
     def add_names(self, starts: list[int], names: list[list[str]]) -> None:
         """Add names that the reference does not know."""
         for start, some in zip(starts, names, strict=True):
@@ -137,11 +159,22 @@ class Rollup:
 def roll_up(client: Any, kind: Kind, rows: Rows, reference: Reference, limit: int, settings: dict[str, Any]) -> Rollup:
     """Counts of one kind of series on the edges of `reference`; at most `limit` unknown names per window and type."""
     rollup = Rollup.empty(rows.starts, reference.slots)
-    parameters = {**rows.parameters, **reference.parameters()}
-    for statement, source in _sources(kind, rows):
-        sql = statement.format(layout=_LAYOUT, source=source, limit=limit)
-        rollup.add(ask(client, sql, parameters, settings))
+    name, named = forms.name_of([one.name for one in reference.series]) if kind is FEATURE else ("name", {})
+    parameters = {**rows.parameters, **reference.parameters(), **named}
+    expressions = {"layout": _LAYOUT, "limit": limit, "number": forms.number_of("category"), **_keys(reference)}
+    for statement, source in _sources(kind, rows, name):
+        rollup.add(ask(client, statement.format(source=source, **expressions), parameters, settings))
+        if statement is _NUMERIC and reference.has_numbers_as_categories:
+            sql = _NUMBERS_AS_CATEGORIES.format(source=source, **expressions)
+            rollup.move(ask(client, sql, parameters, settings))
     return rollup
+
+
+def _keys(reference: Reference) -> dict[str, str]:
+    """What categories and values are compared by."""
+    if not reference.has_dates:
+        return {"category": "category", "value": "observed.value"}
+    return {"category": forms.date_key("category"), "value": forms.date_key("observed.value")}
 
 
 def names_without_reference(client: Any, rows: Rows, limit: int, settings: dict[str, Any]) -> dict[int, set[str]]:
@@ -151,20 +184,24 @@ def names_without_reference(client: Any, rows: Rows, limit: int, settings: dict[
     return {row["window"]: set(row["names"]) for row in found.to_pylist()}
 
 
-def _sources(kind: Kind, rows: Rows) -> list[tuple[str, str]]:
+def _sources(kind: Kind, rows: Rows, name: str) -> list[tuple[str, str]]:
     if kind is FEATURE:
         numbers, texts = FEATURE_COLUMNS
-        found = [(_NUMERIC, _exploded(rows, numbers, "NOT isNaN(value)")), (_TEXT, _exploded(rows, texts, "1"))]
+        found = [
+            (_NUMERIC, _exploded(rows, numbers, name, "NOT isNaN(value)")),
+            (_TEXT, _exploded(rows, texts, name, "1")),
+        ]
         return [query for query, column in zip(found, FEATURE_COLUMNS, strict=True) if column in rows.feature_columns]
     if kind is LABEL:
         return [(_TEXT, _single(rows, LABEL, "label"))]
     return [(_NUMERIC, _single(rows, kind, {SCORE: "score", VALUE: "value"}[kind]))]
 
 
-def _exploded(rows: Rows, column: str, condition: str) -> str:
+def _exploded(rows: Rows, column: str, known_as: str, condition: str) -> str:
     return (
-        f"SELECT window, weight, name, value FROM ({rows.select(FEATURE, column)})"
-        f" ARRAY JOIN mapKeys({column}) AS name, mapValues({column}) AS value WHERE {condition}"
+        f"SELECT window, weight, {known_as} AS name, value FROM"
+        f" (SELECT window, weight, mapKeys({column}) AS names, mapValues({column}) AS values FROM ({rows.select(FEATURE, column)}))"
+        f" ARRAY JOIN names AS name, values AS value WHERE {condition}"
     )
 
 

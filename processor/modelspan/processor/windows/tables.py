@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from modelspan.processor.stats import SeriesVerdict
 from modelspan.processor.stats.decide import NO_REFERENCE
-from modelspan.processor.stats.series import MISSING
+from modelspan.processor.stats.series import MISSING, TEXT
 
 from .ask import ask
 from .keys import KEY_CONDITION, MILLISECOND, ModelKey, stored_windows_condition
@@ -20,6 +20,8 @@ from .verdicts import Judged
 FEATURE_WINDOWS: Final = "ml_feature_windows"
 DRIFT: Final = "ml_drift"
 WINDOWS: Final = "ml_windows"
+SHARES: Final = (MISSING, TEXT)
+"""Kinds of series that have no counts of their own."""
 
 _s, _f64, _u32, _u64, _ms = pa.string(), pa.float64(), pa.uint32(), pa.uint64(), pa.timestamp("ms", "UTC")
 _WINDOW = [
@@ -35,7 +37,7 @@ SCHEMAS: Final = {
         [
             *_WINDOW,
             *_SERIES,
-            *((name, _f64) for name in ("weight", "weight_squared", "missing")),
+            *((name, _f64) for name in ("weight", "weight_squared", "missing", "text")),
             ("counts", pa.list_(_f64)),
             *((name, _f64) for name in ("mean", "stddev", "min", "max")),
         ]
@@ -157,11 +159,11 @@ class VerdictRows:
         for series, observed in zip(verdict.series, judged.observations, strict=True):
             self._rows[DRIFT].append({**shared, **_drift(series, observed)})
             gone.discard((series.result.kind, series.result.name))
-            if observed.series is not None and series.result.kind != MISSING:
+            if observed.series is not None and series.result.kind not in SHARES:
                 self._rows[FEATURE_WINDOWS].append({**shared, **_feature_window(observed)})
         for kind, name in sorted(gone):
             self._rows[DRIFT].append({**shared, **_gone(kind, name)})
-            if kind != MISSING:
+            if kind not in SHARES:
                 self._rows[FEATURE_WINDOWS].append({**shared, **_empty(kind, name)})
 
     def tables(self) -> Iterable[tuple[str, pa.Table]]:
@@ -206,6 +208,7 @@ def _feature_window(observed: Observation) -> dict[str, Any]:
         "weight": observed.counted.weight,
         "weight_squared": observed.counted.weight_squared,
         "missing": observed.missing,
+        "text": observed.text,
         "counts": observed.counts,
         "mean": observed.mean,
         "stddev": observed.stddev,
@@ -224,5 +227,5 @@ def _gone(kind: str, name: str) -> dict[str, Any]:
 
 
 def _empty(kind: str, name: str) -> dict[str, Any]:
-    numbers = dict.fromkeys(("weight", "weight_squared", "missing"), 0.0)
+    numbers = dict.fromkeys(("weight", "weight_squared", "missing", "text"), 0.0)
     return {"series_kind": kind, "series_name": name, "reference_id": "", "rows": 0, "counts": [], **numbers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import xxhash
 
@@ -13,6 +14,7 @@ from modelspan.processor.stats import (
     WindowVerdict,
     compare_missing,
     compare_series,
+    compare_text,
     decide_window,
     no_reference,
 )
@@ -35,7 +37,7 @@ class Judged:
 
 def judge(key: ModelKey, start: int, observations: Sequence[Observation], settings: Settings) -> Judged:
     """Test every series that has a reference, and decide over all of them together."""
-    resolution = settings.alpha / max(1, sum(1 + _has_missing_test(one) for one in observations))
+    resolution = settings.alpha / max(1, sum(1 + _is_numeric_feature(one) for one in observations))
     tests = [(one, result) for one in observations for result in _results(key, start, one, resolution)]
     verdict = decide_window(
         [result for _, result in tests],
@@ -56,43 +58,28 @@ def seed_of(key: ModelKey, start: int, kind: str, name: str) -> int:
     return xxhash.xxh3_64_intdigest(repr((*key, start, kind, name)).encode())
 
 
-def _has_missing_test(one: Observation) -> bool:
+def _is_numeric_feature(one: Observation) -> bool:
     """Missing values of a categorical series are one of its categories; outputs have none worth a test."""
     return isinstance(one.series, NumericProfile) and one.kind == FEATURE.name
 
 
 def _results(key: ModelKey, start: int, one: Observation, resolution: float) -> list[SeriesResult]:
-    rows, weight, weight_squared = one.counted.rows, one.counted.weight, one.counted.weight_squared
+    counted = one.counted
+    sizes: Any = {"rows": counted.rows, "weight": counted.weight, "weight_squared": counted.weight_squared}
     if one.series is None or one.counts is None:
-        return [no_reference(one.kind, one.name, rows=rows, weight=weight, weight_squared=weight_squared)]
+        return [no_reference(one.kind, one.name, **sizes)]
+    seed = seed_of(key, start, one.kind, one.name)
     compared = compare_series(
-        one.series,
-        one.counts,
-        one.missing,
-        rows=rows,
-        weight=weight,
-        weight_squared=weight_squared,
-        seed=seed_of(key, start, one.kind, one.name),
-        resolution=resolution,
+        one.series, one.counts, one.missing, text=one.text, seed=seed, resolution=resolution, **sizes
     )
-    if not (_has_missing_test(one) and isinstance(one.series, NumericProfile)):
+    if not (_is_numeric_feature(one) and isinstance(one.series, NumericProfile)):
         return [compared]
-    return [
-        compared,
-        compare_missing(one.series, one.missing, rows=rows, weight=weight, weight_squared=weight_squared),
-    ]
+    results = [compared, compare_missing(one.series, one.missing, **sizes)]
+    if one.series.text or one.text:  # a test of texts where there are none could find nothing
+        results.append(compare_text(one.series, one.text, **sizes))
+    return results
 
 
 def _explained(verdict: SeriesVerdict, one: Observation) -> SeriesVerdict:
-    if one.note:
-        return replace(verdict, reason=one.note)
-    reason = f"{verdict.reason}{_mismatch(one)} {one.caveat}".rstrip()
+    reason = one.note or f"{verdict.reason} {one.caveat}".rstrip()
     return replace(verdict, reason=reason)
-
-
-def _mismatch(one: Observation) -> str:
-    if one.mismatched and one.counted.weight:
-        came, known = ("text", "numeric") if isinstance(one.series, NumericProfile) else ("numbers", "categorical")
-        share = min(1.0, one.mismatched / one.counted.weight)
-        return f" {100 * share:.3g} % of the values came as {came}; the reference is {known}, so they count as missing."
-    return ""

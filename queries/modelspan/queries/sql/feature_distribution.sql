@@ -28,7 +28,7 @@ WITH
     ),
     reference AS
     (
-        SELECT reference_id, source, series_type, cuts, categories, counts, missing
+        SELECT reference_id, source, series_type, cuts, categories, counts, missing, text
         FROM ml_references FINAL
         WHERE series_kind = {kind:String} AND series_name = {feature:String}
             AND reference_id IN (SELECT reference_id FROM current)
@@ -52,9 +52,9 @@ WITH
                     printf('%.6g to %.6g', reference.cuts[i - 1], reference.cuts[i])),
                     arrayEnumerate(reference.counts)),
                 arrayPushBack(reference.categories, '(unseen)')) AS names,
-            arrayPushBack(names, '(missing)') AS labels,
-            arrayPushBack(reference.counts, reference.missing) AS expected,
-            arrayPushBack(current.counts, current.missing) AS observed
+            arrayConcat(names, ['(text)', '(missing)']) AS labels,
+            arrayConcat(reference.counts, [reference.text, reference.missing]) AS expected,
+            arrayConcat(current.counts, [current.text, current.missing]) AS observed
         FROM current
         INNER JOIN reference USING (reference_id)
     )
@@ -72,5 +72,5 @@ SELECT
     window_end
 FROM bins
 ARRAY JOIN arrayEnumerate(labels) AS number, labels AS label, expected AS expected_count, observed AS observed_count
-WHERE label != '(missing)' OR expected_count > 0 OR observed_count > 0
+WHERE label NOT IN ('(text)', '(missing)') OR expected_count > 0 OR observed_count > 0
 ORDER BY bin
