@@ -80,6 +80,8 @@ class Service:
             self._journal,
             grpc_address=config.receiver.grpc_address,
             http_address=config.receiver.http_address,
+            allowed_hosts=[host for host in config.receiver.allowed_hosts.split(",") if host],
+            max_connections=config.receiver.max_connections,
             limits=Limits(
                 config.receiver.max_request_bytes,
                 config.receiver.max_request_records,

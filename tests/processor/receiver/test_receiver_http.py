@@ -13,9 +13,9 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from modelspan.processor.http_protocol import LimitedProtocol
 from modelspan.processor.journal import Signal
-from modelspan.processor.receiver import Limits, http_server
-from modelspan.processor.receiver.http_protocol import LimitedProtocol
+from modelspan.processor.receiver import Limits
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 SIGNALS = {"traces": Signal.TRACES, "metrics": Signal.METRICS, "logs": Signal.LOGS}
@@ -205,7 +205,7 @@ def test_more_than_the_memory_for_requests_is_asked_to_come_again(run):
 
 def open_request(service, method: bytes, *, length: int, body: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", service.receiver.http_port), timeout=30)
-    head = b"%s /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: %d\r\n\r\n"
+    head = b"%s /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\ncontent-length: %d\r\n\r\n"
     connection.sendall(head % (method, length) + body)
     return connection
 
@@ -219,7 +219,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_stores_nothing(service):
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"POST /v1/traces HTT", b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc"],
+    [b"", b"POST /v1/traces HTT", b"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nabc"],
     ids=["nothing", "half a head", "half a body"],
 )
 def test_a_request_that_takes_too_long_to_arrive_is_cut_off(service, monkeypatch, sent: bytes):
@@ -246,16 +246,16 @@ def test_endless_headers_are_cut_off(service):
     assert service.post("traces", b"").status_code == 200
 
 
-def test_more_connections_than_allowed_are_answered_but_not_served(run, monkeypatch):
-    monkeypatch.setattr(http_server, "_MAX_CONNECTIONS", 3)
-    service = run()
-    idle = [open_request(service, b"POST", length=5, body=b"") for _ in range(3)]
-    while service.post("traces", spans("x")).status_code != 503:
-        """Until the idle connections are accepted."""
-    for connection in idle:
+def test_connections_that_wait_longest_for_a_request_make_room_for_others(run):
+    service = run(max_connections=20)
+    silent = [socket.create_connection(("127.0.0.1", service.receiver.http_port), timeout=30) for _ in range(60)]
+    halves = [open_request(service, b"POST", length=5, body=b"") for _ in range(60)]
+    assert service.post("traces", spans("x")).status_code == 200
+    assert [record.payload for record in service.stored()] == [spans("x")]
+    cut_off = [connection for connection in silent if connection.recv(100).startswith(b"HTTP/1.1 408")]
+    assert len(cut_off) == len(silent)
+    for connection in silent + halves:
         connection.close()
-    while service.post("traces", spans("x")).status_code != 200:
-        """Until the receiver has noticed that they are gone."""
 
 
 def test_a_connection_is_kept_for_the_next_request_after_a_refusal(service):

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from modelspan.processor.clickhouse_http.encoding import Encoder
 from modelspan.processor.clickhouse_http.engine import ReadOnlyEngine, Running
@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _WAITING_PER_WORKER = 16
 _SECONDS_TO_READ_A_PIECE = 60
 _PLAIN = "text/plain; charset=UTF-8"
+
+OTLP_IS_ELSEWHERE: Final = "OTLP is at receiver.grpc_address (4317) and receiver.http_address (4318)"
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -79,7 +81,9 @@ class App:
         if scope["method"] not in ("GET", "POST", "HEAD"):
             return 405, f"Method {scope['method']} is not allowed: use GET or POST.\n"
         if scope["path"] not in ("", "/", "/ping"):
-            return 404, f"There is no handle {scope['path']}. Use / or /ping.\n"
+            if scope["path"].startswith("/v1"):
+                _log.warning("a client sends OTLP to the port of ClickHouse's HTTP protocol; %s", OTLP_IS_ELSEWHERE)
+            return 404, f"There is no handle {scope['path']}. Use / or /ping; {OTLP_IS_ELSEWHERE}.\n"
         return None
 
     async def _query(

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 
 import uvicorn
 
-from modelspan.processor.clickhouse_http.app import App
+from modelspan.processor.clickhouse_http.app import OTLP_IS_ELSEWHERE, App
 from modelspan.processor.clickhouse_http.engine import EmbeddedStore, Limits, ReadOnlyEngine
 from modelspan.processor.hosts import SAFE_HEADERS, TrustedHosts
+from modelspan.processor.http_protocol import limited
 from modelspan.processor.ports import bind_socket
 
 _SECONDS_TO_STOP = 3
@@ -77,7 +78,7 @@ class ClickHouseHttp:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=limited(f"port {self.port} is ClickHouse's HTTP protocol, without TLS; {OTLP_IS_ELSEWHERE}"),
                 ws="none",
                 lifespan="off",
                 log_config=None,

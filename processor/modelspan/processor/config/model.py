@@ -105,6 +105,11 @@ class ReceiverConfig(Section):
         le=1024**3,
         description="Largest request, after decompression, also of the batches in it; at most 1GiB.",
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="Host names, comma separated, by which clients may call OTLP/HTTP besides localhost and the address they reach; * for any. Needed where http_address is 0.0.0.0 and senders use a name.",
+    )
+    max_connections: int = Field(default=512, gt=0, description="Most connections of each of the two ports.")
     max_request_records: int = Field(
         default=250_000,
         gt=0,

@@ -26,10 +26,14 @@ _MAX_STREAMS = 100
 _SECONDS_TO_READ = 10.0
 """From the turn of a request to its last byte: as long as an SDK waits for all of an export."""
 
+_MS_TO_SHAKE_HANDS = 5_000
+_MS_IDLE = 30_000
+"""Without a request. Clients connect again by themselves, in milliseconds."""
+
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
-def make_server(intake: Intake) -> grpc.aio.Server:
+def make_server(intake: Intake, max_connections: int) -> grpc.aio.Server:
     """A server without a port.
 
     Requests are read when there is memory for them, hence as streams of one message, and inflated here, within the limits: gRPC
@@ -41,6 +45,9 @@ def make_server(intake: Intake) -> grpc.aio.Server:
             ("grpc.max_receive_message_length", intake.limits.size),
             ("grpc.per_message_decompression", 0),
             ("grpc.max_concurrent_streams", _MAX_STREAMS),
+            ("grpc.max_allowed_incoming_connections", max_connections),
+            ("grpc.server_handshake_timeout_ms", _MS_TO_SHAKE_HANDS),
+            ("grpc.max_connection_idle_ms", _MS_IDLE),
         ]
     )
     for signal, service in _SERVICES.items():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from io import BytesIO
 from typing import Any
 
+from modelspan.processor.hosts import TrustedHosts
 from modelspan.processor.journal import Signal
 from modelspan.processor.receiver.encoding import ENCODINGS, JSON, Encoding
 from modelspan.processor.receiver.inflate import CODINGS
@@ -13,6 +15,7 @@ from modelspan.processor.receiver.intake import Hold, Intake
 from modelspan.processor.receiver.pages import Page
 from modelspan.processor.receiver.refusal import (
     Refusal,
+    forbidden,
     too_large,
     unavailable,
     unknown_path,
@@ -36,10 +39,11 @@ class _ClientGone(Exception):
 
 
 class HttpApp:
-    """`pages` are what a GET of a path answers; they are called in a thread."""
+    """`pages` are what a GET of a path answers; they are called in a thread. `hosts`: under which it may be asked."""
 
-    def __init__(self, intake: Intake, pages: Mapping[str, Callable[[], Page]]) -> None:
+    def __init__(self, intake: Intake, pages: Mapping[str, Callable[[], Page]], hosts: TrustedHosts) -> None:
         self._intake = intake
+        self._hosts = hosts
         self._pages = dict(pages)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -47,9 +51,9 @@ class HttpApp:
         encoding = ENCODINGS.get(_media_type(headers))
         try:
             if signal := _SIGNALS.get(scope["path"]):
-                answer = await self._export(signal, scope["method"], headers, encoding, receive)
+                answer = await self._export(signal, scope, headers, encoding, receive)
             else:
-                answer = await self._page(scope["path"], scope["method"])
+                answer = await self._page(scope)
         except _ClientGone:
             return
         except asyncio.CancelledError:
@@ -62,14 +66,15 @@ class HttpApp:
     async def _export(
         self,
         signal: Signal,
-        method: str,
+        scope: _Message,
         headers: Mapping[bytes, bytes],
         encoding: Encoding | None,
         receive: _Receive,
     ) -> _Answer:
         with self._intake.counting(signal) as accepted, self._intake.holding() as hold:
-            if method != "POST":
-                raise wrong_method(method, "POST")
+            self._check_host(scope)
+            if scope["method"] != "POST":
+                raise wrong_method(scope["method"], "POST")
             if encoding is None:
                 raise unsupported_media_type(_media_type(headers))
             coding = _coding(headers)
@@ -91,27 +96,31 @@ class HttpApp:
         limit = self._intake.limits.size
         if int(headers.get(b"content-length", b"0")) > limit:
             raise too_large(limit)
-        chunks: list[bytes] = []
-        size = 0
+        body = BytesIO()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _ClientGone
             chunk = message["body"]
             hold(len(chunk))
-            size += len(chunk)
-            if size > limit:
+            body.write(chunk)
+            if body.tell() > limit:
                 raise too_large(limit)
-            chunks.append(chunk)
             if not message["more_body"]:
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return body.getvalue()
 
-    async def _page(self, path: str, method: str) -> _Answer:
-        page = self._pages.get(path)
+    def _check_host(self, scope: _Message) -> None:
+        local, _ = scope["server"]
+        if reason := self._hosts.refusal(scope["headers"], local):
+            raise forbidden(reason)
+
+    async def _page(self, scope: _Message) -> _Answer:
+        self._check_host(scope)
+        page = self._pages.get(scope["path"])
         if page is None:
-            raise unknown_path(path)
-        if method != "GET":
-            raise wrong_method(method, "GET")
+            raise unknown_path(scope["path"])
+        if scope["method"] != "GET":
+            raise wrong_method(scope["method"], "GET")
         answer = await asyncio.to_thread(page)
         return _Answer(answer.status, answer.media_type, answer.body)
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import uvicorn
 
+from modelspan.processor.hosts import SAFE_HEADERS
+from modelspan.processor.http_protocol import limited
 from modelspan.processor.receiver.http_app import HttpApp
-from modelspan.processor.receiver.http_protocol import LimitedProtocol
-
-_MAX_CONNECTIONS = 512
-"""Further connections are answered with 503. Each costs a file descriptor and some 50 kB."""
 
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the export intervals of SDKs: a connection closed just before its next use costs them a retry."""
@@ -21,11 +19,12 @@ _KEEP_ALIVE_SECONDS = 75
 class HttpServer:
     """Serves on a listening socket until `stop`."""
 
-    def __init__(self, app: HttpApp, listening: socket.socket) -> None:
+    def __init__(self, app: HttpApp, listening: socket.socket, *, max_connections: int, here: str) -> None:
+        """`here`: what this port speaks, for clients that speak something else."""
         application: Any = app
         config = uvicorn.Config(
             application,
-            http=LimitedProtocol,
+            http=limited(here, max_connections=max_connections),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -33,7 +32,7 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_MAX_CONNECTIONS,
+            headers=SAFE_HEADERS,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         self._server = uvicorn.Server(config)

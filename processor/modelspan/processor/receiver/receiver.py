@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 
 import grpc
 
+from modelspan.processor.hosts import TrustedHosts
 from modelspan.processor.ports import PortTaken, bind_socket, parse_address
 from modelspan.processor.receiver import pages
 from modelspan.processor.receiver.grpc_server import make_server
@@ -32,7 +33,9 @@ class Receiver:
         sink: takes the protobuf bytes of accepted requests.
         grpc_address: `host:port` of OTLP/gRPC; None: not served. Port 0 takes a free one.
         http_address: `host:port` of OTLP/HTTP, of `/healthz`, `/readyz`, `/metrics` and of `routes`; None: not served.
+        allowed_hosts: under which clients may call OTLP/HTTP beside loopback and the address that they reach.
         limits: on one request.
+        max_connections: of each port. Those that wait longest for a request make room over HTTP; over gRPC further ones wait.
         max_held_bytes: memory for requests that are being read or not durable yet; more are told to come again.
         not_ready: the reason why `/readyz` answers 503, None when the service is ready. Called in a thread.
         routes: further pages by path.
@@ -45,7 +48,9 @@ class Receiver:
         *,
         grpc_address: str | None = "127.0.0.1:4317",
         http_address: str | None = "127.0.0.1:4318",
+        allowed_hosts: Iterable[str] = (),
         limits: Limits = DEFAULT_LIMITS,
+        max_connections: int = 512,
         max_held_bytes: int = 256 << 20,
         not_ready: Callable[[], str | None] = _always_ready,
         routes: Mapping[str, Callable[[], Page]] | None = None,
@@ -53,6 +58,7 @@ class Receiver:
         self._intake = Intake(sink, limits=limits, max_held_bytes=max_held_bytes)
         self._grpc_address = grpc_address
         self._http_address = http_address
+        self._max_connections = max_connections
         self._app = HttpApp(
             self._intake,
             {
@@ -61,6 +67,7 @@ class Receiver:
                 "/metrics": pages.metrics,
                 **(routes or {}),
             },
+            TrustedHosts(http_address or "127.0.0.1:0", allowed_hosts, key="receiver.allowed_hosts"),
         )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,10 +125,10 @@ class Receiver:
         running: list[grpc.aio.Server | HttpServer] = []
         try:
             if target:
-                running.append(server := make_server(self._intake))
+                running.append(server := make_server(self._intake, self._max_connections))
                 self.grpc_port = await self._start_grpc(server, target)
             if listening:
-                running.append(http := HttpServer(self._app, listening))
+                running.append(http := self._http_server(listening))
                 await http.start()
         except BaseException as error:
             await asyncio.gather(*[part.stop(0) for part in running])
@@ -133,6 +140,11 @@ class Receiver:
         grace = await self._stop
         self._intake.closing = True
         await asyncio.gather(*[part.stop(grace) for part in running])
+
+    def _http_server(self, listening: socket.socket) -> HttpServer:
+        elsewhere = f"; OTLP/gRPC is on port {self.grpc_port}" if self.grpc_port else ""
+        here = f"port {self.http_port} is OTLP/HTTP, without TLS{elsewhere}"
+        return HttpServer(self._app, listening, max_connections=self._max_connections, here=here)
 
     async def _start_grpc(self, server: grpc.aio.Server, target: str) -> int:
         try:

@@ -6,7 +6,7 @@ import math
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.code_pb2 import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
+from google.rpc.code_pb2 import INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -86,6 +86,10 @@ def never_fits(reason: str) -> Refusal:
 def unavailable(reason: str) -> Refusal:
     headers = ((b"retry-after", b"%d" % math.ceil(RETRY_SECONDS)),)
     return Refusal(UNAVAILABLE, 503, reason, retry_after=RETRY_SECONDS, headers=headers)
+
+
+def forbidden(reason: str) -> Refusal:
+    return Refusal(PERMISSION_DENIED, 403, reason)
 
 
 def unknown_path(path: str) -> Refusal:
