@@ -147,7 +147,7 @@ def report(service: Service, fault: int, broken_since: datetime) -> None:
         say(f"      {reason}")
     for trace_id, duration, label in service.query(
         "SELECT trace_id, duration, label FROM ml_predictions "
-        f"WHERE model_name = '{MODEL}' AND features_numeric['{BROKEN}'] = 0 AND span_id != '' ORDER BY duration DESC LIMIT 1"
+        f"WHERE model_name = '{MODEL}' AND feature_numbers['{BROKEN}'] = 0 AND span_id != '' ORDER BY duration DESC LIMIT 1"
     ):
         say(
             f"\nA trace to look at, the slowest prediction on a broken reading: {trace_id} ({duration / 1e6:.1f} ms, {label})"

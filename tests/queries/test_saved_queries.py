@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from modelspan.processor.stats.psi import psi
 from modelspan.queries import catalog, find
 from modelspan.queries.connect import connect
 from modelspan.queries.result import run
@@ -144,7 +145,9 @@ def test_a_numeric_distribution_stands_beside_its_reference_bin_by_bin(gateway: 
     assert [row["label"] for row in rows] == ["< 1.5", "1.5 to 20", ">= 20", "(missing)"]
     assert [row["reference_share"] for row in rows] == pytest.approx([0.3, 0.4, 0.2, 0.1])
     assert [row["window_share"] for row in rows] == pytest.approx([0.05, 0.25, 0.6, 0.1])
-    assert rows[2]["psi_part"] == pytest.approx(0.4 * math.log(3))
+    reference, window = [30, 40, 20, 10], [2, 10, 24, 4]
+    assert sum(row["psi_part"] for row in rows) == pytest.approx(psi(reference, window))
+    assert rows[2]["psi_part"] == pytest.approx((24.5 / 42 - 20.5 / 102) * math.log(24.5 / 42 / (20.5 / 102)))
 
 
 def test_a_categorical_distribution_has_a_bin_for_unseen_categories(gateway: Gateway) -> None:
@@ -233,6 +236,21 @@ def test_a_prediction_is_found_with_its_latest_actual_and_its_outcomes(gateway: 
     assert (row["features_numeric"], row["features_text"], row["label"]) == ({"amount": 0.7}, {"country": "FR"}, "1")
     assert (row["actual_label"], row["actual_source"], row["outcomes"]) == ("1", "final", {"loss": "12.5 EUR"})
     assert row["time"] == "2025-03-01T12:00:00.700000000Z"
+
+
+def test_a_missing_value_is_null_and_not_zero_or_empty(gateway: Gateway) -> None:
+    gateway.execute(
+        "INSERT INTO ml_predictions (time, model_name, prediction_id, features_numeric, features_text, outputs_numeric)"
+        " VALUES (1, 'half', 'a', map('amount', 8, 'zero', 0), map('country', ''), map('yes', 0.5)), (2, 'half', 'b', map(), map(), map())"
+    )
+    client = connect(gateway.url, {})
+    (row,) = client.query(
+        "SELECT avg(feature_numbers['amount']), countIf(feature_numbers['zero'] = 0), countIf(feature_texts['country'] = ''),"
+        " avg(output_numbers['yes']), countIf(feature_numbers['nosuch'] IS NULL), countIf(output_texts['x'] IS NULL)"
+        " FROM ml_predictions WHERE model_name = 'half'"
+    ).result_rows
+    client.close()
+    assert row == (8, 1, 1, 0.5, 2, 2)
 
 
 def test_a_prediction_without_an_actual_has_none(gateway: Gateway) -> None:

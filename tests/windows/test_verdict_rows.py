@@ -313,3 +313,39 @@ def test_a_reference_that_was_set_wins_over_a_newer_and_nearer_one_that_was_seen
     lab.predict(window_times(500, 1), {"x": normal(500)})
     lab.settle()
     assert lab.windows()[1]["reference_id"] == "set"
+
+
+def test_a_new_category_is_named_with_its_share(lab: Lab) -> None:
+    lab.reference({"country": ["DE"] * 800 + ["FR"] * 200})
+    new = ["GB"] * 60 + ["US'; \\ \x1b"] * 30 + [f"typo {i}" for i in range(10)]
+    lab.predict(window_times(500), {"country": ["DE"] * 320 + ["FR"] * 80 + new})
+    lab.settle()
+    row = lab.drift()["feature", "country"]
+    named = "values that the reference does not list ('GB' 12 %, "
+    assert (row["status"], named in row["reason"], "went from 0 % to 20 %" in row["reason"]) == ("drifted", True, True)
+    unseen = dict(lab.counts()["feature", "country"]["unseen"])
+    assert list(unseen.items())[:2] == [("GB", 60.0), ("US'; \\ \x1b", 30.0)]
+    assert len(unseen) == 5
+
+
+def test_a_new_label_is_named_too_and_one_as_rare_as_before_is_not(lab: Lab) -> None:
+    lab.reference({"color": ["red"] * 900 + [f"rare {i}" for i in range(100)]})
+    lab.reference(Profile((categorical_profile(["yes", "no"] * 500, kind="label", name=""),)), reference_id="labels")
+    color = ["red"] * 450 + [f"odd {i}" for i in range(50)]
+    lab.predict(window_times(500), {"color": color}, label=["yes", "no", "maybe", "no", "yes"] * 100)
+    lab.settle()
+    assert lab.counts()["feature", "color"]["unseen"] == []
+    assert lab.counts()["label", ""]["unseen"] == [("maybe", 100.0)]
+    assert "does not list ('maybe' 20 %) went from 0 % to 20 %" in lab.drift()["label", ""]["reason"]
+
+
+def test_new_numbers_among_categories_and_new_dates_are_named(lab: Lab) -> None:
+    days = [f"2025-01-{day:02d}" for day in (1, 2, 3)]
+    lab.reference({"code": ["1", "2", "x"] * 400, "day": days * 400})
+    code = [1, 2.0, "x", 7, 7] * 100
+    day = [f"{days[0]}T00:00:00", days[1], days[2], "2026-05-05", "2026-05-05"] * 100
+    lab.predict(window_times(500), {"code": code, "day": day})
+    lab.settle()
+    drift = lab.drift()
+    assert "does not list ('7' 40 %) went from 0 % to 40 %" in drift["feature", "code"]["reason"]
+    assert "does not list ('2026-05-05' 40 %) went from 0 % to 40 %" in drift["feature", "day"]["reason"]

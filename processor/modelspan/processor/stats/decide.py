@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from modelspan.processor.stats import power
 from modelspan.processor.stats.effective import pooled_rows
 from modelspan.processor.stats.family import Family, family
 from modelspan.processor.stats.series import CHI2, KS, MISSING, PROPORTION, TEXT, SeriesResult
+from modelspan.processor.stats.words import percent, percents
 
 OK = "ok"
 DRIFTED = "drifted"
 INSUFFICIENT_DATA = "insufficient_data"
 NO_REFERENCE = "no_reference"
+NONE = "none"
+"""Severity of what did not drift."""
+MINOR = "minor"
+"""Severity of what drifted and has a PSI below all bands: sure, and small."""
 
 ALPHA = 0.05
 MIN_ROWS = 100.0
@@ -92,22 +98,23 @@ def _series_verdict(
 ) -> SeriesVerdict:
     tolerated = tolerance.get(result.method, 0.0)
     label = series_label(result)
-    if result.p_value is None:
-        return SeriesVerdict(result, NO_REFERENCE, tolerated, None, None, f"{label} is in no reference.")
+    p_value, effect = result.p_value, result.effect or 0.0
+    harmless = replace(result, severity=NONE)
+    if p_value is None:
+        return SeriesVerdict(harmless, NO_REFERENCE, tolerated, None, None, f"{label} is in no reference.")
     if not _is_tested(result, min_rows):
-        return SeriesVerdict(result, INSUFFICIENT_DATA, tolerated, None, None, _too_few(result, min_rows))
+        return SeriesVerdict(harmless, INSUFFICIENT_DATA, tolerated, None, None, _too_few(result, min_rows))
     smallest = max(tolerated, _smallest_effect(result, decided.threshold))
-    effect = result.effect or 0.0
-    if result.p_value > decided.threshold:
-        reason = f"{label} shows no drift; {_would_have_found(smallest)}."
-        return SeriesVerdict(result, OK, tolerated, decided.threshold, smallest, reason)
+    if p_value > decided.threshold:
+        reason = f"{label} shows no drift{_found_nothing(result, decided.threshold, smallest)}."
+        return SeriesVerdict(harmless, OK, tolerated, decided.threshold, smallest, reason)
     if effect < tolerated:
-        reason = (
-            f"{label} changed by {100 * effect:.2g} % of the rows, less than the tolerated {100 * tolerated:.2g} %."
-        )
-        return SeriesVerdict(result, OK, tolerated, decided.threshold, smallest, reason)
-    reason = f"{label} drifted: {result.finding}; {_by_chance(result.p_value)}."
-    return SeriesVerdict(result, DRIFTED, tolerated, decided.threshold, smallest, reason)
+        changed, allowed = percents(effect, tolerated, 2)
+        reason = f"{label} changed by {changed} of the rows, less than the tolerated {allowed}."
+        return SeriesVerdict(harmless, OK, tolerated, decided.threshold, smallest, reason)
+    drifted = replace(result, severity=MINOR) if result.severity == NONE else result
+    reason = f"{label} drifted: {result.finding}; {_by_chance(p_value)}."
+    return SeriesVerdict(drifted, DRIFTED, tolerated, decided.threshold, smallest, reason)
 
 
 def _smallest_effect(result: SeriesResult, threshold: float) -> float:
@@ -119,10 +126,17 @@ def _smallest_effect(result: SeriesResult, threshold: float) -> float:
     return power.smallest_share_difference(threshold, result.reference_share, effective)
 
 
-def _would_have_found(smallest: float) -> str:
-    if smallest >= 1:
-        return "with so few rows only luck would have found a change"
-    return f"a change of {100 * smallest:.2g} % of the rows would have been found in 4 of 5 cases"
+def _found_nothing(result: SeriesResult, threshold: float, smallest: float) -> str:
+    """What that is worth: how small a change would have been found, or why none could be."""
+    if result.sameness:
+        return f": {result.sameness}"
+    if result.attainable_p > threshold:
+        return ", but it varies in too few rows for a test to find any"
+    if smallest < 1:
+        return f"; a change of {percent(smallest, 2)} of the rows would have been found in 4 of 5 cases"
+    if result.method == CHI2 and result.bins > 2:
+        return f", but with {result.bins:,} different values in so few rows only luck would have found a change"
+    return "; with so few rows only luck would have found a change"
 
 
 def _by_chance(p_value: float) -> str:
@@ -136,14 +150,18 @@ def _too_few(result: SeriesResult, min_rows: float) -> str:
     if result.effective_rows >= min_rows:
         side, rows = ("the reference", result.reference_rows)
     what = "rows with a value" if result.method == KS else "rows"
-    return f"{series_label(result)} has {rows:.0f} {what} in {side}; {min_rows:.0f} are needed."
+    if math.floor(rows) == 1:
+        what = what.replace("rows", "row")
+    return f"{series_label(result)} has {math.floor(rows):,} {what} in {side}; {math.ceil(min_rows):,} are needed."
 
 
 def _nothing_found(tests: int, unable: int) -> str:
     """`unable`: tests that no data of these margins could make reject, such as that of values that are never missing."""
     if unable == 0:
         return f"None of {tests} tests found drift."
-    return f"None of {tests} tests found drift; {unable} more could find none, as what they look at hardly varies."
+    if tests == 0:
+        return "No test could find drift, as what they look at hardly varies or never repeats."
+    return f"None of {tests} tests found drift; {unable} more could find none, as what they look at hardly varies or never repeats."
 
 
 def _window_status(series: Sequence[SeriesVerdict]) -> str:

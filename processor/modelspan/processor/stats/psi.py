@@ -19,12 +19,15 @@ _RARE = 0.01
 def psi(reference: ArrayLike, window: ArrayLike) -> float:
     """Sum of (q - p) ln(q / p) over groups (k,), for counts in effective rows; 0 where one sample is empty.
 
-    Half a row is added to every group of both samples (Krichevsky and Trofimov 1981), so that an empty group stays finite. Without
+    Half a row is added to every group of both samples (Krichevsky and Trofimov 1981), so that a group that is empty in one stays
+    finite; one that is empty in both does not count. Without
     any change its mean is near (k - 1)(1/n + 1/m) (Yurdakul 2018, Statistical properties of the population stability index).
     """
     first, second = (np.asarray(counts, dtype=np.float64) for counts in (reference, window))
     if first.sum() <= 0 or second.sum() <= 0:
         return 0.0
+    used = first + second > 0
+    first, second = first[used], second[used]
     p, q = ((counts + _SMOOTHING) / (counts.sum() + _SMOOTHING * len(counts)) for counts in (first, second))
     return float(((q - p) * np.log(q / p)).sum())
 

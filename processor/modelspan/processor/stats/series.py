@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from modelspan.processor.stats import chi2, js, ks, proportion, psi, wasserstein
 from modelspan.processor.stats.effective import Floats, effective_rows, scale_to, shares
 from modelspan.processor.stats.family import attainable_p
+from modelspan.processor.stats.words import number, percent, percents, quoted
 from modelspan.profile import CategoricalProfile, NumericProfile
 
 KS = "ks"
@@ -19,6 +21,8 @@ PROPORTION = "proportion"
 MISSING, TEXT = "missing", "text"
 """Kinds of the series that are the share of missing values, and of texts, of a numeric one."""
 RESOLUTION = 0.05 / 100
+_INFINITE = 8e307
+"""A cut beyond this lies between the finite values and infinity."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class SeriesResult:
     """What one test found. `p_value` is None where there was no reference to test against.
 
     `effective_rows` and `reference_rows` are those that entered the test: rows with a value for `ks`, all rows otherwise. `effect` is the
-    KS distance, the total variation distance, or the difference of the shares. `finding` says in half a sentence what changed most.
+    KS distance, the total variation distance, or the difference of the shares. `finding` says in half a sentence what changed most,
+    `sameness` why nothing could: all rows of both samples are alike to the test.
     """
 
     kind: str
@@ -46,6 +51,7 @@ class SeriesResult:
     effective_rows: float = 0.0
     reference_rows: float = 0.0
     finding: str = ""
+    sameness: str = ""
 
 
 def compare_series(
@@ -59,12 +65,14 @@ def compare_series(
     seed: int,
     text: float = 0.0,
     resolution: float = RESOLUTION,
+    unseen: Sequence[tuple[str, float]] = (),
 ) -> SeriesResult:
     """KS test of a numeric series on its numbers, or chi-square test of a categorical one with its missing values.
 
     `counts` (k,) on the bins of the reference, `missing` and `text` are sums of weights; `weight` and `weight_squared` are the sums over all rows of the
     window that have this series. `resolution` is the smallest p that matters (alpha over the number of tests), `seed` a number that
-    is always the same for this window and series: the same arguments give the same result.
+    is always the same for this window and series: the same arguments give the same result. `unseen` are the most frequent values that the
+    reference does not list, with their weights: they are named and decide nothing.
 
     Raises ValueError where the counts do not fit the bins of the reference or are negative or not finite.
     """
@@ -75,7 +83,9 @@ def compare_series(
     if isinstance(reference, NumericProfile):
         scaled = scale_to(np.append(observed, [missing, text]), effective)
         return _numeric(reference, scaled[:-2], scaled[-2:], rows)
-    return _categorical(reference, scale_to(np.append(observed, missing), effective), rows, resolution, seed)
+    scaled = scale_to(np.append(observed, missing), effective)
+    named = [(value, of_value / weight) for value, of_value in unseen] if weight > 0 else []
+    return _categorical(reference, scaled, rows, resolution, seed, named)
 
 
 def compare_missing(
@@ -132,6 +142,7 @@ def _compare_share(kind: str, what: str, reference: NumericProfile, counted: Cou
         effective_rows=effective,
         reference_rows=reference.rows,
         finding=_went(what, share_before, share),
+        sameness=_share_alike(what, counted.before + now[0], reference.rows - counted.before + now[1]),
     )
 
 
@@ -177,11 +188,17 @@ def _numeric(reference: NumericProfile, window: Floats, others: Floats, rows: in
         effective_rows=float(window.sum()),
         reference_rows=float(reference.counts.sum()),
         finding=_largest_gap(reference, window),
+        sameness="all its values lie in one bin, as in the reference" if _in_one_bin(reference.counts + window) else "",
     )
 
 
 def _categorical(
-    reference: CategoricalProfile, window: Floats, rows: int, resolution: float, seed: int
+    reference: CategoricalProfile,
+    window: Floats,
+    rows: int,
+    resolution: float,
+    seed: int,
+    unseen: Sequence[tuple[str, float]],
 ) -> SeriesResult:
     before = np.append(reference.counts, reference.missing)
     groups = psi.category_groups(reference.counts)
@@ -204,8 +221,29 @@ def _categorical(
         rows=rows,
         effective_rows=float(window.sum()),
         reference_rows=reference.rows,
-        finding=_largest_residual(reference, before, window),
+        finding=_largest_residual(reference, before, window, unseen),
+        sameness=_categories_alike(reference, before + window),
     )
+
+
+def _in_one_bin(pooled: Floats) -> bool:
+    return int((pooled > 0).sum()) <= 1
+
+
+def _share_alike(what: str, some: float, others: float) -> str:
+    if some <= 0:
+        return f"there are no {what}, as in the reference"
+    return f"there are only {what}, as in the reference" if others <= 0 else ""
+
+
+def _categories_alike(reference: CategoricalProfile, pooled: Floats) -> str:
+    if not _in_one_bin(pooled):
+        return ""
+    if pooled[-1] > 0:
+        return "every value is missing, as in the reference"
+    if pooled[-2] > 0:
+        return "its values hardly repeat, so the reference lists none that could become rarer or more frequent"
+    return "it has one value in all rows, as in the reference"
 
 
 def _largest_gap(reference: NumericProfile, window: Floats) -> str:
@@ -213,25 +251,39 @@ def _largest_gap(reference: NumericProfile, window: Floats) -> str:
     if not np.any(gaps):
         return ""
     place = int(np.abs(gaps).argmax())
-    before = float(shares(reference.counts)[: place + 1].sum())
-    return _went(f"values below {reference.cuts[place]:.6g}", before, before + float(gaps[place]))
+    before, now = (float(shares(counts)[: place + 1].sum()) for counts in (reference.counts, window))
+    cut = float(reference.cuts[place])
+    if cut > _INFINITE and (reference.max is None or reference.max < cut):
+        return _went("infinite values", 1 - before, 1 - now)
+    if cut < -_INFINITE and (reference.min is None or reference.min >= cut):
+        return _went("values of minus infinity", before, now)
+    if reference.max is not None and cut > reference.max:
+        return _went(f"values above {number(reference.max)}", 1 - before, 1 - now)
+    if reference.min is not None and cut <= reference.min:
+        return _went(f"values below {number(reference.min)}", before, now)
+    neighbours = tuple(reference.cuts[max(0, place - 1) : place + 2].tolist())
+    return _went(f"values below {number(cut, tuple(one for one in neighbours if one != cut))}", before, now)
 
 
-def _largest_residual(reference: CategoricalProfile, before: Floats, window: Floats) -> str:
+def _largest_residual(
+    reference: CategoricalProfile, before: Floats, window: Floats, unseen: Sequence[tuple[str, float]]
+) -> str:
     pooled = shares(before + window)
     difference = shares(window) - shares(before)
     if window.sum() <= 0 or not np.any(difference):
         return ""
     place = int((np.square(difference) / np.maximum(pooled, 1e-300)).argmax())
-    names = [repr(category) for category in reference.categories]
+    names = [quoted(category) for category in reference.categories]
     unlisted = "values that the reference does not list" if reference.counts.any() else "rows with a value"
-    what = [*names, unlisted, "missing values"][place]
+    what = [*names, f"{unlisted}{_listed(unseen)}", "missing values"][place]
     return _went(what, float(shares(before)[place]), float(shares(window)[place]))
 
 
+def _listed(unseen: Sequence[tuple[str, float]]) -> str:
+    text = ", ".join(f"{quoted(value)} {percent(share)}" for value, share in unseen)
+    return f" ({text})" if text else ""
+
+
 def _went(what: str, before: float, now: float) -> str:
-    return f"the share of {what} went from {_percent(before)} to {_percent(now)}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    first, second = percents(before, now)
+    return f"the share of {what} went from {first} to {second}"

@@ -50,7 +50,7 @@ def _evaluate(client: Any, insert: Insert, key: ModelKey, part: Part, now: float
     stale = [
         start
         for start, window in windows.items()
-        if start not in known or known[start][:2] != (window.rows, ids[start])
+        if start not in known or known[start][:3] != (window.rows, ids[start], int(settings.length))
     ]
     earlier = tables.stored_series(client, key, [start for start in stale if start in known], settings.query)
     size = max(1, MAX_CELLS // sum((one.slots for one in in_force.values()), start=1))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from modelspan.processor.stats.effective import effective_rows
-from modelspan.profile import NumericProfile
+from modelspan.processor.stats.series import CHI2
+from modelspan.profile import CategoricalProfile, NumericProfile
 
 from . import baseline
 from .census import Counted, WindowCensus
 from .keys import ModelKey
 from .kinds import FEATURE, KINDS, Kind
 from .references import FIRST_PREDICTIONS, PROVISIONAL, Reference, References, Series
-from .rollup import Floats, Rollup, Rows, names_without_reference, roll_up
+from .rollup import Floats, Rollup, Rows, names_without_reference, roll_up, unseen_values
 from .settings import Settings
 
 _NOTHING = Counted(0, 0, 0.0, 0.0)
@@ -43,6 +44,8 @@ class Observation:
     high: float | None = None
     note: str = ""
     """Why there is no reference."""
+    unseen: tuple[tuple[str, float], ...] = ()
+    """Most frequent values that the reference does not list, with their weights; only where they became more frequent."""
     caveat: str = ""
     """Why the reference is not the last word."""
 
@@ -123,13 +126,32 @@ class _Observer:
         limit = self.settings.max_unknown_names
         rollup = roll_up(self.client, self.kind, rows, reference, limit, self.settings.query)
         caveats = self._caveats(reference, operation, rollup.starts.tolist())
+        unseen = self._unseen(reference, rows, rollup)
         for place, start in enumerate(rollup.starts.tolist()):
             counted = self._counted(start, operation)
-            known = list(_known(self.kind, counted, rollup, place, reference, caveats[place]))
+            known = [
+                replace(one, caveat=caveats[place], unseen=tuple(unseen.get((start, one.name), ())))
+                for one in _known(self.kind, counted, rollup, place, reference)
+            ]
             if self.kind is FEATURE:
                 unknown = sorted(rollup.unknown.get(start, ()))[:limit]
                 known += [Observation(self.kind.name, name, counted) for name in unknown]
             yield start, known
+
+    def _unseen(
+        self, reference: Reference, rows: Rows, rollup: Rollup
+    ) -> dict[tuple[int, str], list[tuple[str, float]]]:
+        """Names for what the reference does not list, where there is more of it than tolerated."""
+        places = []
+        for base, series in zip(reference.bases, reference.series, strict=True):
+            if isinstance(series, CategoricalProfile) and series.categories and series.rows > 0:
+                bins = rollup.weights[:, base : base + len(series.counts)]
+                shares = bins[:, -1] / np.maximum(bins.sum(axis=1), 1e-300)
+                more = shares > series.counts[-1] / series.rows + self.settings.tolerance.get(CHI2, 0.0)
+                places += [(start, series.name) for start in rollup.starts[more].tolist()]
+        if not places:
+            return {}
+        return unseen_values(self.client, self.kind, rows, reference, places, self.settings.query)
 
     def _without_reference(self, operation: str, starts: list[int]) -> Iterator[tuple[int, list[Observation]]]:
         names = {start: {""} for start in starts}
@@ -176,9 +198,7 @@ class _Observer:
         return [min(rows, most) for rows in reached]
 
 
-def _known(
-    kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: Reference, caveat: str
-) -> Iterator[Observation]:
+def _known(kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: Reference) -> Iterator[Observation]:
     for base, series in zip(reference.bases, reference.series, strict=True):
         bins = slice(base, base + len(series.counts))
         counts = rollup.weights[place, bins]
@@ -198,7 +218,6 @@ def _known(
             stddev=stddev,
             low=low,
             high=high,
-            caveat=caveat,
         )
 
 

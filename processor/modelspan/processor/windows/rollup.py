@@ -22,6 +22,11 @@ from .references import REFERENCE_CONDITION, Reference
 
 Floats = NDArray[np.float64]
 
+MOST_UNSEEN = 5
+"""Values that the reference does not list and that are named, for each series of a window."""
+_MOST_KEYS = 100_000
+_SHOWN_LETTERS = 100
+
 _LAYOUT = f"""
 layout AS (
     SELECT toString(series_name) AS series, series_type = 'numeric' AS is_numeric, cuts, categories,
@@ -72,6 +77,15 @@ SELECT window, if(known.place > 0, known.place, transform(toString(name), otherw
     sum(weight) AS weights, groupUniqArrayIf({limit})(toString(name), slot = 0) AS names
 FROM ({source}) AS observed LEFT ANY JOIN known ON observed.name = known.series AND {value} = known.key
 GROUP BY window, slot
+"""
+
+_UNSEEN = """
+WITH {layout}
+SELECT window, toString(name) AS name, substringUTF8(toString(value), 1, {letters}) AS shown, sum(weight) AS weights
+FROM ({source}) AS observed
+INNER JOIN (SELECT series, {known} AS listed FROM layout WHERE NOT is_numeric) AS known ON observed.name = known.series
+WHERE (window, name) IN ({places}) AND NOT has(known.listed, {key})
+GROUP BY window, name, shown ORDER BY window, name, weights DESC, shown LIMIT {most} BY window, name
 """
 
 _NAMES = """
@@ -159,7 +173,7 @@ class Rollup:
 def roll_up(client: Any, kind: Kind, rows: Rows, reference: Reference, limit: int, settings: dict[str, Any]) -> Rollup:
     """Counts of one kind of series on the edges of `reference`; at most `limit` unknown names per window and type."""
     rollup = Rollup.empty(rows.starts, reference.slots)
-    name, named = forms.name_of([one.name for one in reference.series]) if kind is FEATURE else ("name", {})
+    name, named = _names(kind, reference)
     parameters = {**rows.parameters, **reference.parameters(), **named}
     expressions = {"layout": _LAYOUT, "limit": limit, "number": forms.number_of("category"), **_keys(reference)}
     for statement, source in _sources(kind, rows, name):
@@ -182,6 +196,49 @@ def names_without_reference(client: Any, rows: Rows, limit: int, settings: dict[
     sql = _NAMES.format(source=rows.select(FEATURE, "features_numeric, features_text"), limit=limit)
     found = ask(client, sql, rows.parameters, settings)
     return {row["window"]: set(row["names"]) for row in found.to_pylist()}
+
+
+def unseen_values(
+    client: Any,
+    kind: Kind,
+    rows: Rows,
+    reference: Reference,
+    places: Sequence[tuple[int, str]],
+    settings: dict[str, Any],
+) -> dict[tuple[int, str], list[tuple[str, float]]]:
+    """The most frequent values that the reference does not list, with their weights, by window and name of the series.
+
+    However many there are, the engine keeps the first `_MOST_KEYS` of them: a frequent one is early among those.
+    """
+    name, named = _names(kind, reference)
+    series = {f"place_{i}": of_series for i, (_, of_series) in enumerate(places)}
+    chosen = ", ".join(f"(toInt64({start}), {{place_{i}:String}})" for i, (start, _) in enumerate(places))
+    limits = {"max_rows_to_group_by": str(_MOST_KEYS), "group_by_overflow_mode": "'any'"}
+    found: dict[tuple[int, str], list[tuple[str, float]]] = {}
+    for statement, source in _sources(kind, rows, name):
+        keys = (
+            {"category": forms.number_of("category"), "value": "value"} if statement is _NUMERIC else _keys(reference)
+        )
+        sql = _UNSEEN.format(
+            layout=_LAYOUT,
+            source=source,
+            places=chosen,
+            known=f"arrayMap(category -> {keys['category']}, categories)",
+            key=keys["value"],
+            letters=_SHOWN_LETTERS,
+            most=MOST_UNSEEN,
+        )
+        parameters = {**rows.parameters, **reference.parameters(), **named, **series}
+        for row in ask(client, sql, parameters, {**settings, **limits}).to_pylist():
+            found.setdefault((row["window"], row["name"]), []).append((row["shown"], row["weights"]))
+    return {
+        place: sorted(values, key=lambda value: (-value[1], value[0]))[:MOST_UNSEEN] for place, values in found.items()
+    }
+
+
+def _names(kind: Kind, reference: Reference) -> tuple[str, dict[str, str]]:
+    """Expression of the name under which the reference knows a feature, and its parameters."""
+    return forms.name_of([one.name for one in reference.series]) if kind is FEATURE else ("name", {})
 
 
 def _sources(kind: Kind, rows: Rows, name: str) -> list[tuple[str, str]]:

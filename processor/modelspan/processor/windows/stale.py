@@ -36,7 +36,8 @@ OR ({KEY_COLUMNS}) IN
 """
 
 _VERDICTS = f"""
-SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id FROM ml_windows FINAL
+SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id,
+    dateDiff('second', window_start, window_end) AS length FROM ml_windows FINAL
 WHERE {KEY_CONDITION} AND segment = ''
     AND toUnixTimestamp64Milli(window_start) BETWEEN {{first:Int64}} AND {{last:Int64}}
 """
@@ -47,7 +48,7 @@ def stale_windows(
 ) -> Iterator[tuple[ModelKey, list[int], int]]:
     """Model, starts of its stale windows, and its newest event time (nanoseconds), model by model.
 
-    A window is stale when its verdict has seen another number of rows, or other references, than there are now. Only windows
+    A window is stale when its verdict has seen another number of rows, other references, or another length than there are now. Only windows
     that got rows within `recover_within` are looked at. `model` is the name and version of a reference: its windows are those of
     that version (empty: of every one), and of the same fitted model under other names.
     """
@@ -81,10 +82,10 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
     held = ask(client, sql, key._asdict(), settings.query)
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
     judged = ask(client, _VERDICTS, {**key._asdict(), **limits}, settings.query).to_pylist()
-    verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"]) for row in judged}
+    verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"], row["length"]) for row in judged}
     timeline = references.load(client, key, settings.query)
     return [
         start
         for start, rows in zip(*(np.asarray(held[name]).tolist() for name in ("window", "rows")), strict=True)
-        if verdicts.get(start) != (rows, references.identity(timeline, start + length))
+        if verdicts.get(start) != (rows, references.identity(timeline, start + length), int(settings.length))
     ]

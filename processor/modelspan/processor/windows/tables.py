@@ -39,6 +39,7 @@ SCHEMAS: Final = {
             *_SERIES,
             *((name, _f64) for name in ("weight", "weight_squared", "missing", "text")),
             ("counts", pa.list_(_f64)),
+            ("unseen", pa.map_(_s, _f64)),
             *((name, _f64) for name in ("mean", "stddev", "min", "max")),
         ]
     ),
@@ -65,7 +66,8 @@ SCHEMAS: Final = {
 }
 
 _STORED = """
-SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id, toUnixTimestamp64Milli(computed_at) AS computed
+SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id, dateDiff('second', window_start, window_end) AS length,
+    toUnixTimestamp64Milli(computed_at) AS computed
 FROM ml_windows FINAL WHERE {condition}
 """
 
@@ -80,6 +82,8 @@ class StoredWindow(NamedTuple):
 
     rows: int
     reference_id: str
+    length: int
+    """Seconds."""
     computed_at: int
     """Milliseconds since the epoch."""
 
@@ -110,7 +114,8 @@ def stored_windows(
     """Newest verdicts of the windows, by start."""
     found = _read(client, _STORED, key, starts, settings)
     return {
-        row["start"] * MILLISECOND: StoredWindow(row["rows"], row["reference_id"], row["computed"]) for row in found
+        row["start"] * MILLISECOND: StoredWindow(row["rows"], row["reference_id"], row["length"], row["computed"])
+        for row in found
     }
 
 
@@ -210,6 +215,7 @@ def _feature_window(observed: Observation) -> dict[str, Any]:
         "missing": observed.missing,
         "text": observed.text,
         "counts": observed.counts,
+        "unseen": list(observed.unseen),
         "mean": observed.mean,
         "stddev": observed.stddev,
         "min": observed.low,
@@ -228,4 +234,12 @@ def _gone(kind: str, name: str) -> dict[str, Any]:
 
 def _empty(kind: str, name: str) -> dict[str, Any]:
     numbers = dict.fromkeys(("weight", "weight_squared", "missing", "text"), 0.0)
-    return {"series_kind": kind, "series_name": name, "reference_id": "", "rows": 0, "counts": [], **numbers}
+    return {
+        "series_kind": kind,
+        "series_name": name,
+        "reference_id": "",
+        "rows": 0,
+        "counts": [],
+        "unseen": [],
+        **numbers,
+    }

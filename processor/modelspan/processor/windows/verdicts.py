@@ -70,7 +70,14 @@ def _results(key: ModelKey, start: int, one: Observation, resolution: float) -> 
         return [no_reference(one.kind, one.name, **sizes)]
     seed = seed_of(key, start, one.kind, one.name)
     compared = compare_series(
-        one.series, one.counts, one.missing, text=one.text, seed=seed, resolution=resolution, **sizes
+        one.series,
+        one.counts,
+        one.missing,
+        text=one.text,
+        seed=seed,
+        resolution=resolution,
+        unseen=one.unseen,
+        **sizes,
     )
     if not (_is_numeric_feature(one) and isinstance(one.series, NumericProfile)):
         return [compared]

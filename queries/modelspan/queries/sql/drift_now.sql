@@ -11,7 +11,9 @@ WITH latest AS
         service_name, environment, model_name, model_version, segment,
         max(window_start) AS latest_start
     FROM ml_windows
-    WHERE window_start <= {at:DateTime64(3, 'UTC')}
+    INNER JOIN ml_window_lengths USING (service_name, environment, model_name, model_version, segment)
+    WHERE (dateDiff('second', window_start, window_end) = length OR window_end <= since)
+        AND window_start <= {at:DateTime64(3, 'UTC')}
         AND ({model:String} = '' OR model_name = {model:String})
         AND ({version:String} = '' OR model_version = {version:String})
         AND ({service:String} = '' OR service_name = {service:String})

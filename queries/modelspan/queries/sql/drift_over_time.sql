@@ -4,7 +4,7 @@
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
 -- param feature String = '' : name of a feature; empty means all series
--- param kind String(feature, missing, label, score, value) = '' : kind of series; empty means all
+-- param kind String(feature, missing, text, label, score, value) = '' : kind of series; empty means all
 -- param last Interval = 24h : length of the period
 -- param until DateTime = now : end of the period; the newest window where that is earlier
 WITH
@@ -26,7 +26,9 @@ SELECT
     environment,
     segment
 FROM ml_drift FINAL
+INNER JOIN ml_window_lengths USING (service_name, environment, model_name, model_version, segment)
 WHERE window_start > period_start AND window_start <= period_end
+    AND (dateDiff('second', window_start, window_end) = length OR window_end <= since)
     AND ({model:String} = '' OR model_name = {model:String})
     AND ({version:String} = '' OR model_version = {version:String})
     AND ({service:String} = '' OR service_name = {service:String})

@@ -50,7 +50,9 @@ FROM
         model_name, model_version, service_name, environment, '', '', '', emptyArrayString(),
         0, toString(argMax(status, (window_start, computed_at))), NULL, NULL
     FROM ml_windows
-    WHERE segment = '' AND ({model:String} = '' OR model_name = {model:String})
+    INNER JOIN ml_window_lengths USING (service_name, environment, model_name, model_version, segment)
+    WHERE (dateDiff('second', window_start, window_end) = length OR window_end <= since)
+        AND segment = '' AND ({model:String} = '' OR model_name = {model:String})
     GROUP BY model_name, model_version, service_name, environment
 )
 GROUP BY model_name, model_version, service_name, environment

@@ -24,7 +24,9 @@ SELECT
     segment,
     reference_id
 FROM ml_windows FINAL
+INNER JOIN ml_window_lengths USING (service_name, environment, model_name, model_version, segment)
 WHERE window_start > period_start AND window_start <= period_end
+    AND (dateDiff('second', window_start, window_end) = length OR window_end <= since)
     AND ({model:String} = '' OR model_name = {model:String})
     AND ({version:String} = '' OR model_version = {version:String})
     AND ({service:String} = '' OR service_name = {service:String})
