@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from modelspan.instrumentation import (
     set_reference,
 )
 from modelspan.profile import CategoricalProfile, NumericProfile, from_json
+from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
 
 RNG = np.random.default_rng(6)
@@ -198,20 +200,46 @@ def test_contexts_of_threads_and_tasks_do_not_mix(telemetry: Any) -> None:
 def test_actuals_of_one_and_of_many_predictions(telemetry: Any) -> None:
     identify(MODEL, name="m", version="1")
     assert record_actual(MODEL, "a", label=np.bool_(True), time=WHEN, source="human")
-    assert record_actual("by-name", ["b", "c"], value=np.array([1.5, 2]))
-    found = telemetry.events(events.ML_PREDICTION_ACTUAL)
-    assert [dict(one.attributes) for one in found] == [
+    assert record_actual("by-name", ["b", "c"], value=np.array([1.5, 2]), time=WHEN)
+    when = pd.Timestamp(WHEN).tz_convert("UTC")
+    assert telemetry.truth(events.ML_PREDICTION_ACTUAL) == [
         {
             "ml.model.name": "m",
             "ml.model.version": "1",
-            "ml.prediction.id": "a",
-            "ml.actual.label": "true",
             "ml.actual.source": "human",
+            "time": when,
+            "prediction_id": "a",
+            "label": "true",
         },
-        {"ml.model.name": "by-name", "ml.prediction.id": "b", "ml.actual.value": 1.5},
-        {"ml.model.name": "by-name", "ml.prediction.id": "c", "ml.actual.value": 2.0},
+        {"ml.model.name": "by-name", "time": when, "prediction_id": "b", "value": 1.5},
+        {"ml.model.name": "by-name", "time": when, "prediction_id": "c", "value": 2.0},
     ]
-    assert found[0].timestamp == int(WHEN.timestamp()) * 10**9 + 678901000
+
+
+def test_actuals_of_many_calls_are_few_events(telemetry: Any) -> None:
+    for i in range(3000):
+        assert record_actual("m", f"id-{i}", label=i % 3)
+    assert record_actual("m", [f"x-{i}" for i in range(50_000)], value=np.arange(50_000))
+    found = telemetry.truth(events.ML_PREDICTION_ACTUAL)
+    assert [one["label"] for one in found[:4]] == ["0", "1", "2", "0"]
+    assert [one["value"] for one in found[-2:]] == [49_998.0, 49_999.0]
+    assert len({one["prediction_id"] for one in found}) == len(found) == 53_000
+    assert len(telemetry.events(events.ML_PREDICTION_ACTUAL)) < 25
+
+
+def test_actuals_that_do_not_fit_are_counted_and_said_once(
+    again: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry = again(queue_bytes=100_000)
+    assert record_actual("m", [f"id-{i}" for i in range(1000)], label="x")
+    assert not record_actual("m", [f"id-{i}" for i in range(1000, 11_000)], label="x")
+    assert not record_actual("m", [f"id-{i}" for i in range(11_000, 31_000)], label="x")
+    assert not flush()
+    assert flush()  # nothing more was lost
+    last = telemetry.events(events.ML_PREDICTION_ACTUAL)[-1].attributes
+    assert (last[ml.MODELSPAN_RECORDER_ROWS_RECORDED], last[ml.MODELSPAN_RECORDER_ROWS_DROPPED]) == (1000, 30_000)
+    assert len(telemetry.truth(events.ML_PREDICTION_ACTUAL)) == 1000
+    assert [one.getMessage().count("QUEUE_BYTES") for one in caplog.records] == [1]
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
@@ -219,10 +247,9 @@ def test_of_what_is_not_known_yet_there_is_no_actual(telemetry: Any, missing: An
     assert record_actual("m", (one for one in "ab"), label=pd.Series([missing, "x"], dtype=object))
     assert record_actual("m", ["c", "d"], value=[missing, 2])
     assert record_outcome("m", ["e"], "sold", missing)
-    actuals = [one.attributes for one in telemetry.events(events.ML_PREDICTION_ACTUAL)]
-    assert [one["ml.prediction.id"] for one in actuals] == ["b", "d"]
-    (outcome,) = telemetry.events(events.ML_PREDICTION_OUTCOME)
-    assert "ml.outcome.value" not in outcome.attributes
+    assert [one["prediction_id"] for one in telemetry.truth(events.ML_PREDICTION_ACTUAL)] == ["b", "d"]
+    (outcome,) = telemetry.truth(events.ML_PREDICTION_OUTCOME)
+    assert "value" not in outcome
 
 
 def test_an_outcome_without_a_name_is_refused(telemetry: Any) -> None:
@@ -230,16 +257,12 @@ def test_an_outcome_without_a_name_is_refused(telemetry: Any) -> None:
 
 
 def test_outcomes(telemetry: Any) -> None:
-    assert record_outcome("m", ["a", "b"], "revenue", [12.5, 3], unit="EUR")
-    assert [dict(one.attributes) for one in telemetry.events(events.ML_PREDICTION_OUTCOME)] == [
-        {
-            "ml.model.name": "m",
-            "ml.prediction.id": one,
-            "ml.outcome.name": "revenue",
-            "ml.outcome.value": value,
-            "ml.outcome.unit": "EUR",
-        }
-        for one, value in (("a", 12.5), ("b", 3.0))
+    assert record_outcome("m", ["a", "b"], "revenue", [12.5, 3], unit="EUR", time=WHEN)
+    when = pd.Timestamp(WHEN).tz_convert("UTC")
+    shared = {"ml.model.name": "m", "ml.outcome.name": "revenue", "ml.outcome.unit": "EUR", "time": when}
+    assert telemetry.truth(events.ML_PREDICTION_OUTCOME) == [
+        {**shared, "prediction_id": "a", "value": 12.5},
+        {**shared, "prediction_id": "b", "value": 3.0},
     ]
 
 

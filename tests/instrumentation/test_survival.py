@@ -399,7 +399,7 @@ def test_counts_are_exact_where_a_processor_of_the_program_refuses_some_batches(
     model = LinearRegression().fit(X, X[:, 0])
     for _ in range(4):
         model.predict(X[:10])
-        assert flush()
+        flush()  # False where a part was lost
     model.predict(X[:1])
     last = telemetry.events(events.ML_PREDICTION_BATCH)[-1].attributes
     assert last[ml.MODELSPAN_RECORDER_ROWS_DROPPED] > 0

@@ -100,7 +100,7 @@ def mixed_block(token: str = "j:1-4") -> Block:
     )
 
 
-STORED = {"ml_predictions": 5, "otel_logs": 3, "otel_traces": 3, "ml_actuals": 1, "ml_ingested": 2}
+STORED = {"ml_predictions": 5, "otel_logs": 3, "otel_traces": 3, "ml_actuals": 1, "ml_ingested": 3}
 
 
 def test_a_block_is_stored_completed_counted_and_announced(

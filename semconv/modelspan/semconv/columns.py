@@ -1,4 +1,4 @@
-"""Columns of the Arrow table that an `ml.prediction.batch` event carries. `docs/wire.md` describes them."""
+"""Columns of the Arrow tables that batch events carry. `docs/wire.md` describes them."""
 
 from typing import Final
 
@@ -8,6 +8,8 @@ DURATION: Final = "duration"
 """int64, nanoseconds: how long the whole call took. Rows of one call share it."""
 PREDICTION_ID: Final = "prediction_id"
 """utf8: unique identifier of the row."""
+PREDICTION_TIME: Final = "prediction_time"
+"""timestamp[ns, UTC]: of actuals, when the prediction happened, if that is known."""
 TRACE_ID: Final = "trace_id"
 """utf8, 32 lower-case hex digits; null without a trace."""
 SPAN_ID: Final = "span_id"

@@ -14,13 +14,14 @@ Severity INFO (9).
 ML_PREDICTION_BATCH: Final = "ml.prediction.batch"
 """Predictions of one model, collected over a short time, as columns.
 
-Severity DEBUG (5). Rows of one model and operation, at most 512 KiB of data.
+Severity INFO (9): a filter below INFO would lose every prediction. Rows of one model and operation, at most 512 KiB of data.
+The name of each event also travels as the attribute `event.name`.
 """
 
 ML_PREDICTION_DETAILS: Final = "ml.prediction.details"
 """One prediction, from producers that do not write batches.
 
-Severity DEBUG (5).
+Severity INFO (9).
 """
 
 ML_REFERENCE_PROFILE: Final = "ml.reference.profile"
@@ -30,15 +31,15 @@ Severity INFO (9).
 """
 
 ML_PREDICTION_ACTUAL: Final = "ml.prediction.actual"
-"""Ground truth for an earlier prediction.
+"""Ground truth for an earlier prediction, or for several, as columns.
 
-Severity INFO (9).
+Severity INFO (9). Columns are described in docs/wire.md.
 """
 
 ML_PREDICTION_OUTCOME: Final = "ml.prediction.outcome"
-"""Business outcome of an earlier prediction.
+"""Business outcome of an earlier prediction, or of several, as columns.
 
-Severity INFO (9).
+Severity INFO (9). Columns are described in docs/wire.md.
 """
 
 ML_EXPLANATION_RESULT: Final = "ml.explanation.result"

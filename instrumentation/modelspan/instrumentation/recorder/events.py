@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
+from opentelemetry.semconv._incubating.attributes.event_attributes import EVENT_NAME
 
+from modelspan.instrumentation.recorder.clock import time_ns
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.kinds import classes
 from modelspan.instrumentation.recorder.outputs import MAX_CLASSES
-from modelspan.instrumentation.recorder.signals import Signals
 from modelspan.instrumentation.recorder.texts import Texts, readable
 from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events as names
 
 BATCH_BYTES = 512 * 1024
-FLUSH_BYTES = 2 * 1024 * 1024
-"""Emitted bytes after which the SDK is asked to export. Its own queue is bounded by records alone: 2048 of ours would be 1 GB.
-Encoding a request of 8 MB takes more than twice as long for each byte, and a gRPC server takes 4 MB unless told otherwise.
-While the collector is down this blocks the background thread, and the bounded queue of calls fills instead."""
-
 
 _ARROW = "modelspan.instrumentation.recorder.arrow"
 """Imported with the first batch: a program that makes none needs no Arrow."""
 
 
 class BatchEmitter:
-    """Emits tables as `ml.prediction.batch` events, numbered, with the rows that were recorded and lost so far."""
+    """Emits tables as batch events of one name, numbered, with the rows that were recorded and lost so far. `of` says what rows are."""
 
-    def __init__(self, signals: Signals, recorder_id: str, most_rows: int) -> None:
-        self._signals = signals
+    def __init__(
+        self, recorder_id: str, most_rows: int, event: str = names.ML_PREDICTION_BATCH, of: str = "prediction"
+    ) -> None:
         self._recorder_id = recorder_id
         self._most_rows = most_rows
+        self._event, self._of = event, of
         self._sequence = 0
         self._recorded = 0
-        self._unflushed = 0
         self.dropped = 0
         """Rows lost so far."""
         self.unsampled = 0
@@ -64,46 +60,41 @@ class BatchEmitter:
             return
         data = imported(_ARROW).stream({name: column.part(start, stop) for name, column in table.items()}, rows)
         self._recorded += rows
-        payload = {
-            ml.ML_PREDICTION_BATCH_DATA: data,
-            ml.ML_PREDICTION_BATCH_FORMAT: ml.MlPredictionBatchFormatValues.ARROW_STREAM.value,
-        }
         self._latest = attributes
         try:
-            self._number(logger, {**attributes, **payload}, rows)
+            self._number(logger, attributes, rows, data)
         except BaseException:
             self._recorded -= rows
             raise
-        self._unflushed += len(data)
 
     @property
     def accounted(self) -> int:
         """Rows so far that were recorded or left out."""
         return self._recorded + self.unsampled
 
-    def account(self, logger: Logger | None) -> None:
-        """Emit a batch without rows if more were lost or left out since the last batch: it says how many."""
-        if logger is not None and self._latest is not None and (self.dropped, self.unsampled) != self._said:
-            self._number(logger, self._latest, 0)
+    def account(self, logger: Logger | None, attributes: Mapping[str, Any] | None = None) -> None:
+        """Emit a batch without rows if more were lost or left out since the last batch: it says how many. `attributes` are those of a
+        model of which rows were lost, where no batch came before.
+        """
+        latest = self._latest or attributes
+        if logger is not None and latest is not None and (self.dropped, self.unsampled) != self._said:
+            self._number(logger, latest, 0)
 
-    def _number(self, logger: Logger, attributes: Mapping[str, Any], rows: int) -> None:
-        counters = {
-            ml.ML_PREDICTION_BATCH_ROW_COUNT: rows,
-            ml.MODELSPAN_RECORDER_ID: self._recorder_id,
-            ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
-            ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
-            ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
+    def _number(self, logger: Logger, attributes: Mapping[str, Any], rows: int, data: bytes | None = None) -> None:
+        numbered = {
             ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED: self.unsampled,
+            ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
+            ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
+            ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
+            ml.MODELSPAN_RECORDER_ID: self._recorder_id,
+            ml.ML_PREDICTION_BATCH_ROW_COUNT: rows,
         }
+        if data is not None:
+            numbered[ml.ML_PREDICTION_BATCH_FORMAT] = ml.MlPredictionBatchFormatValues.ARROW_STREAM.value
+            numbered[ml.ML_PREDICTION_BATCH_DATA] = data
         self._sequence += 1  # also of one that fails, which a part of the SDK may have passed on before
-        emit(logger, names.ML_PREDICTION_BATCH, {**attributes, **counters}, SeverityNumber.DEBUG)
+        emit(logger, self._event, {**numbered, **attributes}, said=f"{rows} {self._of}{'' if rows == 1 else 's'}")
         self._said = self.dropped, self.unsampled
-
-    def relieve(self) -> None:
-        """Have the SDK export if much was emitted since it last did. May block."""
-        if self._unflushed >= FLUSH_BYTES:
-            self._unflushed = 0
-            self._signals.flush()
 
 
 def _row_bytes(table: Mapping[str, Column], start: int, stop: int) -> int:
@@ -117,19 +108,40 @@ def _row_bytes(table: Mapping[str, Column], start: int, stop: int) -> int:
     return max(size, 1)
 
 
-def emit(
-    logger: Logger,
-    event: str,
-    attributes: Mapping[str, Any],
-    severity: SeverityNumber = SeverityNumber.INFO,
-    timestamp: int | None = None,
-) -> None:
-    """Emit one event; `timestamp` is nanoseconds since 1970, now by default."""
+_LAST = (
+    ml.ML_PREDICTION_BATCH_ROW_COUNT,
+    ml.ML_OUTCOME_NAME,
+    ml.ML_OPERATION_NAME,
+    ml.ML_MODEL_DIGEST,
+    ml.ML_REFERENCE_ID,
+    ml.ML_MODEL_VERSION,
+    ml.ML_REFERENCE_PROFILE_DATA,
+    ml.ML_PREDICTION_BATCH_DATA,
+    ml.ML_MODEL_NAME,
+)
+"""Attributes without which an event is worth nothing. They come last: a limit on the number of attributes drops the first ones."""
+
+
+def identity_last(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes, those last without which the others are worth nothing."""
+    last = {name: attributes[name] for name in _LAST if name in attributes}
+    return {**{name: value for name, value in attributes.items() if name not in last}, **last}
+
+
+def emit(logger: Logger, event: str, attributes: Mapping[str, Any], *, said: str) -> None:
+    """Emit one event, dated now. `said` is what it says of the model, for people who read logs.
+
+    Its name is also an attribute: not every collector passes the younger field of the record on.
+    """
+    known = {key: readable(value) if isinstance(value, str) else value for key, value in attributes.items()}
+    body = " ".join(filter(None, (said, "of", known.get(ml.ML_MODEL_NAME), known.get(ml.ML_MODEL_VERSION))))
     logger.emit(
-        timestamp=time.time_ns() if timestamp is None else timestamp,
-        severity_number=severity,
+        timestamp=time_ns(),
+        severity_number=SeverityNumber.INFO,
+        severity_text=SeverityNumber.INFO.name,
+        body=body,
         event_name=event,
-        attributes={key: readable(value) if isinstance(value, str) else value for key, value in attributes.items()},
+        attributes=identity_last({EVENT_NAME: event, **known}),
     )
 
 
@@ -186,4 +198,4 @@ def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[s
     labels = classes(model)
     if labels is not None and len(labels) <= MAX_CLASSES and not any(isinstance(label, list) for label in labels):
         attributes[ml.ML_MODEL_CLASSES] = [readable(label_text(label) or "") for label in labels]
-    emit(logger, names.ML_MODEL_LOADED, attributes)
+    emit(logger, names.ML_MODEL_LOADED, attributes, said="identity")

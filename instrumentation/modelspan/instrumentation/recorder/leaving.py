@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modelspan.instrumentation.failure import safely, warn_once
+from modelspan.instrumentation.failure import safely
+from modelspan.instrumentation.recorder.clock import monotonic
 
 
 class LastExport:
@@ -19,6 +19,7 @@ class LastExport:
         self._flush = flush
         self.now = threading.Event()
         self.done = threading.Event()
+        self.delivered = False
         self._cancelled = False
         threading.Thread(target=safely("export at the exit", self._run), name="modelspan-exit", daemon=True).start()
 
@@ -31,21 +32,21 @@ class LastExport:
         self.now.wait()
         try:
             if not self._cancelled:
-                self._flush()
+                self.delivered = self._flush() is not False
         finally:
             self.done.set()
 
 
-def export_within(seconds: float, exports: Sequence[LastExport]) -> None:
-    """Have all providers export, at the same time.
+def export_within(seconds: float, exports: Sequence[LastExport]) -> bool:
+    """Have all providers export, at the same time; whether all of them did.
 
     While a collector cannot be reached, an exporter of the SDK tries for 10 seconds for each signal, and once more when
     the SDK shuts down. What was not exported in time is given up here, and that shutdown with it.
     """
-    deadline = time.monotonic() + seconds
+    deadline = monotonic() + seconds
     for export in exports:
         export.now.set()
     for export in exports:
-        if not export.done.wait(max(0.0, deadline - time.monotonic())):
+        if not export.done.wait(max(0.0, deadline - monotonic())):
             atexit.unregister(export.provider.shutdown)
-            warn_once("exit-export", "The collector did not take the last telemetry before the exit; it is lost.")
+    return all(export.delivered for export in exports)

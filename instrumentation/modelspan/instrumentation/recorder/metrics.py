@@ -78,9 +78,9 @@ class PredictionMetrics:
         """Count probabilities, each for as many predictions as `counts` says; None: for one."""
         record_all(self._score, scores, self._model(identity), counts)
 
-    def dropped(self, identity: Identity, reason: str, rows: int) -> None:
-        """Count rows that were lost."""
-        self._dropped.add(rows, {ml.ML_MODEL_NAME: identity.name or "", ml.MODELSPAN_DROP_REASON: reason})
+    def dropped(self, model: str, reason: str, rows: int) -> None:
+        """Count rows that were lost of a model."""
+        self._dropped.add(rows, {ml.ML_MODEL_NAME: model, ml.MODELSPAN_DROP_REASON: reason})
 
     def _model(self, identity: Identity) -> dict[str, Any]:
         series = (identity.name or "", identity.version or "")

@@ -18,10 +18,11 @@ import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 
-from modelspan.instrumentation.config import Config
+from modelspan.instrumentation.config import PREFIX, Config
 from modelspan.instrumentation.failure import failed, faults, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.calls import CallQueue, Item, LeftOut, Task, item_of, receive, shapes
+from modelspan.instrumentation.recorder.clock import monotonic, ticks_since_1970
 from modelspan.instrumentation.recorder.duty import Duty
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from modelspan.instrumentation.recorder.metrics import PredictionMetrics
     from modelspan.instrumentation.recorder.redaction import FeaturePolicy
     from modelspan.instrumentation.recorder.sampling import Sampling
+    from modelspan.instrumentation.recorder.truth import Truth
 
 _BACKGROUND = "modelspan.instrumentation.recorder.background"
 _REDACTION = "modelspan.instrumentation.recorder.redaction"
@@ -73,7 +75,7 @@ class Recorder:
         self._work = threading.RLock()
         self._until = math.inf
         """When what still waits is given up, at the exit."""
-        self._duty = Duty(self.config.duty, self.config.call_bytes, time.monotonic())
+        self._duty = Duty(self.config.duty, self.config.call_bytes, monotonic())
         self._starting = threading.Lock()
         self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2)
         self._prepared = False
@@ -81,6 +83,10 @@ class Recorder:
         self._row_number = 0
         identities.forget_budgets()
         self._scoped_calls = itertools.count()
+        self._truth: Truth | None = None
+        self._truth_lock = threading.Lock()
+        self._lost = 0
+        """Rows lost since the last flush."""
 
     # What the caller does.
 
@@ -150,6 +156,16 @@ class Recorder:
         return self.queue.put_task(task, size)
 
     @property
+    def truth(self) -> Truth:
+        """Actuals and outcomes that wait."""
+        with self._truth_lock:
+            if self._truth is None:
+                from modelspan.instrumentation.recorder.truth import Truth
+
+                self._truth = Truth(self.recorder_id, self.config.batch_rows)
+            return self._truth
+
+    @property
     def logger(self) -> Logger | None:
         """Where events go, None while nobody has set that up."""
         return self._signals.logger
@@ -195,7 +211,6 @@ class Recorder:
             wake.wait(self.config.flush_interval)
             wake.clear()
             self.drain()
-            self._signals.retry()
 
     @cached_property
     def policy(self) -> FeaturePolicy:
@@ -212,7 +227,7 @@ class Recorder:
         background = imported(_BACKGROUND)
         self._sampling: Sampling = background.Sampling(self.config.sample, self.config.keep, self.config.keep_rule)
         batch_rows = self.config.batch_rows
-        self._emitter: BatchEmitter = background.BatchEmitter(self._signals, self.recorder_id, batch_rows)
+        self._emitter: BatchEmitter = background.BatchEmitter(self.recorder_id, batch_rows)
         background.forget_announced()
         self._prepared = True
 
@@ -237,11 +252,13 @@ class Recorder:
                 self._process(items)
                 self._count_left_out()
                 self._count_dropped()
-                if timeout < 0:
-                    self._emitter.relieve()
+                self._emit_truth()
+                # Whoever waits for this waits for an export only where something would be lost.
+                self._signals.relieve(0.1 if timeout < 0 else 0.5)
                 began = self._worked_since(began)
             self._count_left_out()
             self._count_dropped()
+            self._emit_truth()
             self._emitter.account(self._signals.logger)
         except faults() as error:
             failed("process what was recorded", error)
@@ -255,20 +272,23 @@ class Recorder:
     def _worked_since(self, began: float) -> float:
         """Note the processor time of this thread since `began`, and give what it is now."""
         now = time.thread_time()
-        self._duty.worked(now - began, time.monotonic())
+        self._duty.worked(now - began, monotonic())
         self._limit_copies()
         return now
 
     def flush(self, timeout: float) -> bool:
-        """Hand everything to the SDK and have it exported."""
-        deadline = time.monotonic() + timeout
+        """Hand everything to the SDK and have it exported; whether all of it was, and nothing was lost since the last time."""
+        deadline = monotonic() + timeout
         if not self.drain(timeout):
             return False
-        export = safely("export", self._signals.flush)
+        delivered: list[bool] = []
+        export = safely("export", lambda: delivered.append(self._signals.flush()))
         flushing = threading.Thread(target=export, name="modelspan-flush", daemon=True)
         flushing.start()
-        flushing.join(max(0.0, deadline - time.monotonic()))
-        return not flushing.is_alive()
+        flushing.join(max(0.0, deadline - monotonic()))
+        self._count_lost()
+        lost, self._lost = self._lost, 0
+        return delivered == [True] and lost == 0
 
     def end(self) -> None:
         """Export what waits, as at the exit of the process: for servers and workers that end without exit handlers."""
@@ -288,24 +308,29 @@ class Recorder:
     def _hand_over(self) -> bool:
         # The background thread, if that is at it, must have stopped before: where it ends within a library of C++, the process aborts.
         patience = max(1.0, self.config.exit_timeout)
-        self._until = time.monotonic() + 0.8 * patience
+        self._until = monotonic() + 0.8 * patience
         done = self.drain(patience)
         if not done:
-            warn_once("exit", f"{len(self.queue)} predictions could not be handed over before the exit.")
+            warn_once(
+                "exit", f"Predictions that were recorded last could not be handed over before the exit. {_EXIT_DECIDES}"
+            )
         return done
 
     def _exit(self) -> None:
-        deadline = time.monotonic() + self.config.exit_timeout
+        deadline = monotonic() + self.config.exit_timeout
         # What keeps the background thread that long is a collector that cannot be reached.
-        left = max(1.0, deadline - time.monotonic()) if self._hand_over() else 0.0
-        export_within(left, self._signals.last_exports)
+        left = max(1.0, deadline - monotonic()) if self._hand_over() else 0.0
+        if not export_within(left, self._signals.last_exports):
+            rows = self._signals.waiting_rows()
+            said = f"The collector did not take the last telemetry before the exit, {rows:,} rows of events among it; it is lost."
+            warn_once("exit-export", f"{said} {_EXIT_DECIDES}")
 
     def _process(self, items: list[Item]) -> None:
         from modelspan.instrumentation.recorder.alike import split
 
-        clock = time.time_ns() - time.perf_counter_ns()
+        clock = ticks_since_1970()
         for work in split(items):
-            if time.monotonic() > self._until:
+            if monotonic() > self._until:
                 self._give_up(work)
                 continue
             if not isinstance(work, list):
@@ -326,7 +351,9 @@ class Recorder:
             calls = [receive(item, 0) for item in work]
             self.queue.drop(calls[0].identity, EXIT, sum(call.rows for call in calls))
         else:
-            warn_once("exit", "What was still to be said of models could not be handed over before the exit.")
+            warn_once(
+                "exit", f"What was still to be said of models could not be handed over before the exit. {_EXIT_DECIDES}"
+            )
 
     def _do(self, task: Task) -> None:
         try:
@@ -383,19 +410,36 @@ class Recorder:
                 durations = np.array([call.duration for call in calls])
                 self._metrics.calls(identity, framework, operation, None, rows, durations)
 
+    def _emit_truth(self) -> None:
+        if self._truth is not None:
+            self._lost += self._truth.emit(self._signals.logger)
+
+    def _count_lost(self) -> None:
+        """Count what was lost after it was emitted. It stays recorded: that it never arrived says the same."""
+        for (model, _), rows in self._signals.take_lost().items():
+            self._lost += rows
+            if self._metrics is not None:
+                self._metrics.dropped(model, EXPORT_FAILED, rows)
+
     def _count_dropped(self) -> None:
+        self._count_lost()
         for (identity, reason), rows in self.queue.take_dropped().items():
             self._emitter.dropped += rows
+            self._lost += rows
             if reason != CAPTURE_FAILED:  # that was said, with its cause
+                decides = f"{PREFIX}{'EXIT_TIMEOUT' if reason == EXIT else 'QUEUE_BYTES'}"
                 warn_once(
-                    f"dropped:{reason}", f"Rows of predictions were dropped ({reason}); they are counted as dropped."
+                    f"dropped:{reason}",
+                    f"Rows of predictions were dropped ({reason}); they are counted as dropped. {decides} decides.",
                 )
             if self._metrics is not None:
-                self._metrics.dropped(identity, reason, rows)
+                self._metrics.dropped(identity.name or "", reason, rows)
 
 
 CAPTURE_FAILED = ModelspanDropReasonValues.CAPTURE_FAILED.value
 EXIT = ModelspanDropReasonValues.EXIT.value
+EXPORT_FAILED = ModelspanDropReasonValues.EXPORT_FAILED.value
+_EXIT_DECIDES = f"{PREFIX}EXIT_TIMEOUT decides how long it may take."
 
 
 def _own_version() -> str:

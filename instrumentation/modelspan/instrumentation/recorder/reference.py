@@ -110,6 +110,7 @@ def emit_profile(
             ml.ML_REFERENCE_SAMPLE_COUNT: rows,
             ml.ML_REFERENCE_PROFILE_DATA: data,
         },
+        said=f"reference of {rows} rows",
     )
 
 

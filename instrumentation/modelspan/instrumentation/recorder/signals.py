@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from collections import Counter
 from typing import Any, NamedTuple
 
 from opentelemetry import metrics, trace
@@ -11,15 +11,12 @@ from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
 from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
-from modelspan.instrumentation.failure import attempt, safely
+from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.recorder.leaving import LastExport
-from modelspan.instrumentation.recorder.undelivered import Keeping, stand_between
+from modelspan.instrumentation.recorder.outbox import Loss, Outbox, outboxes
 from modelspan.semconv.schema import SCHEMA_URL
 
 SCOPE = "modelspan.instrumentation"
-
-JUST_TRIED = 1.0
-"""Seconds after an attempt in which another one would not do better."""
 
 _API_MODULES = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
 
@@ -47,8 +44,9 @@ class Signals:
         self._providers = providers
         self._version = version
         self._most_undelivered = most_undelivered
-        self._kept: list[Keeping] = []
-        """What could not be delivered, of each processor."""
+        self._outboxes: list[Outbox] = []
+        self._other_processors: list[Any] = []
+        """Those that take events as they are emitted, or the provider where it is not the SDK's."""
         self.tracer: Tracer | None = None
         self.logger: Logger | None = None
         self.logger_provider: Any = None
@@ -66,7 +64,8 @@ class Signals:
             self.logger_provider = self._providers.logger or get_logger_provider()
             if _is_live(self.logger_provider):
                 self.logger = _live(self.logger_provider.get_logger(SCOPE, self._version, schema_url=SCHEMA_URL))
-                attempt("keep what cannot be delivered", self._keep)
+                self._other_processors = [self.logger_provider]
+                attempt("take over the delivery of events", self._take_over)
                 self._prepare_exit(self.logger_provider)
         if self.meter is None:
             meter_provider = self._providers.meter or metrics.get_meter_provider()
@@ -74,15 +73,8 @@ class Signals:
                 self.meter = _live(meter_provider.get_meter(SCOPE, self._version, schema_url=SCHEMA_URL))
                 self._prepare_exit(meter_provider)
 
-    def _keep(self) -> None:
-        self._kept = stand_between(self.logger_provider, SCOPE, self._most_undelivered)
-
-    def retry(self) -> None:
-        """Have what could not be delivered exported again, if nothing else is exported. Does not wait for it."""
-        for kept in self._kept:
-            if kept.is_due():
-                run = safely("export again", kept.retry)
-                threading.Thread(target=run, name="modelspan-retry", daemon=True).start()
+    def _take_over(self) -> None:
+        self._outboxes, self._other_processors = outboxes(self.logger_provider, SCOPE, self._most_undelivered)
 
     def _prepare_exit(self, provider: Any) -> None:
         if hasattr(provider, "force_flush") and hasattr(provider, "shutdown"):
@@ -96,17 +88,34 @@ class Signals:
         """Have nothing exported at the exit any more."""
         for export in self.last_exports:
             export.cancel()
-        for kept in self._kept:
-            kept.stand_aside()
+        for outbox in self._outboxes:
+            outbox.close()
 
-    def flush(self) -> None:
-        """Ask the SDK to export events. Blocks while the collector cannot be reached, as long as the exporter tries."""
-        force_flush = getattr(self.logger_provider, "force_flush", None)
-        if self.logger is not None and force_flush is not None:
-            force_flush()
-            for kept in self._kept:
-                if kept.is_due(JUST_TRIED):
-                    kept.retry()
+    def flush(self) -> bool:
+        """Export the events of ours that wait; False if some could not be delivered. Blocks while the collector cannot be reached, as
+        long as the exporter tries.
+        """
+        delivered = [outbox.export() for outbox in self._outboxes]
+        for other in self._other_processors:
+            if hasattr(other, "force_flush"):
+                delivered.append(other.force_flush() is not False)
+        return all(delivered)
+
+    def relieve(self, share: float) -> None:
+        """Export if so large a share of what may wait does. May block while the collector takes its time, but not for one that is away."""
+        for outbox in self._outboxes:
+            outbox.relieve(share)
+
+    def take_lost(self) -> Counter[Loss]:
+        """Rows that were lost on their way out since the last time this was asked, by model and event."""
+        lost: Counter[Loss] = Counter()
+        for outbox in self._outboxes:
+            lost += outbox.take_lost()
+        return lost
+
+    def waiting_rows(self) -> int:
+        """Rows that are not delivered yet."""
+        return sum(outbox.waiting_rows() for outbox in self._outboxes)
 
 
 def _is_live(part: Any) -> bool:

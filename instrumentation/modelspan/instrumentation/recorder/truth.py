@@ -1,110 +1,164 @@
-"""What became known after a prediction: the actual label or value, and the outcome for the business."""
+"""What became known after a prediction: the actual label or value, and the outcome for the business, in batches like predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from opentelemetry._logs import Logger
 
-from modelspan.instrumentation.failure import warn_once
+from modelspan.instrumentation.config import PREFIX
+from modelspan.instrumentation.failure import attempt, failed, faults, warn_once
+from modelspan.instrumentation.recorder import columns
+from modelspan.instrumentation.recorder.calls import QUEUE_FULL
+from modelspan.instrumentation.recorder.clock import time_ns
+from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.elements import elements
-from modelspan.instrumentation.recorder.events import emit
+from modelspan.instrumentation.recorder.events import BatchEmitter
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.ids import id_texts
 from modelspan.instrumentation.recorder.recorder import Recorder
+from modelspan.instrumentation.recorder.texts import from_strings
 from modelspan.instrumentation.recorder.times import UNKNOWN, each_in_nanoseconds
 from modelspan.instrumentation.recorder.values import is_missing, label_text
 from modelspan.semconv import attributes as ml
+from modelspan.semconv import columns as names
 from modelspan.semconv import events
 
-Attributes = dict[str, Any]
+Attributes = Mapping[str, Any]
+Who = Callable[[], Attributes]
+"""Gives the attributes that say which model it is. Called in the background: a model may have no version yet."""
+
+PART_ROWS = 50_000
+"""Rows that wait as one task."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of one event, model and set of attributes, as columns."""
+
+    event: str
+    who: Who
+    attributes: Attributes
+    table: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.table[names.PREDICTION_ID])
+
+    def parts(self) -> Iterator[Rows]:
+        """The rows, some at a time."""
+        for start in range(0, len(self), PART_ROWS):
+            stop = min(start + PART_ROWS, len(self))
+            table = {name: column.part(start, stop) for name, column in self.table.items()}
+            yield Rows(self.event, self.who, self.attributes, table)
 
 
 def submit_actuals(
     recorder: Recorder, model: Any, prediction_id: Any, label: Any, value: Any, time: Any, source: str | None
 ) -> bool:
-    """Have one `ml.prediction.actual` event emitted for each id of which a label or value is known. False if an id is missing.
-    Raises ValueError if lengths differ.
+    """Have one actual sent for each id of which a label or value is known. False if an id is missing. Raises ValueError if lengths
+    differ.
     """
-
-    def attributes(i: int) -> Attributes:
-        return {
-            ml.ML_PREDICTION_ID: ids[i],
-            ml.ML_ACTUAL_LABEL: label_text(labels[i]),
-            ml.ML_ACTUAL_VALUE: _number(values[i]),
-            ml.ML_ACTUAL_SOURCE: source,
-        }
-
     if label is None and value is None:
         raise ValueError("an actual has a label or a value: give one")
     ids = id_texts(prediction_id)
-    labels, values = _per_id(label, len(ids), "label"), _per_id(value, len(ids), "value")
-    times = _stamps(time, len(ids))
-    known = [i for i in _identified(ids) if not (is_missing(labels[i]) and is_missing(values[i]))]
-    rows, at = [attributes(i) for i in known], [times[i] for i in known]
-    return _submit(recorder, model, events.ML_PREDICTION_ACTUAL, rows, at) and None not in ids
+    labels, values = _labels(label, len(ids)), _numbers(value, len(ids))
+    known = _identified(ids) & (_present(labels) | _present(values))
+    table = _table(ids, time, {names.LABEL: labels, names.VALUE: values}, known)
+    attributes = {} if source is None else {ml.ML_ACTUAL_SOURCE: source}
+    return _submit(recorder, model, events.ML_PREDICTION_ACTUAL, attributes, table) and None not in ids
 
 
 def submit_outcomes(
     recorder: Recorder, model: Any, prediction_id: Any, name: str, value: Any, unit: str | None, time: Any
 ) -> bool:
-    """Have one `ml.prediction.outcome` event emitted for each id. False if an id is missing. Raises ValueError if lengths differ, or
-    without a name.
-    """
+    """Have one outcome sent for each id. False if an id is missing. Raises ValueError if lengths differ, or without a name."""
     if not name:
         raise ValueError("an outcome has a name: give one")
     ids = id_texts(prediction_id)
-    values, times = _per_id(value, len(ids), "value"), _stamps(time, len(ids))
-    known = _identified(ids)
-    rows = [
-        {
-            ml.ML_PREDICTION_ID: ids[i],
-            ml.ML_OUTCOME_NAME: name,
-            ml.ML_OUTCOME_VALUE: _number(values[i]),
-            ml.ML_OUTCOME_UNIT: unit,
+    table = _table(ids, time, {names.VALUE: _numbers(value, len(ids))}, _identified(ids))
+    attributes = {ml.ML_OUTCOME_NAME: name} | ({} if unit is None else {ml.ML_OUTCOME_UNIT: unit})
+    return _submit(recorder, model, events.ML_PREDICTION_OUTCOME, attributes, table) and None not in ids
+
+
+def _submit(recorder: Recorder, model: Any, event: str, attributes: Attributes, table: Mapping[str, Column]) -> bool:
+    rows = Rows(event, _identifier(recorder, model), attributes, table)
+    taken = True
+    for part in rows.parts():
+        size = 1000 + sum(_bytes(column) for column in part.table.values())
+        if not recorder.submit(lambda part=part: recorder.truth.add(part), size):  # type: ignore[misc]  # bound at once
+            recorder.truth.drop(part)
+            taken = False
+    if not taken:
+        said = f"Actuals or outcomes were dropped ({QUEUE_FULL}); they are counted. {PREFIX}QUEUE_BYTES says how much may wait."
+        warn_once("dropped-truth", said)
+    return taken
+
+
+class Truth:
+    """Actuals and outcomes on their way to batches: those of one drain that share all but their rows become one."""
+
+    def __init__(self, recorder_id: str, most_rows: int) -> None:
+        self._waiting: dict[Any, list[Rows]] = {}
+        self._emitters = {
+            event: BatchEmitter(f"{recorder_id}-{of}", most_rows, event, of)
+            for event, of in ((events.ML_PREDICTION_ACTUAL, "actual"), (events.ML_PREDICTION_OUTCOME, "outcome"))
         }
-        for i in known
-    ]
-    return _submit(recorder, model, events.ML_PREDICTION_OUTCOME, rows, [times[i] for i in known]) and None not in ids
+        self._lock = threading.Lock()
+        self._dropped: dict[str, tuple[int, Who]] = {}
 
-
-def _identified(ids: Sequence[str | None]) -> list[int]:
-    """Positions of the ids that are there; how many are missing is said once."""
-    known = [i for i, one in enumerate(ids) if one is not None]
-    if len(known) < len(ids):
-        warn_once(
-            "no-id", f"{len(ids) - len(known)} of {len(ids)} prediction ids are missing: their rows are not recorded."
-        )
-    return known
-
-
-def _submit(
-    recorder: Recorder, model: Any, event: str, rows: Sequence[Attributes], stamps: Sequence[int | None]
-) -> bool:
-    identify = _identifier(recorder, model)
-
-    def task() -> None:
-        logger = recorder.logger
-        if logger is None:
+    def add(self, rows: Rows) -> None:
+        """Take rows, in the background."""
+        try:
+            who = rows.who()
+        except faults() as error:
+            failed("find out which model an actual or outcome is of", error)
+            self.drop(rows)
             return
-        who = identify()
-        for row, stamp in zip(rows, stamps, strict=True):
-            present = {name: value for name, value in row.items() if value is not None}
-            emit(logger, event, {**who, **present}, timestamp=stamp)
+        shared = {**rows.attributes, **who}
+        self._waiting.setdefault((rows.event, tuple(shared.items()), tuple(rows.table)), []).append(rows)
 
-    return recorder.submit(task, 500 * len(rows) + 500)
+    def drop(self, rows: Rows) -> None:
+        """Count rows that are lost."""
+        with self._lock:
+            self._dropped[rows.event] = self._dropped.get(rows.event, (0, rows.who))[0] + len(rows), rows.who
+
+    def emit(self, logger: Logger | None) -> int:
+        """Emit what waits, in the background. Rows that were lost since the last time."""
+        waiting, self._waiting = self._waiting, {}
+        for (event, shared, _), parts in waiting.items():
+            self._emit(logger, self._emitters[event], parts, dict(shared))
+        with self._lock:
+            dropped, self._dropped = self._dropped, {}
+        for event, (rows, who) in dropped.items():
+            self._emitters[event].dropped += rows
+            attempt("say how many actuals or outcomes were lost", self._account, logger, event, who)
+        return sum(rows for rows, _ in dropped.values())
+
+    def _account(self, logger: Logger | None, event: str, who: Who) -> None:
+        self._emitters[event].account(logger, who())
+
+    def _emit(self, logger: Logger | None, emitter: BatchEmitter, parts: Sequence[Rows], shared: Attributes) -> None:
+        table = {name: columns.join([part.table[name] for part in parts]) for name in parts[0].table}
+        rows = sum(map(len, parts))
+        before = emitter.accounted
+        try:
+            if logger is None:
+                raise RuntimeError("there is no logger provider for actuals and outcomes to go to")
+            present = {name: column for name, column in table.items() if not column.is_empty()}
+            emitter.emit(logger, present, rows, shared)
+        except faults() as error:
+            failed("send actuals or outcomes", error)
+            with self._lock:
+                lost = self._dropped.get(parts[0].event, (0, None))[0] + rows - (emitter.accounted - before)
+                self._dropped[parts[0].event] = lost, lambda: shared
 
 
-def _stamps(time: Any, count: int) -> Sequence[int | None]:
-    """When each became known; None for now."""
-    found = UNKNOWN if time is None else each_in_nanoseconds(time)
-    if np.min(found, initial=0) < 0:  # OTLP has no such time, and the SDK would lose the whole export
-        raise ValueError(f"{time} is before 1970")
-    return [int(one) or None for one in _per_id(found, count, "time")]
-
-
-def _identifier(recorder: Recorder, model: Any) -> Callable[[], Attributes]:
+def _identifier(recorder: Recorder, model: Any) -> Who:
     if isinstance(model, str):
         return lambda: {ml.ML_MODEL_NAME: model}
     identity = identities.get(model)
@@ -116,8 +170,52 @@ def _identifier(recorder: Recorder, model: Any) -> Callable[[], Attributes]:
     return identify
 
 
-def _number(value: Any) -> float | None:
-    return None if is_missing(value) else float(value)
+def _identified(ids: Sequence[str | None]) -> npt.NDArray[np.bool_]:
+    """Which of the ids are there; how many are missing is said once."""
+    known = np.array([one is not None for one in ids], dtype=bool)
+    if not known.all():
+        missing = len(ids) - int(known.sum())
+        warn_once("no-id", f"{missing} of {len(ids)} prediction ids are missing: their rows are not recorded.")
+    return known
+
+
+def _table(
+    ids: Sequence[str | None], time: Any, values: Mapping[str, Column], known: npt.NDArray[np.bool_]
+) -> dict[str, Column]:
+    """Columns of the rows that are known."""
+    table = {
+        names.TIME: Column(columns.TIMESTAMP, _times(time, len(ids))),
+        names.PREDICTION_ID: Column(columns.UTF8, from_strings([one or "" for one in ids])),
+        **values,
+    }
+    return table if known.all() else {name: column.taken(np.flatnonzero(known)) for name, column in table.items()}
+
+
+def _times(time: Any, count: int) -> npt.NDArray[np.int64]:
+    """When each became known; now where that is not said."""
+    found = UNKNOWN if time is None else each_in_nanoseconds(time)
+    if np.min(found, initial=0) < 0:
+        raise ValueError(f"{time} is before 1970")
+    times = np.array(_per_id(found, count, "time"), dtype=np.int64)
+    times[times == UNKNOWN] = time_ns()
+    return times
+
+
+def _labels(label: Any, count: int) -> Column:
+    return columns.from_texts([label_text(one) for one in _per_id(label, count, "label")])
+
+
+def _numbers(value: Any, count: int) -> Column:
+    numbers = [np.nan if is_missing(one) else float(one) for one in _per_id(value, count, "value")]
+    return columns.from_array(np.array(numbers, dtype=np.float64))
+
+
+def _present(column: Column) -> npt.NDArray[np.bool_]:
+    return np.ones(len(column), dtype=bool) if column.valid is None else column.valid
+
+
+def _bytes(column: Column) -> int:
+    return int(column.values.size()) if column.type == columns.UTF8 else int(column.values.nbytes)
 
 
 def _per_id(given: Any, count: int, what: str) -> list[Any]:

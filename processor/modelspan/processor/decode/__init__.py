@@ -18,13 +18,15 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.batches import Batches
-from modelspan.processor.decode.logs import Logs, batch_key, batch_payload
+from modelspan.processor.decode.deliveries import keys_of, payloads_of
+from modelspan.processor.decode.logs import Logs
 from modelspan.processor.decode.maps import Codes
 from modelspan.processor.decode.metrics import decode_metrics
 from modelspan.processor.decode.predictions import Predictions, Touched
 from modelspan.processor.decode.row_form import RowForm
 from modelspan.processor.decode.tables import INGESTED, ORDER, PREDICTIONS, TRACES, Model, Rows, arrow_table
 from modelspan.processor.decode.traces import Traces
+from modelspan.processor.decode.truth import Truth
 from modelspan.processor.journal import Record, Signal
 
 __all__ = ["Decoded", "Model", "Touched", "decode", "payloads"]
@@ -76,12 +78,12 @@ def decode(
     """
     rejected: Counter[str] = Counter()
     rows, predictions = Rows(), Predictions()
-    batches, row_form = Batches(predictions), RowForm(predictions)
+    batches, truth, row_form = Batches(predictions), Truth(now), RowForm(predictions)
     traces = Traces(predictions, row_form, rejected)
     requests, unreadable = _parsed(records, traces)
     rejected[rejection.CORRUPT_REQUEST] += len(unreadable)
-    logs = Logs(rows, batches, row_form, rejected, now)
-    repeated = set(stored([batch_key(payload) for _, request in requests for payload in payloads(request)]))
+    logs = Logs(rows, batches, truth, row_form, rejected, now)
+    repeated = set(stored([key for _, request in requests for key in _keys(request)]))
     for record, request in requests:
         if record.signal == Signal.METRICS:
             decode_metrics(request, rows)
@@ -90,7 +92,7 @@ def decode(
     batches.finish()
     spans = traces.finish()
     row_form.finish()
-    tables = rows.arrow()
+    tables = truth.joined(rows.arrow())
     if spans is not None:
         tables[TRACES] = spans
     if predictions.touched:
@@ -125,13 +127,10 @@ def _parsed(records: Sequence[Record], traces: Traces) -> tuple[list[tuple[Recor
     return requests, unreadable
 
 
+def _keys(request: Any) -> Iterator[int]:
+    return keys_of(request) if isinstance(request, ExportLogsServiceRequest) else iter(())
+
+
 def payloads(request: Any) -> Iterator[bytes]:
-    """Those of the batch events of a request; a request of another signal has none."""
-    if not isinstance(request, ExportLogsServiceRequest):
-        return
-    for resource_logs in request.resource_logs:
-        for scope_logs in resource_logs.scope_logs:
-            for log_record in scope_logs.log_records:
-                payload = batch_payload(log_record)
-                if payload:
-                    yield payload
+    """Those of the events of a request that hold rows; a request of another signal has none."""
+    return payloads_of(request) if isinstance(request, ExportLogsServiceRequest) else iter(())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import xxhash
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -14,10 +14,13 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from modelspan.processor.decode import events as models
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.batches import Batches
+from modelspan.processor.decode.deliveries import delivery_key
+from modelspan.processor.decode.recognition import event_of, is_batch, looks_like_ours
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import Occasion, RowForm
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
 from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
+from modelspan.processor.decode.truth import Truth
 from modelspan.processor.decode.values import Raw, raw, raws, text, texts
 from modelspan.processor.terse import REASON
 from modelspan.semconv import attributes as names
@@ -31,11 +34,14 @@ _ARROW_STREAM: Final = names.MlPredictionBatchFormatValues.ARROW_STREAM.value
 class Logs:
     """Takes the log requests of a block."""
 
-    def __init__(self, rows: Rows, batches: Batches, row_form: RowForm, rejected: Counter[str], now: int) -> None:
+    def __init__(
+        self, rows: Rows, batches: Batches, truth: Truth, row_form: RowForm, rejected: Counter[str], now: int
+    ) -> None:
         """`now`: milliseconds since 1970."""
         self.references: set[Model] = set()
         self.batch_keys: dict[int, None] = {}
         self._rows = rows
+        self._truth = truth
         self._batches = batches
         self._row_form = row_form
         self._rejected = rejected
@@ -54,52 +60,56 @@ class Logs:
                 for record in scope_logs.log_records:
                     index += 1
                     values = raws(record.attributes)
-                    if self._is_repeated(record, values, repeated):
+                    name = event_of(record.event_name, values)
+                    key = delivery_key(record, name, values, origin)
+                    if key is not None and (key in repeated or key in self.batch_keys):
+                        self._rejected[rejection.REPEATED] += 1
                         continue
                     row = _row(record, origin)
-                    self._event(record.event_name, origin, values, row, f"{place}/{index}")
-                    append((*row[:-2], texts(values), record.event_name))
+                    if self._event(name, origin, values, row, f"{place}/{index}") and key is not None:
+                        self.batch_keys[key] = None
+                    append((*row[:-2], texts(values), name))
 
-    def _event(self, name: str, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+    def _event(self, name: str, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> bool:
+        """Whether the record was taken as an event of models."""
         handler = _HANDLERS.get(name)
-        if handler is None:
-            return
         try:
-            handler(self, origin, values, row, place)
+            if handler is not None:
+                handler(self, origin, values, row, place)
+                return True
+            if looks_like_ours(name, values):
+                raise Rejected(
+                    rejection.UNRECOGNISED, "its name, and what would tell it, is not known or was lost on the way"
+                )
         except Rejected as error:
             self._rejected[error.reason] += 1
-            said = (name, origin.service_name, str(error))
+            said = (name or "a log record", origin.service_name, str(error))
             _log.warning("%s of %r stored as an ordinary log record: %s", *said, extra={REASON: error.reason})
-
-    def _is_repeated(self, record: LogRecord, values: dict[str, Raw], repeated: set[int]) -> bool:
-        if record.event_name != events.ML_PREDICTION_BATCH:
-            return False
-        payload = values.get(names.ML_PREDICTION_BATCH_DATA)
-        if not isinstance(payload, bytes):
-            return False
-        key = batch_key(payload)
-        if key in repeated or key in self.batch_keys:
-            self._rejected[rejection.REPEATED] += 1
-            return True
         return False
 
     def _batch(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        self._rows_of(events.ML_PREDICTION_BATCH, origin, values, self._predictions)
+
+    def _predictions(self, model: Model, values: dict[str, Raw], expected: int | None, payload: bytes) -> int:
+        return self._batches.add(model, text(values.get(names.ML_OPERATION_NAME)), expected, payload)
+
+    def _rows_of(self, event: str, origin: Source, values: dict[str, Raw], add: Add) -> None:
+        """Take the batch form of an event by `add`, and the counters of its recorder."""
         model = model_of(origin, values)
         payload = values.get(names.ML_PREDICTION_BATCH_DATA)
         expected = _count(values, names.ML_PREDICTION_BATCH_ROW_COUNT)
         if payload is None and expected == 0:
-            self._recorder(model, values, 0)
+            self._recorder(event, model, values, 0)
             return
         if not isinstance(payload, bytes):
             raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_PREDICTION_BATCH_DATA)
         if values.get(names.ML_PREDICTION_BATCH_FORMAT, _ARROW_STREAM) != _ARROW_STREAM:
             raise Rejected(rejection.UNKNOWN_FORMAT, text(values[names.ML_PREDICTION_BATCH_FORMAT]))
-        rows = self._batches.add(model, text(values.get(names.ML_OPERATION_NAME)), expected, payload)
-        self.batch_keys[batch_key(payload)] = None
+        rows = add(model, values, expected, payload)
         del values[names.ML_PREDICTION_BATCH_DATA]
-        self._recorder(model, values, rows)
+        self._recorder(event, model, values, rows)
 
-    def _recorder(self, model: Model, values: dict[str, Raw], rows: int) -> None:
+    def _recorder(self, event: str, model: Model, values: dict[str, Raw], rows: int) -> None:
         recorder = text(values.get(names.MODELSPAN_RECORDER_ID))
         if recorder:
             counters = (
@@ -109,7 +119,9 @@ class Logs:
                 _count(values, names.MODELSPAN_RECORDER_ROWS_DROPPED) or 0,
                 _count(values, names.MODELSPAN_RECORDER_ROWS_UNSAMPLED) or 0,
             )
-            self._rows["ml_recorders"].append((recorder, model.service_name, model.model_name, *counters, self._now))
+            self._rows["ml_recorders"].append(
+                (recorder, model.service_name, model.model_name, event, *counters, self._now)
+            )
 
     def _details(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         if not text(values.get(names.ML_OPERATION_NAME)):
@@ -126,10 +138,16 @@ class Logs:
         models.loaded(origin, values, row[0], self._rows)
 
     def _actual(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
-        models.actual(origin, values, row[0], self._rows, self._now)
+        if is_batch(values):
+            self._rows_of(events.ML_PREDICTION_ACTUAL, origin, values, self._truth.actuals)
+        else:
+            models.actual(origin, values, row[0], self._rows, self._now)
 
     def _outcome(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
-        models.outcome(origin, values, row[0], self._rows, self._now)
+        if is_batch(values):
+            self._rows_of(events.ML_PREDICTION_OUTCOME, origin, values, self._truth.outcomes)
+        else:
+            models.outcome(origin, values, row[0], self._rows, self._now)
 
 
 # Functions, not bound methods in an instance: that would be a cycle, which keeps all of a block until the collector comes.
@@ -143,19 +161,8 @@ _HANDLERS: Final[dict[str, Callable[[Logs, Source, dict[str, Raw], tuple[Any, ..
 }
 
 
-def batch_payload(record: LogRecord) -> bytes | None:
-    """The payload of a batch event; None for any other record."""
-    payload = None
-    if record.event_name == events.ML_PREDICTION_BATCH:
-        for pair in record.attributes:
-            if pair.key == names.ML_PREDICTION_BATCH_DATA:
-                payload = pair.value.bytes_value
-    return payload
-
-
-def batch_key(payload: bytes) -> int:
-    """The 128 bits by which a repeated delivery is found."""
-    return xxhash.xxh3_128_intdigest(payload)
+Add: TypeAlias = Callable[[Model, dict[str, Raw], int | None, bytes], int]
+"""Takes the rows of one payload; gives their number."""
 
 
 def _count(values: dict[str, Raw], name: str) -> int | None:

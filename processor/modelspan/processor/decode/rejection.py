@@ -20,6 +20,8 @@ VALUE_RANGE: Final = "value_range"
 INVALID_PROFILE: Final = "invalid_profile"
 NAME_TOO_LONG: Final = "name_too_long"
 UNDECODABLE: Final = "undecodable"
+UNRECOGNISED: Final = "unrecognised"
+"""It looks like an event of ours, of which nobody knows which."""
 REPEATED: Final = "repeated"
 """Not a fault: a delivery that came before."""
 

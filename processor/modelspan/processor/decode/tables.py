@@ -183,7 +183,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("inserted_at", pa.timestamp("ms", "UTC")),
     ],
     "ml_recorders": [
-        *_strings("recorder_id service_name model_name"),
+        *_strings("recorder_id service_name model_name event"),
         ("sequence", _u64),
         ("rows", _u64),
         ("rows_recorded", _u64),

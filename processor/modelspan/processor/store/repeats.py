@@ -1,6 +1,6 @@
 """Which predictions of a block are in the store already, because their producer sent them twice.
 
-Batches are found by the hash of their payload. Predictions in row form, and those of models that also have such, are found by
+Batches are found by the hash of their payload, actuals and outcomes by that of their record. Predictions in row form, and those of models that also have such, are found by
 their id among the stored ones of about the same time: that needs no index beside the order of `ml_predictions`.
 """
 
@@ -29,9 +29,9 @@ the call."""
 BATCH: Final = "batch"
 MARK: Final = "row"
 """Kinds of keys in `ml_ingested`."""
-_KEYS_PER_QUERY: Final = 500
-"""Keys or models. Parameters travel in the URL of a request, which a server limits."""
+_MODELS_PER_QUERY: Final = 500
 _IDS_PER_QUERY: Final = 50_000
+"""Ids or keys. They are written into the query: parameters travel in the URL of a request, which a server limits."""
 _MARK_AGAIN: Final = 24 * 3600 * 1000
 """Milliseconds. `ml_ingested` forgets after two days."""
 _ASK_AGAIN: Final = 60_000
@@ -64,8 +64,8 @@ class Repeats:
         self._unmarked: dict[Model, int] = {}
 
     def batches(self, keys: Collection[int], token: str) -> set[int]:
-        """Those of the payload keys (128 bits) that a block with another token has stored."""
-        return {key for some in _chunks(sorted(keys), _KEYS_PER_QUERY) for key in self._ingested(some, BATCH, token)}
+        """Those of the keys of deliveries (128 bits) that a block with another token has stored."""
+        return {key for some in _chunks(sorted(keys), _IDS_PER_QUERY) for key in self._ingested(some, BATCH, token)}
 
     def predictions(self, decoded: Decoded, rows: pa.Table, now: int) -> Mask | None:
         """Bool [rows of ml_predictions]: False for those that came before. None when nothing has to be looked up.
@@ -104,7 +104,7 @@ class Repeats:
         """Those of the models that have predictions in row form, here or in another service on the same database."""
         unknown = [model for model in models if model not in self._marked and self._unmarked.get(model, 0) <= now]
         of_key = {mark_key(model): model for model in unknown}
-        for some in _chunks(list(of_key), _KEYS_PER_QUERY):
+        for some in _chunks(list(of_key), _IDS_PER_QUERY):
             # Only known as marked by someone: `marks` writes it again when this process has row form itself.
             self._marked.update((of_key[key], 0) for key in self._ingested(some, MARK, ""))
         self._unmarked.update((model, now + _ASK_AGAIN) for model in unknown if model not in self._marked)
@@ -112,10 +112,10 @@ class Repeats:
 
     def _ingested(self, keys: Sequence[int], kind: str, token: str) -> list[int]:
         query = (
-            "SELECT DISTINCT key FROM ml_ingested"
-            " WHERE key IN {keys:Array(UInt128)} AND kind = {kind:String} AND token != {token:String}"
+            f"SELECT DISTINCT key FROM ml_ingested WHERE key IN ({','.join(map(repr, map(str, keys)))})"
+            " AND kind = {kind:String} AND token != {token:String}"
         )
-        parameters = {"keys": list(keys), "kind": kind, "token": token}
+        parameters = {"kind": kind, "token": token}
         return [key for (key,) in self._store.query(query, parameters)]
 
     def _stored(self, sought: Sequence[_Sought]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -160,7 +160,7 @@ def _together(sought: Sequence[_Sought]) -> Iterator[list[_Sought]]:
     some: list[_Sought] = []
     ids, last = 0, 0
     for one in (part for whole in sought for part in whole.parts()):
-        full = len(some) == _KEYS_PER_QUERY or ids + len(one.ids) > _IDS_PER_QUERY
+        full = len(some) == _MODELS_PER_QUERY or ids + len(one.ids) > _IDS_PER_QUERY
         if some and (full or one.first > last + 2 * MARGIN):
             yield some
             some, ids, last = [], 0, 0

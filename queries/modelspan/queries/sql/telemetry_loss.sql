@@ -1,5 +1,5 @@
 -- title: Telemetry loss
--- description: What each recorder in a user's process recorded, what arrived of it, what was lost where, and what sampling left out.
+-- description: What each recorder in a user's process recorded of predictions, actuals and outcomes, what arrived of it, what was lost where, and what sampling left out.
 -- param service String = '' : name of a service; empty means all
 -- param model String = '' : name of a model; empty means all
 -- param last Interval = 24h : recorders that sent something within this time
@@ -8,6 +8,7 @@ SELECT
     recorder_id,
     any(service) AS service_name,
     groupUniqArrayArray(models) AS model_names,
+    any(of) AS event,
     max(recorded) AS rows_recorded,
     sum(received) AS rows_received,
     rows_recorded - rows_received AS rows_lost_on_the_way,
@@ -22,6 +23,7 @@ FROM
         recorder_id,
         sequence,
         any(service_name) AS service,
+        any(event) AS of,
         groupUniqArray(model_name) AS models,
         toInt64(max(rows)) AS received,
         toInt64(max(rows_recorded)) AS recorded,

@@ -1,0 +1,125 @@
+"""Actuals and outcomes in batches, to rows of `ml_actuals` and `ml_outcomes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from modelspan.processor.decode import rejection
+from modelspan.processor.decode.arrow_stream import read, validated
+from modelspan.processor.decode.layout import is_number, is_text
+from modelspan.processor.decode.rejection import Rejected
+from modelspan.processor.decode.tables import SCHEMAS, Model
+from modelspan.processor.decode.values import Raw, text
+from modelspan.semconv import attributes, columns
+
+ACTUALS: Final = "ml_actuals"
+OUTCOMES: Final = "ml_outcomes"
+
+_TYPES: Final[dict[str, Callable[[pa.DataType], bool]]] = {
+    columns.TIME: types.is_timestamp,
+    columns.PREDICTION_ID: is_text,
+    columns.PREDICTION_TIME: types.is_timestamp,
+    columns.LABEL: is_text,
+    columns.VALUE: is_number,
+}
+_REQUIRED: Final = (columns.TIME, columns.PREDICTION_ID)
+
+
+class Truth:
+    """Collects the actuals and outcomes of a block."""
+
+    def __init__(self, now: int) -> None:
+        """`now`: milliseconds since 1970."""
+        self._now = now
+        self._tables: dict[str, list[pa.Table]] = {}
+
+    def actuals(self, model: Model, values: dict[str, Raw], rows: int | None, payload: bytes) -> int:
+        """Take one payload of actuals; `rows` is what its event says. The number of its rows. Raises `Rejected`."""
+        found = _read(payload, rows)
+        if not (columns.LABEL in found.column_names or columns.VALUE in found.column_names):
+            raise Rejected(rejection.MISSING_COLUMN, f"{columns.LABEL} or {columns.VALUE}")
+        self._add(ACTUALS, model, found, {"source": text(values.get(attributes.ML_ACTUAL_SOURCE))})
+        return int(found.num_rows)
+
+    def outcomes(self, model: Model, values: dict[str, Raw], rows: int | None, payload: bytes) -> int:
+        """Take one payload of outcomes, as `actuals` does."""
+        name = text(values.get(attributes.ML_OUTCOME_NAME))
+        if not name:
+            raise Rejected(rejection.MISSING_ATTRIBUTE, attributes.ML_OUTCOME_NAME)
+        found = _read(payload, rows)
+        self._add(OUTCOMES, model, found, {"name": name, "unit": text(values.get(attributes.ML_OUTCOME_UNIT))})
+        return int(found.num_rows)
+
+    def joined(self, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+        """The tables of a block, with these rows."""
+        for table, parts in self._tables.items():
+            tables[table] = pa.concat_tables([tables[table], *parts] if table in tables else parts)
+        return tables
+
+    def _add(self, table: str, model: Model, found: pa.Table, shared: Mapping[str, str]) -> None:
+        known: dict[str, Any] = {**model._asdict(), **shared, "inserted_at": self._now}
+        schema = SCHEMAS[table]
+        filled = [
+            found.column(field.name).cast(field.type, safe=False)
+            if field.name in found.column_names
+            else pa.repeat(pa.scalar(known.get(field.name), field.type), found.num_rows)
+            for field in schema
+        ]
+        self._tables.setdefault(table, []).append(pa.table(filled, schema=schema))
+
+
+def _read(payload: bytes, rows: int | None) -> pa.Table:
+    """The columns that are known, checked."""
+    stream = read(payload)
+    places = [i for i, field in enumerate(stream.schema) if field.name in _TYPES and not types.is_null(field.type)]
+    known = [stream.schema.field(i) for i in places]
+    for name in _REQUIRED:
+        if name not in {field.name for field in known}:
+            raise Rejected(rejection.MISSING_COLUMN, name)
+    if len({field.name for field in known}) < len(known):
+        raise Rejected(rejection.DUPLICATE_COLUMN)
+    for field in known:
+        if not _TYPES[field.name](field.type):
+            raise Rejected(rejection.COLUMN_TYPE, f"{field.name}: {field.type}")
+    table = pa.Table.from_batches([validated(batch, places) for batch in stream.batches], pa.schema(known))
+    if rows is not None and rows != table.num_rows:
+        raise Rejected(rejection.ROW_COUNT, f"{table.num_rows} rows instead of {rows}")
+    return _checked(table)
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    for name in _REQUIRED:
+        if table.column(name).null_count:
+            raise Rejected(rejection.MISSING_VALUE, name)
+    for name in (columns.TIME, columns.PREDICTION_TIME):
+        if name in table.column_names:
+            table = _with(table, name, _in_nanoseconds(table.column(name)))
+    for name in (columns.PREDICTION_ID, columns.LABEL):
+        if name in table.column_names:
+            table = _with(table, name, table.column(name).cast(pa.string()))
+    if pc.any(pc.equal(table.column(columns.PREDICTION_ID), "")).as_py():
+        raise Rejected(rejection.MISSING_VALUE, columns.PREDICTION_ID)
+    if columns.VALUE in table.column_names:
+        value = table.column(columns.VALUE).cast(pa.float64(), safe=False)
+        table = _with(table, columns.VALUE, pc.if_else(pc.is_nan(value), pa.scalar(None, pa.float64()), value))
+    return table
+
+
+def _in_nanoseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        times = column.cast(pa.timestamp("ns", "UTC"))
+    except pa.ArrowInvalid as error:
+        raise Rejected(rejection.TIME_RANGE, str(error)) from error
+    earliest = pc.min(times.cast(pa.int64())).as_py()
+    if earliest is not None and earliest <= 0:
+        raise Rejected(rejection.TIME_RANGE, "a time is 0, which says unknown, or before 1970")
+    return times
+
+
+def _with(table: pa.Table, name: str, column: Any) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, column)
