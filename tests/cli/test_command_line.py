@@ -265,6 +265,11 @@ def test_statements_that_are_no_select_can_be_read_too(run: Run) -> None:
         (("query", "prediction"), "--param id=VALUE"),
         (("query", "windows", "-p", "last"), "NAME=VALUE"),
         (("sql", "-"), "no SQL"),
+        (("sql", " ; "), "no SQL"),
+        (("sql", "SELECT 1", "--formt", "csv"), "unrecognized arguments: --formt csv"),
+        (("sql", "SELECT 1", "--\x1b[2J"), "unrecognized arguments: --\\u001b[2J"),
+        (("query", "windows", "--format", "yaml"), "'table', 'json', 'csv'"),
+        (("serve", "--prot", "1"), "unrecognized arguments: --prot"),
         (("sql", "SELECT 1", "-p", "*/ x=1"), "NAME=VALUE"),
         (("sql", "SELECT '\udcff'"), "UTF-8"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from windows.lab import BASE, SECOND, Lab
 
 from modelspan.queries import find
 
+OF_THE_DOCUMENT = (Path(__file__).parents[2] / "docs" / "queries.md").read_text().rpartition("SQL does the same")[2]
+OF_THE_DOCUMENT = OF_THE_DOCUMENT[OF_THE_DOCUMENT.index("SELECT") :]
 HOUR = 3600
 START = BASE // (HOUR * SECOND) * HOUR * SECOND
 
@@ -52,6 +55,7 @@ def test_after_a_change_of_their_length_each_prediction_is_in_one_window(
     windows = ask(lab, "windows", last="7d")
     assert {(row["window_end"] - row["window_start"]).total_seconds() for row in windows} == {after}
     assert sum(row["rows"] for row in windows) == 4800
+    assert lab.ask(OF_THE_DOCUMENT) == [{"sum(rows)": 4800}]
     newest = max(row["window_start"] for row in windows)
     assert {row["window_start"] for row in ask(lab, "drift_now")} == {newest}
     over_time = ask(lab, "drift_over_time", feature="x", kind="feature", last="7d")

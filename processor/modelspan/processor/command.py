@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -10,12 +9,12 @@ import threading
 from types import FrameType
 
 from modelspan.processor.config import Config, ConfigError, add_flags, as_yaml, load
-from modelspan.queries.terminal import one_line
+from modelspan.queries.terminal import Parser, one_line
 
 
 def serve(arguments: list[str]) -> int:
     """Run the service until SIGTERM or SIGINT. Exit code 2: it cannot start as configured."""
-    parser = argparse.ArgumentParser(prog="modelspan serve", description="Receive OTLP, store it, and judge drift.")
+    parser = Parser(prog="modelspan serve", description="Receive OTLP, store it, and judge drift.")
     parser.add_argument("--print-config", action="store_true", help="print the effective configuration and end")
     add_flags(parser)
     parsed = parser.parse_args(arguments)

@@ -15,16 +15,14 @@ from modelspan.queries.connect import NoStore, connect, sentence
 from modelspan.queries.output import write_csv, write_json
 from modelspan.queries.result import Result, bind, has_format, run
 from modelspan.queries.table import write_table
-from modelspan.queries.terminal import lines, one_line, printed
+from modelspan.queries.terminal import Parser, lines, one_line, printed
 
 _TABLE_ROWS = 1000
 
 
 def query(arguments: list[str]) -> int:
     """List the saved queries, or run one."""
-    parser = argparse.ArgumentParser(
-        prog="modelspan query", description="List the saved queries, or run one.", allow_abbrev=False
-    )
+    parser = Parser(prog="modelspan query", description="List the saved queries, or run one.", allow_abbrev=False)
     parser.add_argument("name", nargs="?", help="name of a saved query; without it, all are listed")
     parser.add_argument(
         "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter; may be repeated"
@@ -48,7 +46,7 @@ def query(arguments: list[str]) -> int:
 
 def sql(arguments: list[str]) -> int:
     """Run any SQL that only reads."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="modelspan sql",
         description="Run SQL that only reads. A FORMAT clause is honoured; ClickHouse then writes the answer itself.",
         allow_abbrev=False,
@@ -66,7 +64,7 @@ def sql(arguments: list[str]) -> int:
         return _fail(f"What standard input holds is not text: {error}.", 2)
     except QueryError as error:
         return _fail(str(error), 2)
-    if not statement.strip():
+    if not statement.strip().strip(";"):
         return _fail("There is no SQL to run.", 2)
     return _execute(statement, values, options)
 

@@ -7,8 +7,9 @@ of CSV, JSON and `FORMAT` get the bytes as they are.
 
 from __future__ import annotations
 
+import argparse
 import io
-from typing import TextIO, cast
+from typing import NoReturn, TextIO, cast
 
 
 def one_line(text: str) -> str:
@@ -27,6 +28,14 @@ def lines(text: str) -> str:
 def printed(stream: TextIO) -> TextIO:
     """The stream itself; a terminal behind an escape."""
     return cast("TextIO", _Terminal(stream)) if stream.isatty() else stream
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line which argument it cannot take."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"modelspan: {one_line(message)} (see `{self.prog} --help`).\n")
 
 
 def _shown(letter: str) -> str:
