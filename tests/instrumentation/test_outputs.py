@@ -128,3 +128,49 @@ def test_an_output_without_columns_is_none(telemetry: Any, caplog: pytest.LogCap
 def test_lists_of_different_lengths_are_labels(telemetry: Any) -> None:
     Recommender().predict(X[:3])
     assert columns(telemetry.batch()) == {"label": ["['a']", "['a', 'b']", "[]"]}
+
+
+class Plain(BaseEstimator):
+    """Says nothing of what it predicts; each call returns the next output."""
+
+    def __init__(self, *outputs: Any) -> None:
+        self.outputs = list(outputs)
+
+    def predict(self, X: Any) -> Any:
+        return self.outputs.pop(0)
+
+
+FLOATS = [np.array([1.5, 2.0]), np.array([1.0, 2.0]), np.array([1, 2]), [3, 4], [1.5, None], np.array([2.5, None])]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_model_that_returned_numbers_first_returns_numbers_ever_after(telemetry: Any, together: bool) -> None:
+    model = Plain(*FLOATS)
+    for _ in FLOATS:
+        model.predict(X[:2])
+        if not together:
+            telemetry.batches()
+    found = [table for _, table in telemetry.batches()]
+    assert all("label" not in table.column_names for table in found)
+    values = [-1.0 if one is None else one for table in found for one in table["value"].to_pylist()]
+    assert sorted(values) == [-1.0, -1.0, 1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 2.0, 2.5, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("first", [np.array([1, 2]), [1, 2], np.array(["a", "b"]), np.array([True, False])])
+def test_a_model_that_returned_labels_first_returns_labels_ever_after(telemetry: Any, first: Any) -> None:
+    model = Plain(first, np.array([1.0, 2.0]), [3.0, None])
+    for _ in range(3):
+        model.predict(X[:2])
+        telemetry.batches()
+    tables = [table for _, table in telemetry.batches()]
+    assert all("value" not in table.column_names for table in tables)
+    assert [one for table in tables[1:] for one in table["label"].to_pylist()] == ["1", "2", "3", None]
+
+
+def test_a_float_array_of_whole_numbers_is_a_value_in_every_process(telemetry: Any) -> None:
+    assert columns_of(telemetry, Plain(np.array([1.0, 2.0]))) == {"value": [1.0, 2.0]}
+
+
+def columns_of(telemetry: Any, model: Any) -> dict[str, list[Any]]:
+    model.predict(X[:2])
+    return columns(telemetry.batch())

@@ -376,3 +376,20 @@ def test_a_batch_without_rows_says_what_its_recorder_left_out() -> None:
     assert (row["recorder_id"], row["sequence"], row["rows"], row["rows_unsampled"]) == ("r1", 5, 0, 90)
     assert rows(result) == []
     assert result.rejected == {}
+
+
+def test_a_feature_may_have_numbers_in_some_rows_and_texts_in_others() -> None:
+    payload = arrow(
+        {
+            FEATURE + "code": pa.array([101.0, None, None]),
+            columns.TEXT_PREFIX + "code": [None, "A1", None],
+            FEATURE + "z": ["b", "b", "b"],
+            columns.TEXT_PREFIX + "a": ["only", None, None],
+        }
+    )
+    assert features(decoded(payload)) == [{"code": 101.0, "z": "b", "a": "only"}, {"code": "A1", "z": "b"}, {"z": "b"}]
+
+
+def test_texts_of_one_feature_in_two_columns_are_refused() -> None:
+    payload = arrow({FEATURE + "code": ["a"], columns.TEXT_PREFIX + "code": ["b"]})
+    assert rows(decoded(payload)) == []

@@ -254,3 +254,38 @@ def test_a_reference_is_a_row_for_each_series() -> None:
     assert (categorical["categories"], categorical["counts"], categorical["mean"]) == (["a"], [2.0, 1.0], None)
     assert (numeric["reference_id"], numeric["source"], numeric["model_name"]) == ("train-1", "training", "fraud")
     assert result.references == {Model("shop", "prod", "fraud", "3")}
+
+
+@pytest.mark.parametrize(
+    ("scores", "classes", "score"),
+    [
+        ({"0": 0.25, "1": 0.75}, ..., 0.75),
+        ({"1": 0.75, "0": 0.25}, ..., 0.75),
+        ({"yes": 0.1, "no": 0.9}, ..., 0.1),
+        ({"10": 0.1, "9": 0.9}, ..., 0.1),
+        ({"-1": 0.3, "1": 0.7}, ..., 0.7),
+        ({"good": 0.2, "bad": 0.8}, ["good", "bad"], 0.8),
+        ([0.2, 0.8], ["good", "bad"], 0.8),
+        ([0.2, 0.8], [0, 1], 0.8),
+        ({"a": 0.2, "b": 0.5, "c": 0.3}, ..., 0.5),
+        ({"a": 0.2, "b": float("nan"), "c": 0.3}, ..., 0.3),
+        ({"0": 0.25, "1": None}, ..., None),
+        ({"only": 0.25}, ..., 0.25),
+        ({}, ..., None),
+    ],
+)
+def test_scores_of_classes_alone_have_a_score(scores: Any, classes: Any, score: float | None) -> None:
+    given = {attributes.ML_OUTPUT_SCORES: scores, attributes.ML_MODEL_CLASSES: classes}
+    assert [row["score"] for row in rows(decoded(span_with(**given)))] == [score]
+    record = log(events.ML_PREDICTION_DETAILS, {**MODEL, **{k: v for k, v in given.items() if v is not ...}})
+    assert [row["score"] for row in rows(decoded(record))] == [score]
+
+
+def test_a_score_that_was_given_stays() -> None:
+    given = {attributes.ML_OUTPUT_SCORES: {"0": 0.25, "1": 0.75}, attributes.ML_OUTPUT_SCORE: 0.5}
+    assert [row["score"] for row in rows(decoded(span_with(**given)))] == [0.5]
+
+
+def test_bytes_among_the_features_are_a_text() -> None:
+    (row,) = rows(decoded(span_with(**{attributes.ML_INPUT_FEATURES: {"code": b"A1", "x": 1.0}})))
+    assert (dict(row["features_text"]), dict(row["features_numeric"])) == ({"code": "A1"}, {"x": 1.0})

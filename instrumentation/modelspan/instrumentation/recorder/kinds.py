@@ -126,7 +126,7 @@ class Kind:
             return SCORE
         task = self.task(model)
         if task is None:
-            return VALUE if is_float else LABEL
+            return VALUE if _returns_floats(model, is_float) else LABEL
         return VALUE if task == REGRESSION else LABEL
 
 
@@ -141,6 +141,16 @@ _LIBRARIES = {
 }
 """By package: the module that has the kinds of its models as `KINDS`, by the name of a class. Imported with the first of them."""
 _by_class: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
+_floats: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+"""Whether the first outputs of a model that does not say what it predicts were floating-point numbers."""
+
+
+def _returns_floats(model: Any, is_float: bool) -> bool:
+    """What the first outputs of the model were, so that whole numbers among later ones are not taken for labels, nor the reverse."""
+    try:
+        return _floats.setdefault(model, is_float)
+    except TypeError:  # it cannot be hashed or referred to weakly
+        return is_float
 
 
 def kind_of(model: Any) -> Kind:

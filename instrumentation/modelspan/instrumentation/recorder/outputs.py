@@ -14,7 +14,7 @@ from modelspan.instrumentation.recorder import columns, kinds, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.snapshot import Snapshot
-from modelspan.instrumentation.recorder.values import label_text
+from modelspan.instrumentation.recorder.values import form, label_text
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import MlOperationNameValues
 
@@ -37,12 +37,25 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     values = _values(parts)
     if values is None:
         return {}
-    role = kinds.kind_of(model).role(model, operation, values.dtype.kind == "f")
+    role = kinds.kind_of(model).role(model, operation, _is_float(values))
     if role == kinds.SCORE:
         return _scores(values, kinds.classes(model))
-    if role == kinds.VALUE:
+    if role == kinds.VALUE and _is_number(values):
         return _by_output(values, names.VALUE, names.VALUE_PREFIX, _number)
     return _by_output(values, names.LABEL, names.LABEL_PREFIX, columns.labels)
+
+
+def _is_float(values: npt.NDArray[Any]) -> bool:
+    """Whether there are floating-point numbers, missing ones aside."""
+    if values.dtype.kind != "O":
+        return values.dtype.kind == "f"
+    return _is_number(values) and any(isinstance(one, (float, np.floating)) for one in values.flat)
+
+
+def _is_number(values: npt.NDArray[Any]) -> bool:
+    return values.dtype.kind in "fiub" or (
+        values.dtype.kind == "O" and not any(isinstance(form(one), str) for one in values.flat)
+    )
 
 
 def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
@@ -98,6 +111,8 @@ def _number(values: npt.NDArray[Any]) -> Column:
 
 
 def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    if values.dtype.kind == "O":
+        values = np.array([form(one) for one in values.flat], dtype=np.float64).reshape(values.shape)
     return np.ascontiguousarray(values, dtype=np.float64)
 
 

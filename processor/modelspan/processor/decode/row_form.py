@@ -16,6 +16,7 @@ from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import MAX_TIME, Model
 from modelspan.processor.decode.values import Raw, text
+from modelspan.profile import number_text
 from modelspan.semconv import attributes as names
 
 MAX_ROWS: Final = 100_000
@@ -134,14 +135,8 @@ def label_text(value: Raw) -> str | None:
     """A label as its string; integral floats as integers. Raises `Rejected` for what cannot be a label."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return text(value)
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        if value != value:
-            return None
-        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, (bool, int, float)):
+        return None if value != value else number_text(value)
     raise Rejected(rejection.ATTRIBUTE_TYPE, "label")
 
 
@@ -202,7 +197,10 @@ def _row(features: dict[str, Raw], values: dict[str, Raw]) -> _Row:
     )
     if SEVERAL_OUTPUTS.isdisjoint(values):
         return outcome, (numeric, texts, _NONE, _NONE)
-    outputs = {**_scores(values), **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
+    scores = _scores(values)
+    if outcome[1] is None and scores:
+        outcome = (outcome[0], _score(scores, values), outcome[2])
+    outputs = {**scores, **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
     labels = _mapping(values.get(names.ML_OUTPUT_LABELS), names.ML_OUTPUT_LABELS)
     return outcome, (
         numeric,
@@ -220,6 +218,25 @@ def _scores(values: dict[str, Raw]) -> dict[str, Raw]:
     if not isinstance(classes, list) or len(classes) != len(scores):
         raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_MODEL_CLASSES)
     return {label_text(name) or "": score for name, score in zip(classes, scores, strict=True)}
+
+
+def _score(scores: dict[str, Raw], values: dict[str, Raw]) -> float | None:
+    """The score of the positive class of two, which is the last in `ml.model.classes`, else in order; otherwise the highest."""
+    numbers = {name: number(score, name) for name, score in scores.items()}
+    if len(numbers) != 2:
+        return max((one for one in numbers.values() if one is not None), default=None)
+    classes = values.get(names.ML_MODEL_CLASSES)
+    listed = [label_text(one) for one in classes] if isinstance(classes, list) else []
+    positive = listed[-1] if set(listed) == set(numbers) else max(numbers, key=_order)
+    return numbers[positive or ""]
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    """Numbers by their size, then texts."""
+    try:
+        return False, float(name), name
+    except ValueError:
+        return True, 0.0, name
 
 
 def _several(features: dict[str, Raw], outputs: dict[str, Raw]) -> list[_Row]:
@@ -254,6 +271,8 @@ def split(features: dict[str, Raw]) -> tuple[dict[str, float], dict[str, str]]:
             texts[name] = value
         elif isinstance(value, int):
             numeric[name] = float(value)
+        elif isinstance(value, bytes):
+            texts[name] = value.decode("utf-8", "replace")
         elif value is not None:
             raise Rejected(rejection.ATTRIBUTE_TYPE, f"feature {name!r}")
     return numeric, texts
