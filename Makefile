@@ -54,6 +54,10 @@ test: lint  ## Run every check and every test
 bench: $(READY)  ## Print the tables of the README
 	$(BIN)/python -m bench
 
+.PHONY: bench-sustained
+bench-sustained: $(FRAMEWORKS)  ## Measure what recording costs programs that predict without end, about six minutes
+	$(BIN)/python -m bench.sustained
+
 .PHONY: bench-drift
 bench-drift: $(READY)  ## Measure false alarms and recall of the verdicts (needs ../shared/data), about four minutes
 	$(BIN)/python -m bench.drift

@@ -185,7 +185,7 @@ def test_what_is_left_out_by_threads_is_counted_exactly(again: Callable[..., Tel
 
 
 def test_calls_that_are_left_out_wait_in_a_bounded_queue() -> None:
-    identity, queue = Identity("m", "1", {}), CallQueue(4, 1 << 20)
+    identity, queue = Identity("m", "1", {}), CallQueue(4, 1 << 20, lambda: None)
     for i in range(10):
         queue.put_left_out(LeftOut(identity, MODEL, "predict", 1000 + i, 5))
     assert [call.rows for call in queue.take_left_out()] == [1000, 1001, 1002, 1003]

@@ -30,7 +30,7 @@ def recorded_run(original: Method, any_run: Method, recorder: Recorder) -> Metho
     if list(inspect.signature(original).parameters) != _PARAMETERS:
         return any_run
     get, enter, ndarray, known = around.get, around.set, np.ndarray, recorder.known
-    queue, clock, current_context = recorder.queue, perf_counter_ns, find_current_context()
+    queue, turns, clock, current_context = recorder.queue, recorder.turns, perf_counter_ns, find_current_context()
     run_table = outermost_call(PREDICT, recorder)
 
     @wraps(original)
@@ -53,6 +53,7 @@ def recorded_run(original: Method, any_run: Method, recorder: Recorder) -> Metho
                         and output_names == names
                         and size <= queue.plain_bytes
                         and queue.bytes < queue.wake_bytes
+                        and clock() < turns.due
                         and (not context or is_instrumentation_enabled())
                     ):
                         data = value.tobytes()

@@ -36,6 +36,7 @@ def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None =
     and each further Python function or object on the way was measured to take 0.2 to 2 µs.
     """
     ndarray, known, queue, current_context = np.ndarray, recorder.known, recorder.queue, find_current_context()
+    turns = recorder.turns
     get, enter = around.get, around.set
     nowhere, clock, new, share = Context(), perf_counter_ns, tuple.__new__, recorder.config.overhead
     pays = share < 1
@@ -128,7 +129,7 @@ def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None =
                 if rows >= MANY_ROWS:
                     now = clock()
                     calls = identity.budget.pay(share, now, now - began - duration, size)
-            if state is None and identity is not None and queue.bytes < queue.wake_bytes:
+            if state is None and identity is not None and queue.bytes < queue.wake_bytes and ticks < turns.due:
                 if plain and raw:
                     item: Any = (
                         identity, operation, dtype, shape, y_dtype, y_shape, names,

@@ -158,22 +158,23 @@ class CallQueue:
         "wake_bytes",
     )
 
-    def __init__(self, most_calls: int, most_bytes: int) -> None:
+    def __init__(self, most_calls: int, most_bytes: int, wake: Callable[[], None]) -> None:
         self.plain_bytes = -1
         """Size of arrays up to which the caller copies them itself; -1 while nothing is recorded, or no features."""
         self.most_calls = most_calls
         self.most_bytes = most_bytes
         # A call takes CALL_BYTES at least, so that this bounds their number, too.
         self.wake_bytes = min(2 * 1024 * 1024, max(1, most_bytes // 4), max(1, most_calls // 4) * CALL_BYTES)
-        self.start_over(threading.Event())
+        self._wake = wake
+        """Tells the background thread that much waits."""
+        self.start_over()
 
-    def start_over(self, wake: threading.Event) -> None:
-        """Forget what waits, as a forked process does. `wake` tells the background thread that much waits."""
+    def start_over(self) -> None:
+        """Forget what waits, as a forked process does."""
         self.bytes = 0
         self.items: deque[Item] = deque()
         self.left_out: deque[LeftOut] = deque()
-        self._wake = wake
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of a signal may predict while its thread drops a call
         self._dropped: Counter[tuple[Identity, str]] = Counter()
 
     def __len__(self) -> int:
@@ -188,8 +189,8 @@ class CallQueue:
             return
         self.items.append(item)
         self.bytes += size
-        if self.bytes >= self.wake_bytes and not self._wake.is_set():
-            self._wake.set()
+        if self.bytes >= self.wake_bytes:
+            self._wake()
 
     def put_left_out(self, call: LeftOut) -> None:
         """Append a call that is only counted, or drop it."""
@@ -198,8 +199,8 @@ class CallQueue:
             self.drop(call.identity, QUEUE_FULL, call.rows)
             return
         self.left_out.append(call)
-        if waiting >= self.most_calls // 4 and not self._wake.is_set():
-            self._wake.set()
+        if waiting >= self.most_calls // 4:
+            self._wake()
 
     def take_left_out(self) -> list[LeftOut]:
         """Remove and return the calls that are only counted."""

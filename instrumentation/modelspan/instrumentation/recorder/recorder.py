@@ -30,6 +30,7 @@ from modelspan.instrumentation.recorder.leaving import export_within
 from modelspan.instrumentation.recorder.scope import PredictionScope
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
+from modelspan.instrumentation.recorder.turns import Turns
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues, ModelspanDropReasonValues
 
@@ -55,7 +56,8 @@ class Recorder:
         if config.hash_key_file is not None or config.pii is not None:
             _ = self.policy  # what these read and say comes at the start
         self._copies = config.capture is None or bool(config.capture)
-        self.queue = CallQueue(config.queue_calls, config.queue_bytes)
+        self.turns = Turns()
+        self.queue = CallQueue(config.queue_calls, config.queue_bytes, self.turns.wake)
         self.known = identities.by_id
         self._closed = False
         self._at_exit = safely("export at the exit", self._exit)
@@ -69,14 +71,16 @@ class Recorder:
         self.failed = False
         """Whether it could not start, which was said."""
         self.recorder_id = secrets.token_hex(8)
-        self._wake = threading.Event()
+        self._life = object()
+        """What a thread of an earlier process does not have."""
+        self.turns.start_over()
         self.queue.plain_bytes = -1
-        self.queue.start_over(self._wake)
+        self.queue.start_over()
         self._work = threading.RLock()
         self._until = math.inf
         """When what still waits is given up, at the exit."""
         self._duty = Duty(self.config.duty, self.config.call_bytes, monotonic())
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # a handler of a signal may predict while its thread is at it
         self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2)
         self._prepared = False
         self._metrics: PredictionMetrics | None = None
@@ -133,6 +137,7 @@ class Recorder:
             ids = None if said is None else self.scoped_ids(said, x, y)
             left = identities.get(model), model, operation, x, y, ticks, duration, context, said, ids, error, calls
             self.queue.put(item_of(left))
+            self.turns.give_way()
         except Exception as problem:
             failed("record a prediction", problem)
 
@@ -175,7 +180,7 @@ class Recorder:
     def _start(self) -> None:
         self._signals.find()
         try:
-            run = safely("record predictions", partial(self._run, self._wake))
+            run = safely("record predictions", partial(self._run, self._life))
             threading.Thread(target=run, name="modelspan-recorder", daemon=True).start()
         except RuntimeError as error:  # the interpreter is shutting down
             failed("start its thread", error)
@@ -206,10 +211,9 @@ class Recorder:
         if self.active:
             self._leave_with_worker()
 
-    def _run(self, wake: threading.Event) -> None:
-        while not self._closed and wake is self._wake:
-            wake.wait(self.config.flush_interval)
-            wake.clear()
+    def _run(self, life: object) -> None:
+        while not self._closed and life is self._life:
+            self.turns.sleep(self.config.flush_interval)
             self.drain()
 
     @cached_property
@@ -239,6 +243,7 @@ class Recorder:
             return False
         token = otel_context.attach(otel_context.Context())
         began = time.thread_time()
+        self.turns.work()
         try:
             self._prepare()
             from modelspan.instrumentation.recorder.metrics import PredictionMetrics
@@ -249,12 +254,14 @@ class Recorder:
             waiting = len(self.queue)
             while waiting > 0 and (items := self.queue.take()):
                 waiting -= len(items)
+                self.turns.pause()
                 self._process(items)
                 self._count_left_out()
                 self._count_dropped()
                 self._emit_truth()
                 # Whoever waits for this waits for an export only where something would be lost.
-                self._signals.relieve(0.1 if timeout < 0 else 0.5)
+                with self.turns.exporting():
+                    self._signals.relieve(0.5 if timeout >= 0 else 0.01 if self.turns.hot else 0.1)
                 began = self._worked_since(began)
             self._count_left_out()
             self._count_dropped()
@@ -265,6 +272,7 @@ class Recorder:
         finally:
             otel_context.detach(token)
             self._worked_since(began)
+            self.turns.rest()
             self._until = math.inf
             self._work.release()
         return True
@@ -303,7 +311,7 @@ class Recorder:
         atexit.unregister(self._at_exit)
         self._hand_over()
         self._signals.close()
-        self._wake.set()
+        self.turns.wake()
 
     def _hand_over(self) -> bool:
         # The background thread, if that is at it, must have stopped before: where it ends within a library of C++, the process aborts.
@@ -369,17 +377,24 @@ class Recorder:
 
         first = receive(items[0], clock)
         first.identity.resolve(first.model, self.config)
-        group = Group(gather(first, items, clock), self.policy)
+        pause = self.turns.pause
+        pause()
+        alike = gather(first, items, clock)
+        pause()
+        group = Group(alike, self.policy)
+        pause()
         ids = group.ids(self.recorder_id + "-", self._row_number)
         self._row_number += group.size
         spans = make_spans(group, ids, self._signals.tracer, self.config)
         self._measure(group)
+        pause()
         logger = self._signals.logger
         if logger is None:
             return
         announce(logger, first.identity, first.model, self.policy.described())
         attributes = batch_attributes(first.identity, first.model, first.operation) | group.captured()
         table, rows = self._sampling.of(group, group.table(ids, spans))
+        pause()
         self._emitter.unsampled += int(group.totals.sum()) - rows
         self._emitter.emit(logger, table, rows, attributes)
 

@@ -48,7 +48,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     mode = NONE if recorder.config.capture == frozenset() else recorder.config.tensors
     plans, output_plans = Plans((0,), mode), Plans((), VALUES)
     device_calls = DeviceCalls(recorder, mode)
-    queue, known = recorder.queue, recorder.known
+    queue, turns, known = recorder.queue, recorder.turns, recorder.known
     get, enter = around.get, around.set
     current_context, grad_enabled, tensor_type = find_current_context(), torch.is_grad_enabled, torch.Tensor
     frame_callback, tracing_state = get_eval_frame_callback, _get_tracing_state
@@ -202,7 +202,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                     calls = identity.budget.pay(share, now, now - began - duration, size)
             except Exception as problem:
                 failed("count what recording takes", problem)
-            if said is None and identity is not None and queue.bytes < queue.wake_bytes:
+            if said is None and identity is not None and queue.bytes < queue.wake_bytes and ticks < turns.due:
                 left = identity, model, _PREDICT, x, y, ticks, duration, context, None, None, None, calls
                 queue.items.append((left, size))
                 queue.bytes += size
