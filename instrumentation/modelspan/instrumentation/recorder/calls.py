@@ -212,8 +212,8 @@ class CallQueue:
             return False
         self.items.append((task, size))
         self.bytes += size
-        if self.bytes >= self.wake_bytes and not self._wake.is_set():
-            self._wake.set()
+        if self.bytes >= self.wake_bytes:
+            self._wake()
         return True
 
     def take(self, most_calls: int = 4096, most_bytes: int = 2 * 1024 * 1024) -> list[Item]:

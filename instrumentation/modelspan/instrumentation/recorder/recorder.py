@@ -158,7 +158,9 @@ class Recorder:
         """Have the background thread do `task`, after what was recorded before. False if there is no SDK or no room."""
         if not self.active and not self.activate():
             return False
-        return self.queue.put_task(task, size)
+        taken = self.queue.put_task(task, size)
+        self.turns.give_way()
+        return taken
 
     @property
     def truth(self) -> Truth:
