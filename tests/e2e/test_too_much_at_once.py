@@ -60,3 +60,14 @@ def test_what_is_too_much_at_once_is_stored_in_parts_or_kept_aside_and_what_foll
     listed = service.rows("SELECT file, `table`, rows, bytes FROM ml_quarantined")
     assert listed == [(kept.name, "otel_logs", 1, len(unstorable.payload))]
     assert page(service, "/readyz").text == "ready\n"
+
+
+def test_rows_of_more_models_than_can_be_judged_are_stored_and_the_rest_is_counted(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service(MODELSPAN_WINDOWS__MAX_MODELS="3").start()
+    post(service, otlp.logs([batch(f"m{i}", 1, 1) for i in range(20)]))
+    service.wait_rows(20)
+    wait_for(lambda: page(service, "/status").json()["windows"]["dropped"] == 17, "the models without a place")
+    assert "modelspan_windows_dropped 17.0" in page(service, "/metrics").text
+    assert service.log.read_text().count("more models wait for a verdict than are held in memory") == 1

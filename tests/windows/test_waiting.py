@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,26 @@ def test_settings_come_from_the_configuration_of_the_service() -> None:
 def test_settings_that_make_no_sense_are_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
         Settings(**{name: value})
+
+
+def test_models_beyond_the_limit_are_counted_and_take_the_place_of_those_that_wait_for_nothing() -> None:
+    windows = waiting(dataclasses.replace(SETTINGS, max_models=3))
+    models = [KEY._replace(model_name=f"m{i}") for i in range(5)]
+    for model in models:
+        windows.mark(model, [0], newest=0, now=10_000.0)
+    assert list(windows.due(20_000.0)) == models[:3]
+    assert (windows.dropped, windows.overflowed, windows.has_room) == (2, True, False)
+    windows.take(models[1], [0])
+    windows.take(models[2], [0])
+    windows.mark(models[4], [0], newest=0, now=10_000.0)
+    assert list(windows.due(20_000.0)) == [models[0], models[4]]
+    assert windows.dropped == 2
+
+
+def test_a_model_that_waits_for_nothing_keeps_its_newest_time_while_there_is_room() -> None:
+    windows = waiting(dataclasses.replace(SETTINGS, max_models=2))
+    windows.mark(KEY, [900 * SECOND], newest=1000 * SECOND, now=10_000.0)
+    windows.take(KEY, [900 * SECOND])
+    windows.mark(OTHER, [0], newest=0, now=10_000.0)
+    windows.mark(KEY, [0], newest=0, now=10_000.0)
+    assert windows.due(10_003.0) == {KEY: [0]}

@@ -128,8 +128,8 @@ class Service:
 
     @property
     def windows(self) -> dict[str, int]:
-        """How many windows wait for a verdict, got one since the start, and were skipped."""
-        counts = ("waiting", "evaluated", "skipped")
+        """How many windows wait for a verdict, and how many since the start got one, were skipped, and found no place to wait."""
+        counts = ("waiting", "evaluated", "skipped", "dropped")
         return {name: getattr(self._evaluator, name) if self._evaluator else 0 for name in counts}
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
@@ -222,6 +222,11 @@ def _export(service: Service, journal: Journal) -> None:
     _gauge(metrics.MODELSPAN_STORE_UP, "1 when the store takes rows, else 0.", lambda: service.store_state == OK)
     _gauge(metrics.MODELSPAN_WINDOWS_WAITING, "Windows that wait for a verdict.", lambda: service.windows["waiting"])
     _gauge(metrics.MODELSPAN_WINDOWS_SKIPPED, "Windows without a verdict.", lambda: service.windows["skipped"])
+    _gauge(
+        metrics.MODELSPAN_WINDOWS_DROPPED,
+        "Windows that found no place to wait for a verdict.",
+        lambda: service.windows["dropped"],
+    )
 
 
 def _gauge(name: str, description: str, value: Callable[[], float]) -> None:

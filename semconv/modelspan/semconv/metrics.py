@@ -117,6 +117,13 @@ Instrument: gauge
 Unit: {window}
 """
 
+MODELSPAN_WINDOWS_DROPPED: Final = "modelspan.windows.dropped"
+"""Windows that found no place to wait for a verdict since the start; they are judged when there is room.
+
+Instrument: gauge
+Unit: {window}
+"""
+
 MODELSPAN_WINDOWS_SKIPPED: Final = "modelspan.windows.skipped"
 """Windows that got no verdict although the store answers, since the start; see the log.
 

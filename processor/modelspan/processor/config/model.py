@@ -164,6 +164,11 @@ class WindowsConfig(Section):
         default=timedelta(days=7),
         description="How far back windows are judged again at the start and when a reference changes.",
     )
+    max_models: int = Field(
+        default=10_000,
+        gt=0,
+        description="Models whose windows may wait for a verdict at once. Rows of further ones are stored; they are judged when there is room.",
+    )
 
 
 class DriftConfig(Section):

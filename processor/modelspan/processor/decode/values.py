@@ -147,7 +147,11 @@ def _json_string(value: str) -> str:
     return orjson.dumps(value).decode().translate(_ESCAPES)
 
 
-_json_key = lru_cache(maxsize=4096)(_json_string)
+_known_key = lru_cache(maxsize=4096)(_json_string)
+
+
+def _json_key(key: str) -> str:
+    return _known_key(key) if len(key) < 256 else _json_string(key)
 
 
 def _bool_text(value: bool) -> str:

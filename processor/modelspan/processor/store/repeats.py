@@ -6,6 +6,7 @@ their id among the stored ones of about the same time: that needs no index besid
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -36,6 +37,9 @@ _MARK_AGAIN: Final = 24 * 3600 * 1000
 """Milliseconds. `ml_ingested` forgets after two days."""
 _ASK_AGAIN: Final = 60_000
 """Milliseconds after which another service on the same database may have marked a model."""
+
+_MAX_MODELS: Final = 100_000
+"""Of which it is remembered whether they have predictions in row form; the store knows of all."""
 
 _MODEL: Final = "service_name, environment, model_name, model_version"
 
@@ -99,6 +103,7 @@ class Repeats:
         """Remember that the marks are stored."""
         for model in models:
             self._marked[model] = now + _MARK_AGAIN
+        _bound(self._marked)
 
     def _are_marked(self, models: Sequence[Model], now: int) -> set[Model]:
         """Those of the models that have predictions in row form, here or in another service on the same database."""
@@ -108,7 +113,10 @@ class Repeats:
             # Only known as marked by someone: `marks` writes it again when this process has row form itself.
             self._marked.update((of_key[key], 0) for key in self._ingested(some, MARK, ""))
         self._unmarked.update((model, now + _ASK_AGAIN) for model in unknown if model not in self._marked)
-        return {model for model in models if model in self._marked}
+        found = {model for model in models if model in self._marked}
+        _bound(self._marked)
+        _bound(self._unmarked)
+        return found
 
     def _ingested(self, keys: Sequence[int], kind: str, token: str) -> list[int]:
         query = (
@@ -173,6 +181,12 @@ def _together(sought: Sequence[_Sought]) -> Iterator[list[_Sought]]:
 def mark_key(model: Model) -> int:
     """The key in `ml_ingested` that says: this model has predictions in row form."""
     return xxhash.xxh3_128_intdigest("\0".join(model).encode())
+
+
+def _bound(known: dict[Model, int]) -> None:
+    """Forget the models that were noted first."""
+    for model in list(itertools.islice(known, max(0, len(known) - _MAX_MODELS))):
+        del known[model]
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -29,6 +29,8 @@ MAX_RUNS = 16
 """Separate stretches of time in one batch."""
 MAX_ATTEMPTS = 3
 """... for one window, before it is skipped: memory that others need now may be free then."""
+MAX_UNSURE = 1_000
+"""Models with a new reference that are looked at one by one; more are found by looking at all."""
 TICK = 1.0
 MAX_PAUSE = 30.0
 LOOK_EVERY = 3600.0
@@ -73,6 +75,11 @@ class Evaluator:
         """Windows that wait for a verdict."""
         return len(self._waiting)
 
+    @property
+    def dropped(self) -> int:
+        """Windows that found no place in memory since the start; the store is searched for them when there is room."""
+        return self._waiting.dropped
+
     def touch(self, key: ModelKey, times: NDArray[np.int64], now: float) -> None:
         """Predictions of `key` with these event times (nanoseconds since the epoch, any order) are stored; `now`: wall time."""
         if times.size:
@@ -82,7 +89,7 @@ class Evaluator:
     def reference_changed(self, model_name: str, model_version: str) -> None:
         """A reference of this model is stored; an empty version means every version. Its windows are judged again."""
         with self._unsure_lock:
-            self._unsure.add((model_name, model_version))
+            self._unsure.add((model_name, model_version) if len(self._unsure) < MAX_UNSURE else None)
 
     def recover(self, now: float) -> int:
         """Mark the windows whose verdict is missing or outdated; their number. Raises StoreUnavailable.
@@ -133,7 +140,7 @@ class Evaluator:
 
     def _look_again(self, now: float) -> None:
         """Search the store where memory does not know: at start, after an overflow, and when a reference changed."""
-        if self._waiting.overflowed and len(self._waiting) <= self._settings.max_waiting // 2:
+        if self._waiting.overflowed and self._waiting.has_room:
             self._waiting.overflowed = False
             self._unsure.add(None)
         if self._looked_at is None or None in self._unsure:
@@ -159,6 +166,8 @@ class Evaluator:
             for key, starts, newest in stale_windows(self._store.client(), self._settings, now, model):
                 self._waiting.mark(key, starts, newest, now)
                 found += len(starts)
+                if self._waiting.overflowed:
+                    break  # what does not fit is found when there is room
         except Exception as error:
             self._check_store(error)
             raise

@@ -48,6 +48,8 @@ class Settings:
     """At start, and when a reference changes, windows with rows stored within this time are looked at again."""
     max_waiting: int = 100_000
     """Windows that may wait for a verdict in memory; beyond that they are found again in the store."""
+    max_models: int = 10_000
+    """Models of which windows may wait in memory, likewise."""
     max_unknown_names: int = 1000
     """Features without a reference that are listed per window."""
     query_threads: int = 1
@@ -69,6 +71,7 @@ class Settings:
             lateness=windows.lateness.total_seconds(),
             idle=windows.idle.total_seconds(),
             recover_within=windows.horizon.total_seconds(),
+            max_models=windows.max_models,
             first_predictions=drift.first_predictions,
             provisional_predictions=drift.provisional_predictions,
             bins=drift.bins,
