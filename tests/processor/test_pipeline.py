@@ -547,3 +547,14 @@ def test_a_name_that_is_too_long_makes_no_model_and_stops_nothing(
     assert counts(store)["otel_traces"] == 2
     sample = {"ml_data_quality_reason": "name_too_long"}
     assert registry.get_sample_value("modelspan_decode_rejected_total", sample) == 2
+
+
+def test_a_request_that_the_journal_does_not_give_back_as_it_was_is_quarantined(
+    store: Store, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    damaged = replace(log("fine", {}, sequence=1), intact=False)
+    pipeline_of(store).process(Block("j:1-2", (damaged, log("fine", {}, sequence=2))))
+    assert counts(store)["otel_logs"] == 1
+    assert (tmp_path / "quarantine" / "00000000000000000001.logs.pb").read_bytes() == damaged.payload
+    [(reason,)] = store.query("SELECT reason FROM ml_quarantined", {})
+    assert reason.startswith("its bytes in the journal are not those that were written")

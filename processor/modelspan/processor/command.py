@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ def _run(config: Config) -> int:
     from modelspan.processor.service import Service
     from modelspan.processor.store import StoreError
 
+    faulthandler.enable()  # a file of the journal or of the engine that is cut short meanwhile ends the process: say where
     private.keep_private()
     logs.configure(config.log)
     stop = threading.Event()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -42,6 +43,7 @@ MAX_BLOCK_RECORDS: Final = 5_000
 _LINGER: Final = 0.5
 """Seconds for which a block waits for more rows: every table costs some ten milliseconds for each block, and a part."""
 
+_DAMAGED: Final = "its bytes in the journal are not those that were written: is the disk at fault?"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 _LONG: Final = 60.0
 """Seconds of work on one block that are worth saying."""
@@ -239,15 +241,18 @@ class Pipeline:
 
     def _decode(self, block: Block, now: int, before: frozenset[int] = frozenset()) -> tuple[Decoded, list[Held]]:
         """A block, and its requests that cannot be decoded."""
+        bad = [Held(record, _DAMAGED) for record in block.records if not record.intact]
+        if bad:
+            block = replace(block, records=tuple(record for record in block.records if record.intact))
         try:
             decoded = self._decode_records(block.records, block.token, now, before)
-            bad: list[Held] = []
         except StoreUnavailable:
             raise
         except Exception:
             _log.exception("could not decode a block; looking for the request", token=block.token)
-            good, bad = self._sorted_out(block, now)
+            good, undecodable = self._sorted_out(block, now)
             decoded = self._decode_records(good, block.token, now, before)
+            bad += undecodable
         return decoded, [*bad, *(Held(record, "it is no OTLP request") for record in decoded.unreadable)]
 
     def _sorted_out(self, block: Block, now: int) -> tuple[list[Record], list[Held]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelspan.processor.journal.errors import (
+    JournalDamaged,
     JournalError,
     JournalFull,
     JournalInUse,
@@ -15,6 +16,7 @@ from modelspan.processor.journal.records import Block, Record, Signal
 __all__ = [
     "Block",
     "Journal",
+    "JournalDamaged",
     "JournalError",
     "JournalFull",
     "JournalInUse",

@@ -21,3 +21,7 @@ class JournalTooSmall(JournalError):
 
 class JournalUnavailable(JournalError):
     """The journal cannot be written or read: the disk failed or is full, or the journal is closed. Nothing was stored."""
+
+
+class JournalDamaged(JournalUnavailable):
+    """Its file is not as it was written. Nothing was changed."""

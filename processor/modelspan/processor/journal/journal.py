@@ -12,6 +12,7 @@ from pathlib import Path
 
 import lmdb
 
+from modelspan.processor.journal.check import check
 from modelspan.processor.journal.errors import JournalFull, JournalTooSmall, JournalUnavailable
 from modelspan.processor.journal.lock import DirectoryLock
 from modelspan.processor.journal.operations import Append, Claim, Complete, Counters
@@ -38,6 +39,7 @@ class Journal:
         self._max_bytes = max_bytes
         self._lock = DirectoryLock(path)
         try:
+            check(path, map_bytes)
             self._tables = Tables(path, map_bytes)
         except BaseException:
             self._lock.release()
@@ -64,6 +66,7 @@ class Journal:
 
         Raises:
             JournalInUse: another live process has it open.
+            JournalDamaged: its file is cut short or overwritten.
             JournalUnavailable: it cannot be read.
         """
         try:

@@ -21,6 +21,8 @@ class Record:
     sequence: int
     signal: Signal
     payload: bytes
+    intact: bool = True
+    """Whether the bytes are those that were written."""
 
 
 @dataclass(frozen=True, slots=True)

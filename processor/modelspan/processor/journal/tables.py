@@ -1,7 +1,8 @@
 """The LMDB file: which tables it has, and the few things that are done to them.
 
 Three tables: `records` (sequence and signal -> payload), `claims` (first sequence of a block -> its last) and `meta`.
-The signal is in the key so that a payload is written as it came, without a copy.
+The signal is in the key, and so is a checksum, so that a payload is written as it came, without a copy. Records of the first format
+have no checksum.
 
 The file grows up to the map size and never shrinks: pages of deleted records are used again. Delete the directory of a
 drained journal to get its disk space back.
@@ -18,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+import xxhash
 
 from modelspan.processor.journal.errors import JournalUnavailable
 from modelspan.processor.journal.records import Record, Signal
 
-_KEY = struct.Struct(">QB")
+_KEY = struct.Struct(">QBQ")
+_PLACE = struct.Struct(">QB")
+"""What a key begins with; all of it in the first format."""
 _NUMBER = struct.Struct(">Q")
-_FORMAT = b"1"
+_FORMAT = b"2"
+_FIRST_FORMAT = b"1"
 _GROWTH = 16 << 20
 
 
@@ -34,7 +39,7 @@ class Tables:
     def __init__(self, path: Path, map_bytes: int) -> None:
         """`path` is an existing directory. Raises `JournalUnavailable` where it holds something else or cannot be read."""
         try:
-            self._env = lmdb.open(str(path), map_size=map_bytes, max_dbs=3, mode=0o700)
+            self._env = lmdb.open(str(path), map_size=map_bytes, max_dbs=3, mode=0o600)
             self._records = self._env.open_db(b"records")
             self._claims = self._env.open_db(b"claims")
             self._meta = self._env.open_db(b"meta")
@@ -47,6 +52,8 @@ class Tables:
         with self._env.begin(write=True, db=self._meta) as txn:
             if txn.put(b"format", _FORMAT, overwrite=False):
                 txn.put(b"identity", uuid.uuid4().hex.encode())
+            elif txn.get(b"format") == _FIRST_FORMAT:
+                txn.put(b"format", _FORMAT)
             elif txn.get(b"format") != _FORMAT:
                 raise JournalUnavailable(
                     f"the journal in {self._env.path()} has format {txn.get(b'format')!r}, this version reads {_FORMAT!r}; "
@@ -59,20 +66,21 @@ class Tables:
         return WriteTransaction(self._env.begin(write=True), self._records, self._claims, self._meta)
 
     def read(self, first: int, last: int) -> Generator[Record, None, None]:
-        """Records from `first` to `last`, both included, by rising sequence."""
+        """Records from `first` to `last`, both included, by rising sequence. Raises `lmdb.Error`."""
         with self._env.begin(db=self._records) as txn, txn.cursor() as cursor:
-            cursor.set_range(_KEY.pack(first, 0))
+            cursor.set_range(_PLACE.pack(first, 0))
             for key, payload in cursor:
-                sequence, signal = _KEY.unpack(key)
+                sequence, signal = _PLACE.unpack_from(key)
                 if sequence > last:
                     return
-                yield Record(sequence, Signal(signal), payload)
+                intact = len(key) == _PLACE.size or _KEY.unpack(key)[2] == _checksum(payload)
+                yield Record(sequence, Signal(signal), payload, intact)
 
     def sizes(self, first: int = 0) -> tuple[int, int]:
         """Number of records from `first` on, and bytes of their payloads. Reads no payload."""
         count = size = 0
         with self._env.begin(db=self._records, buffers=True) as txn, txn.cursor() as cursor:
-            cursor.set_range(_KEY.pack(first, 0))
+            cursor.set_range(_PLACE.pack(first, 0))
             for payload in cursor.iternext(keys=False):
                 count += 1
                 size += len(payload)
@@ -115,7 +123,7 @@ class WriteTransaction:
 
     def append(self, signal: Signal, payload: bytes) -> int:
         sequence = self._next_sequence() if self._next is None else self._next
-        self._txn.put(_KEY.pack(sequence, signal), payload, append=True, db=self._records)
+        self._txn.put(_KEY.pack(sequence, signal, _checksum(payload)), payload, append=True, db=self._records)
         self._next = sequence + 1
         return sequence
 
@@ -123,9 +131,9 @@ class WriteTransaction:
         self._txn.put(_NUMBER.pack(first), _NUMBER.pack(last), db=self._claims)
 
     def complete(self, first: int, last: int) -> None:
-        end = _KEY.pack(last + 1, 0)
+        end = _PLACE.pack(last + 1, 0)
         with self._txn.cursor(db=self._records) as cursor:
-            cursor.set_range(_KEY.pack(first, 0))
+            cursor.set_range(_PLACE.pack(first, 0))
             keys = list(itertools.takewhile(lambda key: key < end, cursor.iternext(values=False)))
         for key in keys:
             self._txn.delete(key, db=self._records)
@@ -135,12 +143,16 @@ class WriteTransaction:
     def _next_sequence(self) -> int:
         # The last completed sequence counts too: a number is never given twice, even when the table is empty.
         with self._txn.cursor(db=self._records) as cursor:
-            stored = _KEY.unpack(cursor.key())[0] if cursor.last() else 0
+            stored = _PLACE.unpack_from(cursor.key())[0] if cursor.last() else 0
         return max(int(stored), self._completed()) + 1
 
     def _completed(self) -> int:
         value = self._txn.get(b"completed", db=self._meta)
         return int(_NUMBER.unpack(value)[0]) if value else 0
+
+
+def _checksum(payload: bytes) -> int:
+    return xxhash.xxh3_64_intdigest(payload)
 
 
 def _sync_directory(path: Path) -> None:
