@@ -23,6 +23,7 @@ from modelspan.processor.config import Config, without_password
 from modelspan.processor.decode import Decoded
 from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
+from modelspan.processor.portioned import Portioned
 from modelspan.processor.ports import parse_address
 from modelspan.processor.private import tighten
 from modelspan.processor.prometheus import prometheus_name
@@ -161,7 +162,7 @@ class Service:
         )
         self._evaluator = evaluator = Evaluator(store, Settings.of(config.windows, config.drift))
         pipeline = Pipeline(
-            journal,
+            Portioned(journal),
             store,
             quarantine=config.quarantine_dir,
             on_block=lambda decoded: _touch(evaluator, decoded),

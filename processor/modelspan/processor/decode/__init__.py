@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.batches import Batches
-from modelspan.processor.decode.deliveries import keys_of, payloads_of
+from modelspan.processor.decode.deliveries import keys_of
 from modelspan.processor.decode.logs import Logs
 from modelspan.processor.decode.maps import Codes
 from modelspan.processor.decode.metrics import decode_metrics
@@ -29,7 +29,7 @@ from modelspan.processor.decode.traces import Traces
 from modelspan.processor.decode.truth import Truth
 from modelspan.processor.journal import Record, Signal
 
-__all__ = ["Decoded", "Model", "Touched", "decode", "payloads"]
+__all__ = ["Decoded", "Model", "Touched", "decode"]
 
 _BATCH, _ROW = "batch", "row"
 
@@ -129,8 +129,3 @@ def _parsed(records: Sequence[Record], traces: Traces) -> tuple[list[tuple[Recor
 
 def _keys(request: Any) -> Iterator[int]:
     return keys_of(request) if isinstance(request, ExportLogsServiceRequest) else iter(())
-
-
-def payloads(request: Any) -> Iterator[bytes]:
-    """Those of the events of a request that hold rows; a request of another signal has none."""
-    return payloads_of(request) if isinstance(request, ExportLogsServiceRequest) else iter(())

@@ -155,7 +155,7 @@ class _Builder:
             kind = descriptor.fields_by_number.get(number)
             if kind is None:
                 raise Unusual(f"unknown field {number}")
-            length = _varint_bytes(behind - first) if wire_type == _LEN else b""
+            length = varint(behind - first) if wire_type == _LEN else b""
             self.runs[-1].add(wire[at : first - len(length)])
             value = self._value(kind, wire_type, length, wire[first:behind], depth)
             at = behind
@@ -271,7 +271,8 @@ def _read_varint(wire: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _varint_bytes(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it."""
     result = bytearray()
     while number > 0x7F:
         result.append(number & 0x7F | 0x80)

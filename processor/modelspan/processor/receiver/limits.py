@@ -11,9 +11,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from modelspan.processor.decode import payloads
 from modelspan.processor.decode.arrow_stream import size_of
 from modelspan.processor.decode.cost import Cost, bound, cost_of
+from modelspan.processor.decode.deliveries import payloads_of
 from modelspan.processor.decode.rejection import TOO_LARGE, Rejected
 from modelspan.processor.journal import Signal
 from modelspan.processor.receiver.refusal import Refusal, beyond, malformed, too_large
@@ -26,6 +26,7 @@ REQUESTS: Final[dict[Signal, type[Message]]] = {
 }
 MAX_DEPTH: Final = 100
 """Messages inside one another: what protobuf parsers accept."""
+_BATCH: Final = attributes.ML_PREDICTION_BATCH_DATA.encode()
 _MAPS_AS_TEXT: Final = tuple(
     name.encode()
     for name in (
@@ -64,7 +65,7 @@ class Limits:
             request = REQUESTS[signal].FromString(payload)
         except DecodeError as error:
             raise self._unreadable(signal, payload, error) from error
-        if isinstance(request, ExportLogsServiceRequest):
+        if isinstance(request, ExportLogsServiceRequest) and _BATCH in payload:
             self._check_batches(request, len(payload))
         return bool(request.ListFields())
 
@@ -103,7 +104,7 @@ class Limits:
 
     def _check_batches(self, request: ExportLogsServiceRequest, size: int) -> None:
         cells = 0
-        for payload in payloads(request):
+        for payload in payloads_of(request):
             try:
                 batch = size_of(payload)
             except Rejected as error:
