@@ -17,9 +17,11 @@ def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_what_was_predicted_is_what_is_stored(service: Service, protocol: str) -> None:
+@pytest.mark.parametrize("form", ["batches", "rows"])
+def test_what_was_predicted_is_what_is_stored(service: Service, protocol: str, form: str) -> None:
     port = service.grpc if protocol == "grpc" else service.http
-    made = [json.loads(line) for line in instrumented("fraud.py", "30", port=port, protocol=protocol)]
+    options = {"OTEL_INSTRUMENTATION_ML_FORM": form}
+    made = [json.loads(line) for line in instrumented("fraud.py", "30", port=port, protocol=protocol, **options)]
     service.wait_rows(2 * len(made))
 
     predicted = service.rows(f"SELECT {COLUMNS} FROM ml_predictions WHERE operation = 'predict' ORDER BY prediction_id")

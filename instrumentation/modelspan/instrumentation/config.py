@@ -105,6 +105,16 @@ def _tensors(text: Any) -> str:
     return choice if choice in _TENSORS else "none"
 
 
+BATCHES, ROWS = "batches", "rows"
+
+
+def _form(text: str) -> str:
+    choice = text.strip().lower()
+    if choice not in (BATCHES, ROWS):
+        raise ValueError(f"must be {BATCHES} or {ROWS}")
+    return choice
+
+
 def _region(text: str) -> str:
     region = text.strip().upper()
     if not re.fullmatch("[A-Z]{2}", region):
@@ -139,6 +149,9 @@ class Config:
     """Spans per second and model for predictions outside a sampled trace. Inside one, every prediction gets its span."""
     span_features: bool = _option("SPAN_FEATURES", False, _switch)
     """Whether spans of one row carry the features, as one map attribute."""
+    form: str = _option("FORM", BATCHES, _form)
+    """`batches`: many predictions in one event, as Arrow; `rows`: one event each, which people and other back ends can read, at some
+    hundred times the cost. Spans of one row carry the features then, too."""
     reference: str = _option("REFERENCE", AUTO, _auto_or_off)
     """`auto`: what a model is fitted on is profiled, as what its predictions are compared with; `off`: only by `set_reference`."""
     flush_interval: float = _option("FLUSH_INTERVAL", 1.0, _positive(float))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
+from opentelemetry.context import Context
 from opentelemetry.semconv._incubating.attributes.event_attributes import EVENT_NAME
 
 from modelspan.instrumentation.recorder.clock import time_ns
@@ -14,6 +15,7 @@ from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.kinds import classes
 from modelspan.instrumentation.recorder.outputs import MAX_CLASSES
+from modelspan.instrumentation.recorder.rows import row_events
 from modelspan.instrumentation.recorder.texts import Texts, readable
 from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv import attributes as ml
@@ -97,6 +99,22 @@ class BatchEmitter:
         self._said = self.dropped, self.unsampled
 
 
+class RowEmitter(BatchEmitter):
+    """Emits an event for each row of a table, and after them a batch event without rows, which says how many there are."""
+
+    def _emit_part(
+        self, logger: Logger, table: Mapping[str, Column], start: int, stop: int, attributes: Mapping[str, Any]
+    ) -> None:
+        part = {name: column.part(start, stop) for name, column in table.items()}
+        self._latest = attributes
+        for row in row_events(part, stop - start):
+            about = {**attributes, **row.attributes}
+            said = f"prediction {row.said}".rstrip()
+            emit(logger, names.ML_PREDICTION_DETAILS, about, said=said, timestamp=row.time, context=row.context)
+            self._recorded += 1
+        self._number(logger, attributes, 0)
+
+
 def _row_bytes(table: Mapping[str, Column], start: int, stop: int) -> int:
     """Bytes of one row, on average, texts by their length."""
     size = 0
@@ -128,15 +146,25 @@ def identity_last(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in attributes.items() if name not in last}, **last}
 
 
-def emit(logger: Logger, event: str, attributes: Mapping[str, Any], *, said: str) -> None:
-    """Emit one event, dated now. `said` is what it says of the model, for people who read logs.
+def emit(
+    logger: Logger,
+    event: str,
+    attributes: Mapping[str, Any],
+    *,
+    said: str,
+    timestamp: int | None = None,
+    context: Context | None = None,
+) -> None:
+    """Emit one event. `said` is what it says of the model, for people who read logs; `timestamp` is nanoseconds since 1970, now by
+    default; `context` is the trace, by default the one in which this runs.
 
     Its name is also an attribute: not every collector passes the younger field of the record on.
     """
     known = {key: readable(value) if isinstance(value, str) else value for key, value in attributes.items()}
     body = " ".join(filter(None, (said, "of", known.get(ml.ML_MODEL_NAME), known.get(ml.ML_MODEL_VERSION))))
     logger.emit(
-        timestamp=time_ns(),
+        timestamp=time_ns() if timestamp is None else timestamp,
+        context=context,
         severity_number=SeverityNumber.INFO,
         severity_text=SeverityNumber.INFO.name,
         body=body,

@@ -18,7 +18,7 @@ import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 
-from modelspan.instrumentation.config import PREFIX, Config
+from modelspan.instrumentation.config import PREFIX, ROWS, Config
 from modelspan.instrumentation.failure import failed, faults, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.calls import CallQueue, Item, LeftOut, Task, item_of, receive, shapes
@@ -232,8 +232,8 @@ class Recorder:
             return
         background = imported(_BACKGROUND)
         self._sampling: Sampling = background.Sampling(self.config.sample, self.config.keep, self.config.keep_rule)
-        batch_rows = self.config.batch_rows
-        self._emitter: BatchEmitter = background.BatchEmitter(self.recorder_id, batch_rows)
+        emitter = background.RowEmitter if self.config.form == ROWS else background.BatchEmitter
+        self._emitter: BatchEmitter = emitter(self.recorder_id, self.config.batch_rows)
         background.forget_announced()
         self._prepared = True
 

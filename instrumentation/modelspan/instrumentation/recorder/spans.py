@@ -21,7 +21,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import AttributeValue
 
-from modelspan.instrumentation.config import Config
+from modelspan.instrumentation.config import ROWS, Config
 from modelspan.instrumentation.recorder.group import Group, Ids
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.texts import Texts
@@ -121,7 +121,7 @@ def _row(group: Group, i: int, ids: Texts, config: Config) -> dict[str, Any]:
     for column, attribute in _OUTPUTS:
         if column in group.outputs:
             found[attribute] = group.outputs[column].part(row, row + 1).objects()[0]
-    if config.span_features and group.features:
+    if (config.span_features or config.form == ROWS) and group.features:
         cells = {name: column.part(row, row + 1).objects()[0] for name, column in group.features.items()}
         found[ml.ML_INPUT_FEATURES] = cells if _TAKES_MAPS else json.dumps(cells)
     return {name: value for name, value in found.items() if value is not None}
