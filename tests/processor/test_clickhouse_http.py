@@ -93,6 +93,7 @@ def test_clickhouse_connect_may_ask_for_compression(gateway: Gateway, compress: 
 def test_the_database_is_that_of_the_store_unless_another_is_named(gateway: Gateway) -> None:
     assert ask(gateway, "SELECT currentDatabase()").text == "modelspan\n"
     assert ask(gateway, "SELECT currentDatabase()", database="system").text == "system\n"
+    assert ask(gateway, "SELECT currentDatabase()", database="default").text == "modelspan\n"
     assert ask(gateway, "SELECT 1", database="nope").headers["x-clickhouse-exception-code"] == "81"
 
 
@@ -230,7 +231,10 @@ def test_gzip_is_used_where_it_is_asked_for(gateway: Gateway) -> None:
         "ALTER TABLE rides DELETE WHERE 1",
         "SET readonly = 0",
         "SET param_x = '1'",
-        "SELECT 1 SETTINGS max_threads = 1",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SELECT 1 SETTINGS max_memory_usage = 1000000000000",
+        "SELECT 1 SETTINGS allow_introspection_functions = 1",
+        "SELECT (SELECT 1 SETTINGS max_threads = 1)",
         "KILL QUERY WHERE 1",
         "SYSTEM FLUSH LOGS",
         "SELECT * FROM file('/etc/hostname', 'LineAsString')",
@@ -262,6 +266,12 @@ def test_no_file_is_written(gateway: Gateway, tmp_path: Path, sql: str) -> None:
     assert not target.exists()
 
 
+def test_text_that_is_not_utf8_arrives(gateway: Gateway) -> None:
+    assert (
+        ask(gateway, r"SELECT x'ff00d4', '\xd4\xff', unhex('d4') FORMAT RawBLOB").content == b"\xff\x00\xd4\xd4\xff\xd4"
+    )
+
+
 def test_words_in_text_are_not_taken_for_commands(gateway: Gateway) -> None:
     sql = "SELECT 'file(1) INTO OUTFILE ''x'' FORMAT JSON; DROP TABLE rides' AS `url(` FORMAT TSV"
     assert ask(gateway, sql).text == "file(1) INTO OUTFILE \\'x\\' FORMAT JSON; DROP TABLE rides\n"
@@ -271,6 +281,7 @@ def test_words_in_text_are_not_taken_for_commands(gateway: Gateway) -> None:
     ("sql", "status", "code"),
     [
         ("SELECT nope", 404, "47"),
+        ("SELECT nope(1)", 404, "46"),
         ("SELECT * FROM nope", 404, "60"),
         ("SELEC 1", 400, "62"),
         ("SELECT 1; SELECT 2", 400, "62"),
@@ -317,7 +328,7 @@ def test_a_query_whose_client_has_gone_is_stopped(gateway: Gateway) -> None:
 
 def _running(gateway: Gateway) -> int:
     sql = "SELECT count() + sleepEachRow(0.1) FROM system.processes WHERE query LIKE '%sipHash%' AND query NOT LIKE '%LIKE%'"
-    return int(ask(gateway, sql).text)
+    return int(gateway.ask(sql))
 
 
 def test_a_query_beyond_its_time_ends_with_timeout_exceeded(tmp_path: Path) -> None:
@@ -384,15 +395,65 @@ def test_a_query_id_comes_back(gateway: Gateway) -> None:
     assert ask(gateway, "SELECT 1", query_id="mine").headers["x-clickhouse-query-id"] == "mine"
 
 
-def test_output_settings_are_honoured_and_dangerous_ones_dropped(gateway: Gateway, tmp_path: Path) -> None:
-    answer = ask(
-        gateway,
-        "SELECT toUInt64(1) AS x, getSetting('readonly') AS r FORMAT JSONEachRow",
-        output_format_json_quote_64bit_integers="1",
-        output_format_schema=str(tmp_path / "schema"),
-        readonly="0",
-    )
-    assert answer.json() == {"x": "1", "r": 1}
+def test_a_setting_is_honoured_in_the_url_and_in_the_statement(gateway: Gateway) -> None:
+    sql = "SELECT toUInt64(1) AS x FORMAT JSONEachRow"
+    assert ask(gateway, sql, output_format_json_quote_64bit_integers="1").json() == {"x": "1"}
+    assert ask(gateway, f"{sql} SETTINGS output_format_json_quote_64bit_integers = 1").json() == {"x": "1"}
+    joined = "SELECT b FROM (SELECT 1 AS a) AS x LEFT JOIN (SELECT 2 AS a, 3 AS b) AS y USING a"
+    assert ask(gateway, joined).text == "0\n"
+    assert ask(gateway, joined, join_use_nulls="1").text == "\\N\n"
+    assert ask(gateway, f"{joined} SETTINGS join_use_nulls = 1").text == "\\N\n"
+
+
+@pytest.mark.parametrize("filters", ["{'rides': 'id < 10'}", "{'modelspan.rides': 'city = ''Rome'' AND id < 20'}"])
+def test_a_filter_of_a_dashboard_holds_in_the_url_and_in_the_statement(gateway: Gateway, filters: str) -> None:
+    sql = "SELECT count() FROM rides"
+    assert ask(gateway, sql, additional_table_filters=filters).text == "10\n"
+    assert ask(gateway, f"{sql} SETTINGS additional_table_filters = {filters}").text == "10\n"
+    assert ask(gateway, f"{sql} SETTINGS additional_table_filters = {filters}, final = 1").text == "10\n"
+
+
+@pytest.mark.parametrize("condition", ["file(city) = 1", "city IN (SELECT file(city))", "arrayExists(file, [city])"])
+def test_the_conditions_in_a_filter_are_checked_like_the_statement(gateway: Gateway, condition: str) -> None:
+    filters = f"{{'rides': '{condition}'}}"
+    assert "READONLY" in ask(gateway, "SELECT count() FROM rides", additional_table_filters=filters).text
+    assert "READONLY" in ask(gateway, f"SELECT 1 FROM rides SETTINGS additional_table_filters = {filters}").text
+    assert "READONLY" in ask(gateway, "SELECT 1", additional_result_filter=condition).text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("output_format_schema", "x", "164"),
+        ("format_schema", "x", "164"),
+        ("max_parser_depth", "100000", "164"),
+        ("allow_introspection_functions", "1", "164"),
+        ("dialect", "kusto", "164"),
+        ("no_such_setting", "1", "115"),
+        ("max_execution_time", "-1", "164"),
+        ("additional_table_filters", "nonsense", "62"),
+    ],
+)
+def test_a_setting_that_readers_may_not_make_is_refused_and_never_ignored(
+    gateway: Gateway, name: str, value: str, code: str
+) -> None:
+    answer = ask(gateway, "SELECT 1", **{name: value})
+    assert (answer.headers.get("x-clickhouse-exception-code"), name in answer.text or code == "62") == (code, True)
+
+
+def test_of_two_limits_the_smaller_counts(gateway: Gateway) -> None:
+    limit = "SELECT getSetting('max_execution_time')"
+    assert ask(gateway, limit).text == "10\n"
+    assert ask(gateway, limit, max_execution_time="2").text == "2\n"
+    assert ask(gateway, limit, max_execution_time="300").text == "10\n"
+    assert ask(gateway, limit, max_execution_time="0").text == "10\n"
+    assert ask(gateway, f"{limit} SETTINGS max_execution_time = 3").text == "3\n"
+    assert ask(gateway, ENDLESS, max_execution_time="1").headers["x-clickhouse-exception-code"] == "159"
+
+
+def test_what_drivers_send_unasked_is_passed_over(gateway: Gateway) -> None:
+    unasked = {"session_id": "1", "wait_end_of_query": "1", "readonly": "0", "send_progress_in_http_headers": "1"}
+    assert ask(gateway, "SELECT getSetting('readonly')", **unasked).text == "1\n"
 
 
 def test_a_taken_port_is_one_clear_error(gateway: Gateway) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from modelspan.processor.clickhouse_http.encoding import Encoder
 from modelspan.processor.clickhouse_http.engine import ReadOnlyEngine, Running
 from modelspan.processor.clickhouse_http.errors import TOO_MANY_SIMULTANEOUS_QUERIES, QueryError
-from modelspan.processor.clickhouse_http.hello import hello_block, is_hello
+from modelspan.processor.clickhouse_http.hello import NAME, hello_block, is_hello
 from modelspan.processor.clickhouse_http.request import MAX_BODY_BYTES, Request, parse, too_large
 from modelspan.processor.hosts import TrustedHosts
 
@@ -148,9 +148,7 @@ class App:
     def _chunks(self, running: Running, request: Request) -> Iterator[bytes]:
         if running.format.name == "Native" and is_hello(running.statement, request.revision):
             engine = self._engine
-            return iter(
-                [hello_block(request.revision, host=engine.host, version=engine.version, timezone=engine.timezone)]
-            )
+            return iter([hello_block(request.revision, version=engine.version, timezone=engine.timezone)])
         return running.chunks()
 
     async def _next(self, chunks: Iterator[bytes], running: Running, gone: asyncio.Future[None]) -> bytes | None:
@@ -174,7 +172,7 @@ class App:
             "content-type": running.format.content_type or _PLAIN,
             "x-clickhouse-format": running.format.name,
             "x-clickhouse-query-id": request.query_id or running.tag,
-            "x-clickhouse-server-display-name": self._engine.host,
+            "x-clickhouse-server-display-name": NAME,
             "x-clickhouse-timezone": self._engine.timezone,
             "x-clickhouse-exception-tag": tag,
         }

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from modelspan.processor.clickhouse_http.catalogue import Catalogue
 from modelspan.processor.clickhouse_http.errors import (
-    SYNTAX_ERROR,
     TOO_MANY_ROWS_OR_BYTES,
     UNKNOWN_FORMAT,
     QueryError,
 )
-from modelspan.processor.clickhouse_http.guard import Guard, output_format
+from modelspan.processor.clickhouse_http.guard import Guard
+from modelspan.processor.clickhouse_http.hello import without_host
+from modelspan.processor.clickhouse_http.settings import Settings
+from modelspan.processor.clickhouse_http.syntax import Node, parse, quoted
 
 MAX_QUERY_BYTES = 1024 * 1024
 """Longest statement."""
@@ -35,11 +38,21 @@ _BLOCKWISE = {
 }  # fmt: skip
 # Formats that take about as many bytes as the result has in memory, or fewer; text takes several times as many.
 _COMPACT = {"arrow", "parquet", "orc", "avro", "npy", "rowbinarywithnames", "rowbinarywithnamesandtypes"}
+_DATABASES = """
+SELECT name FROM system.databases
+WHERE engine IN ('Atomic', 'Memory', 'Ordinary', 'Replicated') AND name NOT IN ('default', 'system', 'information_schema', 'INFORMATION_SCHEMA')
+"""
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
 _SLICE = 1024 * 1024
-_SETTABLE = re.compile(
-    r"output_format_(?!schema$)\w+|format_(csv|tsv)_\w+|date_time_output_format|session_timezone|join_use_nulls|extremes"
-    r"|limit|offset|max_result_rows|result_overflow_mode|max_rows_to_read|max_bytes_to_read|max_block_size"
+_BLOCK_ROWS = 65409
+# What the engine itself can keep from a query; `readonly` does the rest.
+_FORBIDDEN = (
+    "allow_ddl",
+    "allow_introspection_functions",
+    "allow_python_table_function",
+    "allow_experimental_ai_functions",
+    "allow_experimental_eval_table_function",
+    "allow_get_client_http_header",
 )
 
 
@@ -62,6 +75,15 @@ class Limits:
     """Size of a result that is made in memory as text; four times as much in a compact format (Arrow, Parquet ...), and no
     limit in a format of blocks (Native, TSV, CSV, JSONEachRow, ArrowStream ...)."""
 
+    def most(self) -> dict[str, int]:
+        """Settings that a request may lower, with the most that it may have."""
+        return {
+            "max_execution_time": self.seconds,
+            "max_memory_usage": self.memory_bytes,
+            "max_block_size": _BLOCK_ROWS,
+            "max_threads": os.cpu_count() or 1,
+        }
+
     def settings(self) -> dict[str, str]:
         """Settings of the engine for these limits."""
         return {
@@ -69,7 +91,6 @@ class Limits:
             "max_memory_usage": str(self.memory_bytes),
             "max_query_size": str(MAX_QUERY_BYTES),
             "result_overflow_mode": "throw",
-            "allow_introspection_functions": "0",
         }
 
 
@@ -103,28 +124,35 @@ class ReadOnlyEngine:
         self._limits = limits
         self._admin = self._connect(self._path)
         self._admin_lock = threading.Lock()
-        functions = self._column(
-            "SELECT name FROM system.table_functions WHERE NOT allow_readonly AND name NOT IN (SELECT name FROM system.functions)"
-        )
-        self._guard = Guard(functions)
-        names = self._column("SELECT name FROM system.formats WHERE is_output ORDER BY name")
-        types = self._column("SELECT content_type FROM system.formats WHERE is_output ORDER BY name")
-        self.formats = {name.lower(): Format(name, kind) for name, kind in zip(names, types, strict=True)}
-        self.version, self.timezone, self.host = self._column("SELECT arrayJoin([version(), timezone(), hostName()])")
+        self._leave_out_files()
+        self._databases = self._column(_DATABASES)
+        self._catalogue = Catalogue.read(self._column)
+        known = set(self._column("SELECT name FROM system.settings"))
+        self._settings = Settings(known, limits.most())
+        self._forbidden = {name: "0" for name in _FORBIDDEN if name in known}
+        self.version, self.timezone = self._column("SELECT arrayJoin([version(), timezone()])")
 
     def open(self, query: Query) -> Running:
         """Check the query and give it a handle, which the caller closes. Raises QueryError."""
         tag = secrets.token_hex(16)
         handle = self._connect(self._path)
         try:
-            self._configure(handle, query, tag)
-            statement = _parse(handle, query.sql)
-            self._guard.check(statement)
-            chosen = self._format(output_format(statement) or query.default_format)
-            blockwise = chosen.name.lower() in _BLOCKWISE and statement.startswith(("SELECT", "WITH"))
+            guard = self._rules(handle, query, tag)
+            ask = partial(_ask, handle)
+            statement = parse(ask, without_host(query.sql), query.parameters)
+            guard.check(statement)
+
+            def check(sql: str) -> Node:
+                tree = parse(ask, sql, {}).tree
+                guard.check_tree(tree)
+                return tree
+
+            settings = self._settings.choose(query.settings, statement.tree, check)
+            chosen = self._format(statement.format or query.default_format)
+            blockwise = chosen.name.lower() in _BLOCKWISE and statement.text.startswith(("SELECT", "WITH"))
             limit = 0 if blockwise else self._limits.result_bytes * (4 if chosen.name.lower() in _COMPACT else 1)
-            _run(handle, f"SET max_result_bytes = {limit}, readonly = 1")
-            return Running(handle, tag, query, statement, chosen, blockwise)
+            _set(handle, settings | {"max_result_bytes": str(limit), "readonly": "1"})
+            return Running(handle, tag, query, statement.text, chosen, blockwise)
         except BaseException:
             handle.close()
             raise
@@ -139,17 +167,32 @@ class ReadOnlyEngine:
         with self._admin_lock:
             self._admin.close()
 
-    def _configure(self, handle: Any, query: Query, tag: str) -> None:
-        settings = {key: value for key, value in query.settings.items() if _SETTABLE.fullmatch(key)}
-        settings |= self._limits.settings() | {"log_comment": tag}
-        _run(handle, f"USE {_quoted(query.database or self._database, '`')}")
-        _run(handle, "SET " + ", ".join(f"{key} = {_quoted(value)}" for key, value in settings.items()))
+    def _leave_out_files(self) -> None:
+        """The engine's database `default` finds files by their path as tables; in its place, one that is only empty."""
+        engine = self._column("SELECT engine FROM system.databases WHERE name = 'default'")
+        if engine == ["Overlay"] and self._column("SELECT count() FROM system.tables WHERE database = 'default'") == [
+            "0"
+        ]:
+            _run(self._admin, "DROP DATABASE default")
+            _run(self._admin, "CREATE DATABASE default ENGINE = Memory")
+
+    def _rules(self, handle: Any, query: Query, tag: str) -> Guard:
+        """Set limits and the database, and return the rules there. The name `default` means the database of the store."""
+        named = query.database or "default"
+        guard = Guard(self._catalogue, self._database if named == "default" else named, self._databases)
+        _run(handle, f"USE {quoted(guard.database, '`')}")
+        guard.check_database(guard.database)
+        settings = self._limits.settings() | self._forbidden | {"log_comment": tag}
+        _set(handle, {name: quoted(value) for name, value in settings.items()})
+        return guard
 
     def _format(self, name: str) -> Format:
         try:
-            return self.formats[name.lower()]
+            return Format(*self._catalogue.formats[name.lower()])
         except KeyError:
-            raise QueryError(UNKNOWN_FORMAT, f"Unknown format {name}. (UNKNOWN_FORMAT)") from None
+            raise QueryError(
+                UNKNOWN_FORMAT, f"Unknown format {name}, or one that needs a schema or a template. (UNKNOWN_FORMAT)"
+            ) from None
 
     def _column(self, sql: str) -> list[str]:
         return [line.decode() for line in _run(self._admin, sql, "TabSeparatedRaw").splitlines()]
@@ -162,7 +205,7 @@ class Running:
         self.tag = tag
         """Names the query to `ReadOnlyEngine.kill`."""
         self.statement = statement
-        """As the engine's parser prints it."""
+        """What runs: the query as the engine's parser prints it."""
         self.format = chosen
         self.rows = 0
         """Rows of the result that `chunks` has yielded."""
@@ -185,7 +228,7 @@ class Running:
 
     def _blocks(self) -> Iterator[bytes]:
         arrow = self.format.name == "ArrowStream"
-        for block in self._handle.send_query(self._query.sql, self.format.name, params=dict(self._query.parameters)):
+        for block in self._handle.send_query(self.statement, self.format.name, params=dict(self._query.parameters)):
             yield _arrow_part(block.bytes(), first=self.rows == 0) if arrow else block.bytes()
             self.rows += block.rows_read()
         if arrow and self.rows:
@@ -193,7 +236,7 @@ class Running:
 
     def _whole(self) -> Iterator[bytes]:
         try:
-            result = self._handle.query(self._query.sql, self.format.name, params=dict(self._query.parameters))
+            result = self._handle.query(self.statement, self.format.name, params=dict(self._query.parameters))
         except Exception as error:
             failed = QueryError.of_engine(error)
             hint = ". FORMAT Native, TSV, CSV, JSONEachRow and ArrowStream have no such limit."
@@ -215,16 +258,12 @@ def _arrow_part(stream: bytes, *, first: bool) -> bytes:
     return stream[start : -len(_ARROW_END)]
 
 
-def _parse(handle: Any, sql: str) -> str:
-    if not sql.strip():
-        raise QueryError(SYNTAX_ERROR, "Empty query. (SYNTAX_ERROR)")
-    try:
-        return _run(
-            handle, "SELECT formatQuerySingleLine({statement:String})", "RawBLOB", {"statement": escape(sql)}
-        ).decode(errors="backslashreplace")
-    except QueryError as error:
-        sentence, inner, _ = str(error).partition(": In scope SELECT formatQuerySingleLine(")
-        raise QueryError(error.code, f"{sentence}. (SYNTAX_ERROR)" if inner else str(error)) from None
+def _ask(handle: Any, sql: str, **parameters: str) -> bytes:
+    return _run(handle, sql, "RawBLOB", {name: escape(value) for name, value in parameters.items()})
+
+
+def _set(handle: Any, settings: Mapping[str, str]) -> None:
+    _run(handle, "SET " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
 
 
 def _run(handle: Any, sql: str, form: str = "Null", parameters: Mapping[str, str] | None = None) -> bytes:
@@ -232,7 +271,3 @@ def _run(handle: Any, sql: str, form: str = "Null", parameters: Mapping[str, str
         return bytes(handle.query(sql, form, params=dict(parameters or {})).bytes() or b"")
     except Exception as error:
         raise QueryError.of_engine(error) from None
-
-
-def _quoted(text: str, quote: str = "'") -> str:
-    return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote

@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import re
 
-_HELLO = re.compile(r"SELECT displayName\(\), version\(\), revision\(\), timezone\(\)(?: FORMAT Native)?")
+NAME = "modelspan"
+"""What the port calls itself. The name of the machine is nobody's business."""
+
+_HELLO = re.compile(r"SELECT '\w+' AS `displayName\(\)`, version\(\), revision\(\), timezone\(\)(?: FORMAT Native)?")
+_ASKS_HOST = re.compile(
+    r"(\s*SELECT\s+)displayName\(\)(,\s*version\(\),\s*revision\(\),\s*timezone\(\))", re.IGNORECASE
+)
 # Revisions from which a block has a header, and each of its columns a flag for custom serialization.
 _BLOCK_HEADER, _CUSTOM_FLAG = 51903, 54454
 _NO_AGGREGATION_OVERFLOW = b"\x01\x00\x02\xff\xff\xff\xff\x00"
+
+
+def without_host(sql: str) -> str:
+    """Put our name in the place of the host's where `sql` begins as clients of that protocol open."""
+    return _ASKS_HOST.sub(rf"\1'{NAME}' AS `displayName()`\2", sql, count=1) if _ASKS_HOST.match(sql) else sql
 
 
 def is_hello(statement: str, revision: int) -> bool:
@@ -20,10 +31,10 @@ def is_hello(statement: str, revision: int) -> bool:
     return revision >= _BLOCK_HEADER and _HELLO.fullmatch(statement) is not None
 
 
-def hello_block(revision: int, *, host: str, version: str, timezone: str) -> bytes:
-    """Return one Native block of one row, in the framing of `revision`: host, version, 0 and time zone."""
+def hello_block(revision: int, *, version: str, timezone: str) -> bytes:
+    """Return one Native block of one row, in the framing of `revision`: our name, version, 0 and time zone."""
     columns = [
-        ("displayName()", "String", _string(host)),
+        ("displayName()", "String", _string(NAME)),
         ("version()", "String", _string(version)),
         ("revision()", "UInt32", bytes(4)),
         ("timezone()", "String", _string(timezone)),
