@@ -11,7 +11,7 @@ import pytest
 from windows.lab import KEY, Lab, window_times
 
 from modelspan.processor.store import Store
-from modelspan.processor.windows import Evaluator, Settings
+from modelspan.processor.windows import Evaluator
 
 TABLES = ("ml_drift", "ml_windows", "ml_feature_windows")
 COLORS = ["red", "green", "blue", "rare one"]
@@ -60,11 +60,11 @@ def test_a_window_without_news_is_left_alone(lab: Lab) -> None:
     assert [row["computed_at"] for row in lab.windows()] == computed
 
 
-@pytest.mark.parametrize("first_predictions", [0, 700])
+@pytest.mark.parametrize(("first_predictions", "provisional"), [(0, 0), (700, 0), (700, 250)])
 def test_after_a_crash_verdicts_are_found_missing_and_are_the_same(
-    lab_with: Callable[..., Lab], first_predictions: int
+    lab_with: Callable[..., Lab], first_predictions: int, provisional: int
 ) -> None:
-    lab = lab_with(first_predictions=first_predictions)
+    lab = lab_with(first_predictions=first_predictions, provisional_predictions=provisional)
     if not first_predictions:
         lab.reference(features(99, 3000))
     fill(lab)
@@ -160,16 +160,18 @@ def test_a_clock_that_was_set_back_does_not_lose_a_verdict(lab: Lab) -> None:
     assert lab.drift()["feature", "x"]["rows"] == 700
 
 
-@pytest.mark.parametrize("first_predictions", [0, 700])
-def test_two_evaluators_at_once_agree(lab_with: Callable[..., Lab], store: Store, first_predictions: int) -> None:
-    lab = lab_with(first_predictions=first_predictions)
+@pytest.mark.parametrize(("first_predictions", "provisional"), [(0, 0), (700, 0), (700, 250)])
+def test_two_evaluators_at_once_agree(
+    lab_with: Callable[..., Lab], store: Store, first_predictions: int, provisional: int
+) -> None:
+    lab = lab_with(first_predictions=first_predictions, provisional_predictions=provisional)
     if not first_predictions:
         lab.reference(features(99, 3000))
     fill(lab)
     lab.settle()
     alone = verdicts(lab)
     forget(lab, *TABLES, *(["ml_references"] if first_predictions else []))
-    evaluators = [Evaluator(store, Settings(first_predictions=first_predictions)) for _ in range(2)]
+    evaluators = [Evaluator(store, lab.settings) for _ in range(2)]
     barrier, errors = threading.Barrier(2), []
 
     def work(evaluator: Evaluator) -> None:

@@ -163,7 +163,9 @@ def test_until_the_baseline_is_there_windows_are_compared_with_few_rows_and_say_
         lab.settle()
     windows = lab.windows()
     assert [row["status"] for row in windows] == ["ok", "ok", "drifted", "ok", "ok", "ok", "ok"]
-    caveat = "Provisional: compared with the first 200 predictions; {} of 1,000 rows for the full reference."
+    caveat = (
+        "Provisional for features: compared with the first 200 predictions; {} of 1,000 rows for the full reference."
+    )
     assert [caveat.format(rows) in row["reason"] for rows, row in zip((300, 600, 900), windows, strict=False)] == [
         True
     ] * 3
@@ -174,7 +176,7 @@ def test_until_the_baseline_is_there_windows_are_compared_with_few_rows_and_say_
     assert [row["reference_rows"] for row in drift] == [200] * 3 + [1000] * 4
     assert [row["rows"] for row in drift] == [100, 300, 300, 200, 300, 300, 300]
     assert [row["smallest_effect"] > drift[-1]["smallest_effect"] for row in drift[:3]] == [True] * 3
-    assert "Provisional" in drift[0]["reason"]
+    assert drift[0]["reason"].endswith("Provisional: " + caveat.format(300).partition(": ")[2])
 
 
 def test_progress_towards_the_provisional_reference_is_said(lab_with: Callable[..., Lab]) -> None:
@@ -203,6 +205,20 @@ def test_verdicts_are_the_same_whether_windows_are_judged_one_by_one_or_all_at_o
     assert sources == [{"provisional_predictions"}] * 3 + [{"first_predictions"}] * 3
     lab.restart()
     assert lab.evaluator.recover(lab.wall) == 0
+
+
+def test_only_the_outputs_are_provisional_where_the_features_have_a_reference(lab_with: Callable[..., Lab]) -> None:
+    lab = provisional(lab_with)
+    lab.reference({"x": RNG.normal(size=3000)})
+    lab.predict(window_times(400), {"x": RNG.normal(size=400)}, label=["a", "b"] * 200, score=RNG.random(400))
+    lab.settle()
+    (window,) = lab.windows()
+    assert (
+        "Provisional for label, score: compared with the first 200 predictions; 400 of 1,000 rows" in window["reason"]
+    )
+    drift = lab.drift()
+    told = {kind for (kind, _), row in drift.items() if "Provisional: compared with the first 200" in row["reason"]}
+    assert told == {"label", "score"}
 
 
 def test_a_reference_that_is_given_takes_the_place_of_a_provisional_one(lab_with: Callable[..., Lab]) -> None:

@@ -31,6 +31,8 @@ def write_table(result: Result, out: TextIO, *, width: int | None, limit: int) -
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if more else rows
     columns = [_Column(name, [row[index] for row in rows]) for index, name in enumerate(result.columns)]
+    if width is not None and not rows:
+        columns = []  # their names help programs; people see at once that there is nothing
     notes = [] if width is None else _fitted(columns, out, width, is_one=len(rows) == 1)
     if width is None:
         _write_grid(columns, out)

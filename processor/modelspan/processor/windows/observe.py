@@ -47,7 +47,7 @@ class Observation:
     unseen: tuple[tuple[str, float], ...] = ()
     """Most frequent values that the reference does not list, with their weights; only where they became more frequent."""
     caveat: str = ""
-    """Why the reference is not the last word."""
+    """What a provisional reference is, and how far the full one has come."""
 
 
 Observations = dict[int, list[Observation]]
@@ -182,7 +182,7 @@ class _Observer:
             return [""] * len(starts)
         few, all_ = self.settings.provisional_predictions, self.settings.first_predictions
         return [
-            f"Provisional: compared with the first {few:,} predictions; {rows:,} of {all_:,} rows for the full reference."
+            f"compared with the first {few:,} predictions; {rows:,} of {all_:,} rows for the full reference."
             for rows in self._collected(operation, starts, all_)
         ]
 

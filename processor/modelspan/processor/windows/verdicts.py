@@ -48,9 +48,14 @@ def judge(key: ModelKey, start: int, observations: Sequence[Observation], settin
     series = tuple(_explained(of_series, one) for of_series, (one, _) in zip(verdict.series, tests, strict=True))
     note = next((one.note for one in observations if one.note), "")
     reason = note if verdict.status == NO_REFERENCE and note else verdict.reason
-    caveat = next((one.caveat for one in observations if one.caveat), "")
-    reason = f"{reason} {caveat}".rstrip()
+    reason += _provisional(observations)
     return Judged(replace(verdict, series=series, reason=reason), tuple(one for one, _ in tests))
+
+
+def _provisional(observations: Sequence[Observation]) -> str:
+    """Of which series the reference is provisional."""
+    caveats = {"features" if one.kind == FEATURE.name else one.kind: one.caveat for one in observations if one.caveat}
+    return f" Provisional for {', '.join(caveats)}: {next(iter(caveats.values()))}" if caveats else ""
 
 
 def seed_of(key: ModelKey, start: int, kind: str, name: str) -> int:
@@ -88,5 +93,5 @@ def _results(key: ModelKey, start: int, one: Observation, resolution: float) -> 
 
 
 def _explained(verdict: SeriesVerdict, one: Observation) -> SeriesVerdict:
-    reason = one.note or f"{verdict.reason} {one.caveat}".rstrip()
+    reason = one.note or verdict.reason + (f" Provisional: {one.caveat}" if one.caveat else "")
     return replace(verdict, reason=reason)
