@@ -96,8 +96,7 @@ def chosen_columns(
     names = names_of(model, width, own)
     if own is None:
         return names, policy.choose(names)
-    called = distinct(own)
-    if called != names:
+    if policy.withholds and (called := distinct(own)) != names:
         policy.also_called(dict(zip(names, called, strict=True)))
     order = order_of(model, names) if width > policy.most else range(width)
     return names, sorted(order[i] for i in policy.choose([names[i] for i in order]))

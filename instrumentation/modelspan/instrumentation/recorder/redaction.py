@@ -83,6 +83,11 @@ class FeaturePolicy:
         """Whether any feature is to leave the process."""
         return self._allowed is None or bool(self._allowed)
 
+    @property
+    def withholds(self) -> bool:
+        """Whether anything is withheld of features by their name."""
+        return self._allowed is not None or bool(self._rules)
+
     def choose(self, names: Sequence[str]) -> list[int]:
         """Positions of the features to keep."""
         kept = [i for i, name in enumerate(names) if self._keeps(name)]
