@@ -84,3 +84,13 @@ def test_a_row_without_a_trace_has_none(readable: Telemetry) -> None:
     contexts = [record.trace_id for record in readable.events(events.ML_PREDICTION_DETAILS)]
     assert len(contexts) == 30
     assert trace.INVALID_TRACE_ID in [one or 0 for one in contexts]
+
+
+def test_a_feature_that_is_a_number_in_one_row_and_a_text_in_another_is_in_both(readable: Telemetry) -> None:
+    class Anything(LogisticRegression):  # type: ignore[misc]
+        def predict(self, X: Any) -> Any:
+            return np.zeros(len(X))
+
+    Anything().predict([[101, 1.0], ["A1", 2.0], [None, 3.0]])
+    found = [dict(one[ml.ML_INPUT_FEATURES]) for one in attributes(readable)]
+    assert found == [{"x0": 101, "x1": 1.0}, {"x0": "A1", "x1": 2.0}, {"x1": 3.0}]
