@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter_ns
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -13,6 +12,7 @@ from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.onnxruntime.values import PREDICT, input_of, output_names, output_of
 from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import Method
+from modelspan.instrumentation.recorder.clock import perf_counter_ns
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Taken

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from modelspan.instrumentation.onnxruntime.values import PREDICT, output_names, 
 from modelspan.instrumentation.patching.outermost import Method, find_current_context, outermost_call
 from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.recorder.calls import CALL_BYTES
+from modelspan.instrumentation.recorder.clock import perf_counter_ns
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Kept

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.budget import MANY_ROWS
 from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
+from modelspan.instrumentation.recorder.clock import perf_counter_ns
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around

@@ -127,12 +127,14 @@ def _row_bytes(table: Mapping[str, Column], start: int, stop: int) -> int:
 
 
 _LAST = (
+    ml.ML_PREDICTION_ID,
     ml.ML_PREDICTION_BATCH_ROW_COUNT,
     ml.ML_OUTCOME_NAME,
-    ml.ML_OPERATION_NAME,
     ml.ML_MODEL_DIGEST,
     ml.ML_REFERENCE_ID,
     ml.ML_MODEL_VERSION,
+    ml.ML_PREDICTION_BATCHED,
+    ml.ML_OPERATION_NAME,
     ml.ML_REFERENCE_PROFILE_DATA,
     ml.ML_PREDICTION_BATCH_DATA,
     ml.ML_MODEL_NAME,

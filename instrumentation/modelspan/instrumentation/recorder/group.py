@@ -82,6 +82,11 @@ class Group:
             return {}
         return {name: column for name, column in found.items() if len(column) == self.size}
 
+    def identified(self) -> npt.NDArray[np.bool_]:
+        """Rows to which the program gave ids."""
+        given = [said is not None and said.ids is not None for said in self._alike.scopes]
+        return np.repeat(np.array(given, dtype=bool), self.rows) if given else np.zeros(self.size, dtype=bool)
+
     def position(self, call: int) -> int:
         """Position of the first row of a call."""
         return int(self.rows[:call].sum())

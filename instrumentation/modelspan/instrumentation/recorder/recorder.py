@@ -21,13 +21,22 @@ from opentelemetry._logs import Logger
 from modelspan.instrumentation.config import PREFIX, ROWS, Config
 from modelspan.instrumentation.failure import failed, faults, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
-from modelspan.instrumentation.recorder.calls import CallQueue, Item, LeftOut, Task, item_of, receive, shapes
+from modelspan.instrumentation.recorder.calls import (
+    QUEUE_FULL,
+    CallQueue,
+    Item,
+    LeftOut,
+    Task,
+    item_of,
+    receive,
+    shapes,
+)
 from modelspan.instrumentation.recorder.clock import monotonic, ticks_since_1970
 from modelspan.instrumentation.recorder.duty import Duty
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.leaving import export_within
-from modelspan.instrumentation.recorder.scope import PredictionScope
+from modelspan.instrumentation.recorder.scope import PredictionScope, around
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
 from modelspan.instrumentation.recorder.turns import Turns
@@ -109,8 +118,15 @@ class Recorder:
 
     def copy_input(self, value: Any) -> Raw | Taken:
         """Before a call: copy an input other than a plain array."""
-        limit = self._duty.limit(self.queue.bytes)
+        limit = self.copy_limit(around.get())
         return snap.take(value, limit) if self._copies else snap.count(value, limit)
+
+    def copy_limit(self, said: PredictionScope | None) -> int:
+        """Bytes to copy of the input of one call. Of rows to which the program gave ids, all: their actuals are to find them."""
+        usual = self._duty.limit(self.queue.bytes)
+        if said is None or said.ids is None:
+            return usual
+        return max(usual, (self.queue.most_bytes - self.queue.bytes) * 3 // 4)  # the rest is for the output
 
     def copy_output(self, result: Any, x: Taken | None) -> Snapshot:
         """After a call: copy an output other than a plain array, the rows that were kept of the input."""
@@ -135,6 +151,10 @@ class Recorder:
         """After a call: leave it to the background thread."""
         try:
             ids = None if said is None else self.scoped_ids(said, x, y)
+            if said is not None and said.ids is not None and isinstance(x, Taken) and x.keep is not None:
+                self.queue.drop(identities.get(model), QUEUE_FULL, x.keep.total - len(x.keep.rows))
+                said = said.of_rows(x.keep.rows.tolist(), x.keep.total)
+                x = Taken(x.snapshot, None)  # those that are kept stand for themselves alone
             left = identities.get(model), model, operation, x, y, ticks, duration, context, said, ids, error, calls
             self.queue.put(item_of(left))
             self.turns.give_way()

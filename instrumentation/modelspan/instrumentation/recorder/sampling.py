@@ -68,7 +68,7 @@ class Sampling:
     def _always(self, group: Group, table: Table) -> Iterator[Mask]:
         """Rows that each rule keeps, in the order of `_REASONS`."""
         yield np.full(group.size, self._rules.errors and group.first.error is not None)
-        yield self._demanded(group, table)
+        yield self._demanded(group, table) | group.identified()
         yield _margins(group) < self._rules.margin
         yield np.repeat(self._slow(group), group.rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,17 @@ class PredictionScope:
     times: int | npt.NDArray[np.int64] | None = None
     prediction_ids: Sequence[str] = ()
     """Identifiers of the rows of the last prediction made in the context, in their order."""
+
+    def of_rows(self, rows: Sequence[int], total: int) -> PredictionScope:
+        """What it says about some of the `total` rows of a call."""
+
+        def picked(given: Any) -> Any:
+            if given is None or isinstance(given, (str, int)) or len(given) != total:
+                return given
+            return given[rows] if hasattr(given, "dtype") else [given[i] for i in rows]
+
+        segment = None if self.segment is None else {key: picked(value) for key, value in self.segment.items()}
+        return PredictionScope(picked(self.ids), segment, picked(self.variant), picked(self.times))
 
 
 INSIDE = PredictionScope()

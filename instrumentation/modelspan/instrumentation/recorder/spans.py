@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
@@ -22,6 +21,8 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 from modelspan.instrumentation.config import ROWS, Config
+from modelspan.instrumentation.recorder.clock import monotonic
+from modelspan.instrumentation.recorder.events import identity_last
 from modelspan.instrumentation.recorder.group import Group, Ids
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.texts import Texts
@@ -59,7 +60,7 @@ def make_spans(group: Group, ids: Texts, tracer: Tracer | None, config: Config) 
             continue
         budget -= not parent.is_valid
         common = common or _attributes(group)
-        made = _span(tracer, group, i, {**common, **_row(group, i, ids, config)})
+        made = _span(tracer, group, i, identity_last({**common, **_row(group, i, ids, config)}))
         if made is not None:
             found[i] = made
     group.first.identity.spans = (budget, group.first.identity.spans[1])
@@ -68,7 +69,7 @@ def make_spans(group: Group, ids: Texts, tracer: Tracer | None, config: Config) 
 
 def _earn(identity: Identity, rate: float) -> float:
     """Spans without a trace that the model may make now: `rate` each second, saved up for at most one second."""
-    now = time.monotonic()
+    now = monotonic()
     budget, then = identity.spans
     budget = min(rate, budget + (now - then) * rate) if then else rate
     identity.spans = (budget, now)
@@ -97,11 +98,11 @@ def _attributes(group: Group) -> dict[str, Any]:
     first = group.first
     facts = first.identity.facts(first.model)
     attributes: dict[str, Any] = {
-        ml.ML_MODEL_NAME: first.identity.name,
-        ml.ML_MODEL_VERSION: first.identity.version,
-        ml.ML_OPERATION_NAME: first.operation,
-        ml.ML_PREDICTION_BATCHED: True,
         **{name: facts[name] for name in (ml.ML_FRAMEWORK_NAME, ml.ML_TASK_TYPE) if name in facts},
+        ml.ML_MODEL_VERSION: first.identity.version,
+        ml.ML_PREDICTION_BATCHED: True,
+        ml.ML_OPERATION_NAME: first.operation,
+        ml.ML_MODEL_NAME: first.identity.name,
     }
     if group.features:
         attributes[ml.ML_INPUT_FEATURE_COUNT] = len(group.features)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter_ns
 from typing import Any
 
 import torch
@@ -21,9 +20,10 @@ from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.patching.outermost import find_current_context
 from modelspan.instrumentation.recorder.budget import MANY_ROWS
 from modelspan.instrumentation.recorder.calls import CALL_BYTES, LeftOut
+from modelspan.instrumentation.recorder.clock import perf_counter_ns
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.recorder import Recorder
-from modelspan.instrumentation.recorder.scope import INSIDE, around
+from modelspan.instrumentation.recorder.scope import INSIDE, PredictionScope, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Snapshot, Taken
 from modelspan.instrumentation.recorder.tensors import NONE, VALUES
 from modelspan.instrumentation.torch.capture import COPY_BYTES, OUTPUT_BYTES, Plans, copy_input, copy_output, rows_of
@@ -60,11 +60,14 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     clock, share = perf_counter_ns, recorder.config.overhead
     pays = share < 1
 
-    def read(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], over: bool) -> Taken | Found | int | None:
+    def read(
+        module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], over: bool, said: PredictionScope | None
+    ) -> Taken | Found | int | None:
         """A copy of the input of a prediction, or its tensors if a device has to copy them; its rows if it is left out; None of
         any other call.
         """
-        limit = min(queue.plain_bytes, COPY_BYTES)
+        identified = said is not None and said.ids is not None
+        limit = recorder.copy_limit(said) if identified else min(queue.plain_bytes, COPY_BYTES)
         if not over and len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor and is_prediction(module, args):
             copied = plans.copy(args[0], limit)
             if copied is not None:
@@ -165,7 +168,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
                                 x = _new(Taken, (copied, None))
                             else:
                                 with DisableTorchFunction():  # neither modes nor subclasses of the program see it
-                                    x = read(model, args, kwargs, over)
+                                    x = read(model, args, kwargs, over, said)
             except Exception as problem:
                 failed("read the input of a module", problem)
             if x is None:

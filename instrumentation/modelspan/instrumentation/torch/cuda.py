@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import torch
 
 from modelspan.instrumentation.failure import attempt, failed
 from modelspan.instrumentation.recorder.calls import CALL_BYTES, QUEUE_FULL, item_of
+from modelspan.instrumentation.recorder.clock import perf_counter_ns
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import CAPTURE_FAILED, Recorder
 from modelspan.instrumentation.recorder.scope import PredictionScope
