@@ -89,6 +89,10 @@ proof-peers: $(FRAMEWORKS)  ## Run the tests that the libraries ship, of checkou
 proof-soak: $(FRAMEWORKS)  ## Predict ten million times in eight threads while the service goes up and down, ten minutes
 	$(BIN)/python -m proof.soak
 
+.PHONY: proof-soak-actuals
+proof-soak-actuals: $(FRAMEWORKS)  ## Record a million actuals in eight threads while the service goes up and down, four minutes
+	$(BIN)/python -m proof.soak_actuals
+
 # With Python 3.10 or 3.11: later ones came after these versions. Two environments, since MLflow 2.14 and OpenTelemetry's exporter
 # need different versions of protobuf; in the first none of the other frameworks is there.
 OLDEST := .venv-oldest

@@ -39,10 +39,10 @@ class Seen:
     said: dict[str, Any]
 
 
-def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any, ...]], int]:
-    """Run it; what was seen of the program, the counters and rows in the store, and how often the service went down."""
-    service = Service(folder / "data")
-    service.__enter__()
+def through_outages(
+    service: Service, module: str, minutes: float, rows: int, folder: Path, up: float, down: float
+) -> tuple[Seen, int]:
+    """Run a program while the service goes up and down; what was seen of it, and how often that went down."""
     log = folder / "program.log"
     with log.open("wb") as stderr:
         program = subprocess.Popen(
@@ -50,7 +50,7 @@ def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any,
                 BIN / "opentelemetry-instrument",
                 sys.executable,
                 "-m",
-                "proof.soak_program",
+                module,
                 str(minutes * 60),
                 str(rows),
             ],
@@ -65,7 +65,7 @@ def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any,
             stderr=stderr,
             text=True,
         )
-    process, seen, downs, until = psutil.Process(program.pid), Seen([], {}), 0, time.monotonic() + UP
+    process, seen, downs, until = psutil.Process(program.pid), Seen([], {}), 0, time.monotonic() + up
     assert program.stdout is not None
     for line in program.stdout:
         said = json.loads(line)
@@ -76,13 +76,21 @@ def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any,
         if time.monotonic() > until:
             service.process.send_signal(signal.SIGTERM if downs % 2 else signal.SIGKILL)
             service.process.wait(120)
-            time.sleep(DOWN)
+            time.sleep(down)
             service.__enter__()
-            downs, until = downs + 1, time.monotonic() + UP
+            downs, until = downs + 1, time.monotonic() + up
     seen.said = said
     program.wait(120)
     if program.returncode != 0:
         raise RuntimeError(f"the program ended with {program.returncode}:\n{log.read_text()[-2000:]}")
+    return seen, downs
+
+
+def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any, ...]], int]:
+    """Run it; what was seen of the program, the counters and rows in the store, and how often the service went down."""
+    service = Service(folder / "data")
+    service.__enter__()
+    seen, downs = through_outages(service, "proof.soak_program", minutes, rows, folder, UP, DOWN)
     time.sleep(5)
     wrong = "countIf(abs(value - features_numeric['x0'] * 2) > 1e-6)"
     ((stored, wrong_values),) = service.query(f"SELECT count(), {wrong} FROM ml_predictions")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from modelspan.instrumentation.failure import safely
@@ -50,3 +52,14 @@ def export_within(seconds: float, exports: Sequence[LastExport]) -> bool:
         if not export.done.wait(max(0.0, deadline - monotonic())):
             atexit.unregister(export.provider.shutdown)
     return all(export.delivered for export in exports)
+
+
+def keep_interrupted() -> None:
+    """Have a program that Ctrl-C ended end by its signal, as it does without us, for shells to see.
+
+    CPython ends so where the last source text that was run as such, the program, raised KeyboardInterrupt. Libraries that are
+    first imported at the exit run some, for named tuples and data classes, so one that raises it is run after them.
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")

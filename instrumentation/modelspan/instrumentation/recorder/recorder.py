@@ -35,7 +35,7 @@ from modelspan.instrumentation.recorder.clock import monotonic, ticks_since_1970
 from modelspan.instrumentation.recorder.duty import Duty
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
-from modelspan.instrumentation.recorder.leaving import export_within
+from modelspan.instrumentation.recorder.leaving import export_within, keep_interrupted
 from modelspan.instrumentation.recorder.scope import PredictionScope, around
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
@@ -354,6 +354,7 @@ class Recorder:
             rows = self._signals.waiting_rows()
             said = f"The collector did not take the last telemetry before the exit, {rows:,} rows of events among it; it is lost."
             warn_once("exit-export", f"{said} {_EXIT_DECIDES}")
+        keep_interrupted()
 
     def _process(self, items: list[Item]) -> None:
         from modelspan.instrumentation.recorder.alike import split

@@ -1,0 +1,222 @@
+"""Large requests, towards servers with the usual limits: all rows arrive, whatever the server says of what it refuses."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HTTPLogExporter
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from sklearn.linear_model import LogisticRegression
+
+from modelspan.instrumentation import flush, record_actual
+from modelspan.instrumentation.sklearn import SklearnInstrumentor
+from modelspan.semconv import attributes as ml
+from modelspan.semconv import events
+
+X = np.random.default_rng(3).normal(size=(16_000, 20))
+WIDE = np.random.default_rng(4).normal(size=(300, 1000))
+WHOLE = {"flush_interval": 1000.0, "call_bytes": 10**9, "duty": 1, "overhead": 1}
+
+
+class Collector(logs_service_pb2_grpc.LogsServiceServicer):
+    """Counts what it takes."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.events: set[str] = set()
+
+    def Export(self, request: Any, context: Any) -> Any:  # its name in the protocol
+        for resource in request.resource_logs:
+            for scope in resource.scope_logs:
+                for record in scope.log_records:
+                    self.events.add(record.event_name)
+                    counts = [a.value.int_value for a in record.attributes if a.key == ml.ML_PREDICTION_BATCH_ROW_COUNT]
+                    self.rows += sum(counts)
+        return logs_service_pb2.ExportLogsServiceResponse()
+
+
+@pytest.fixture
+def collector_of() -> Iterator[Callable[..., tuple[Collector, str]]]:
+    """Start a server with some options, the default limit of 4 MiB among them."""
+    servers = []
+
+    def start(**options: int) -> tuple[Collector, str]:
+        named = [(f"grpc.{name}", value) for name, value in options.items()]
+        server = grpc.server(futures.ThreadPoolExecutor(2), options=named)
+        collector = Collector()
+        logs_service_pb2_grpc.add_LogsServiceServicer_to_server(collector, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        servers.append(server)
+        return collector, f"http://127.0.0.1:{port}"
+
+    yield start
+    for server in servers:
+        server.stop(None)
+
+
+def send_to(exporter: Any, send: Callable[[], Any], timeout: float = 60) -> bool:
+    """Whether all that a program sends is delivered."""
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    SklearnInstrumentor().instrument(logger_provider=provider, **WHOLE)
+    try:
+        send()
+        return flush(timeout)
+    finally:
+        SklearnInstrumentor().uninstrument()
+        provider.shutdown()
+
+
+def one_large_call() -> None:
+    LogisticRegression().fit(X, X[:, 0] > 0).predict_proba(X)
+
+
+def many_calls() -> None:
+    model = LogisticRegression().fit(X[:100], X[:100, 0] > 0)
+    for _ in range(10):
+        model.predict(X[:1000])
+
+
+def wide_models() -> None:
+    for _ in range(2):
+        LogisticRegression(max_iter=1).fit(WIDE, WIDE[:, 0] > 0).predict(WIDE)
+
+
+def many_actuals() -> None:
+    record_actual("m", [f"id-{i}" for i in range(200_000)], label=list(range(200_000)))
+
+
+@pytest.mark.parametrize(
+    ("send", "rows"), [(one_large_call, 16_000), (many_calls, 10_000), (wide_models, 600), (many_actuals, 200_000)]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_server_with_grpcs_usual_limit_takes_everything(
+    collector_of: Any, send: Callable[[], Any], rows: int
+) -> None:
+    collector, endpoint = collector_of()
+    assert send_to(OTLPLogExporter(endpoint, insecure=True), send)
+    assert collector.rows == rows
+    if send is not many_actuals:
+        assert {events.ML_MODEL_LOADED, events.ML_REFERENCE_PROFILE} < collector.events
+
+
+def test_requests_become_as_small_as_a_server_wants_them_at_once(collector_of: Any) -> None:
+    collector, endpoint = collector_of(max_receive_message_length=1_000_000)
+    began = time.monotonic()
+    assert send_to(OTLPLogExporter(endpoint, insecure=True, timeout=60), one_large_call)
+    assert collector.rows == 16_000
+    assert time.monotonic() - began < 30  # the SDK would repeat each as it was, for a minute
+
+
+def test_a_record_that_is_too_large_by_itself_is_counted_as_lost(
+    collector_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector, endpoint = collector_of(max_receive_message_length=100_000)
+    exporter = OTLPLogExporter(endpoint, insecure=True)
+    assert not send_to(exporter, lambda: (record_actual("m", "a", label="x"), one_large_call()))
+    assert 1 <= collector.rows < 16_000  # those of small batches
+    assert any("larger than the collector takes" in one.getMessage() for one in caplog.records)
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Answers with as much as is read of it."""
+
+    def do_POST(self) -> None:  # its name in the library
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", str(8 << 30))
+        self.end_headers()
+        try:
+            for _ in range(1000):
+                self.wfile.write(bytes(1 << 20))
+        except OSError:
+            self.server.sent = True  # type: ignore[attr-defined]
+        self.close_connection = True
+
+    def log_message(self, *args: Any) -> None: ...
+
+
+def test_an_endless_answer_fills_no_memory() -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    before = psutil.Process().memory_info().rss
+    try:
+        exporter = HTTPLogExporter(f"http://127.0.0.1:{server.server_port}/v1/logs")
+        assert send_to(exporter, lambda: record_actual("m", "a", label="x"))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert psutil.Process().memory_info().rss - before < 200_000_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def rotel(collector_of: Any) -> Iterator[tuple[Collector, str]]:
+    """A collector of others, in front of one without a limit."""
+    found = importlib.util.find_spec("rotel")
+    if found is None or found.origin is None:
+        pytest.skip("rotel is not installed (pip install rotel)")
+    collector, behind = collector_of(max_receive_message_length=-1)
+    ports = free_port(), free_port()
+    agent = Path(found.origin).parent / "rotel-agent"
+    command = [
+        agent,
+        "start",
+        "--exporter",
+        "otlp",
+        "--otlp-exporter-endpoint",
+        behind,
+        "--otlp-exporter-protocol",
+        "grpc",
+    ]
+    command += ["--otlp-grpc-endpoint", f"127.0.0.1:{ports[0]}", "--otlp-http-endpoint", f"127.0.0.1:{ports[1]}"]
+    process = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: is_open(ports[0]))
+        yield collector, f"http://127.0.0.1:{ports[0]}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not done() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert done()
+
+
+def test_a_collector_in_front_takes_everything(rotel: tuple[Collector, str]) -> None:
+    collector, endpoint = rotel
+    assert send_to(OTLPLogExporter(endpoint, insecure=True), lambda: (one_large_call(), many_actuals()))
+    wait_for(lambda: collector.rows >= 216_000)
+    assert collector.rows == 216_000
+    assert {events.ML_PREDICTION_BATCH, events.ML_PREDICTION_ACTUAL, events.ML_REFERENCE_PROFILE} < collector.events
