@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import signal
 import subprocess
 import sys
 import textwrap
@@ -245,6 +246,30 @@ def test_the_exit_waits_for_providers_that_export_and_gives_up_those_that_do_not
     model.predict(np.eye(3))
     """
     assert program(source, prelude=OTLP, **NOBODY) == "prompt exports\nprompt shuts down"
+
+
+def test_a_program_that_is_interrupted_at_once_ends_by_the_signal(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(
+        """
+import os, signal
+import numpy as np
+from sklearn.linear_model import LinearRegression
+
+model = LinearRegression().fit(np.eye(3), [1, 2, 3])
+for _ in range(3):
+    model.predict(np.eye(3))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    )
+    instrument = Path(sys.executable).with_name("opentelemetry-instrument")
+    environment = {"PATH": "/usr/bin:/bin", "OTEL_INSTRUMENTATION_ML_EXIT_TIMEOUT": "0.5", **NOBODY}
+    done = subprocess.run(
+        [instrument, sys.executable, path], env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == -signal.SIGINT
+    assert "3 rows of predictions, actuals and outcomes among it" not in done.stderr
+    assert "9 rows of predictions, actuals and outcomes among it" in done.stderr
 
 
 def test_what_takes_longer_than_the_exit_may_wait_is_counted_as_dropped(program: Callable[..., str]) -> None:

@@ -65,6 +65,8 @@ class Outbox:
         self._waiting: deque[Waiting] = deque()
         self.bytes = 0
         """Bytes of what waits, that which is being exported included."""
+        self.rows = 0
+        """Rows of it."""
         self._accepted = self._settled = 0
         self._limit = REQUEST_BYTES
         self.away = False
@@ -141,11 +143,6 @@ class Outbox:
             lost, self._lost = self._lost, Counter()
         return lost
 
-    def waiting_rows(self) -> int:
-        """Rows that are not delivered yet."""
-        with self._lock:
-            return sum(one.rows or 0 for one in self._waiting)
-
     def close(self) -> None:
         """Give the processor back its own once nothing waits any more."""
         self._closed = True
@@ -218,6 +215,7 @@ class Outbox:
             self._accepted += 1
             self._waiting.append(one)
             self.bytes += one.size
+            self.rows += one.rows or 0
             excess = self.bytes - self._most_bytes
             oldest = [] if excess <= 0 else _first(self._waiting, excess)
             for _ in oldest:
@@ -249,6 +247,7 @@ class Outbox:
         with self._lock:
             self._settled += len(part)
             self.bytes -= sum(one.size for one in part)
+            self.rows -= sum(one.rows or 0 for one in part)
 
     def _lose(self, part: Sequence[Waiting], why: str) -> None:
         self._settle(part)

@@ -352,7 +352,8 @@ class Recorder:
         left = max(1.0, deadline - monotonic()) if self._hand_over() else 0.0
         if not export_within(left, self._signals.last_exports):
             rows = self._signals.waiting_rows()
-            said = f"The collector did not take the last telemetry before the exit, {rows:,} rows of events among it; it is lost."
+            among = f", {rows:,} rows of predictions, actuals and outcomes among it" if rows else ""
+            said = f"The collector did not take the last telemetry before the exit{among}; it is lost."
             warn_once("exit-export", f"{said} {_EXIT_DECIDES}")
         keep_interrupted()
 
