@@ -349,3 +349,13 @@ def test_new_numbers_among_categories_and_new_dates_are_named(lab: Lab) -> None:
     drift = lab.drift()
     assert "does not list ('7' 40 %) went from 0 % to 40 %" in drift["feature", "code"]["reason"]
     assert "does not list ('2026-05-05' 40 %) went from 0 % to 40 %" in drift["feature", "day"]["reason"]
+
+
+def test_of_many_series_with_new_values_those_with_most_are_named(lab: Lab) -> None:
+    lab.reference({f"c{i:02d}": ["a"] * 500 for i in range(30)})
+    new = {f"c{i:02d}": ["n"] * (100 + i) + ["a"] * (200 - i) for i in range(30)}
+    lab.predict(window_times(300), new)
+    lab.predict(window_times(300, 1), new)
+    lab.settle()
+    rows = lab.ask("SELECT series_name, unseen FROM ml_feature_windows FINAL ORDER BY window_start, series_name")
+    assert [dict(row["unseen"]) for row in rows] == [{"n": 100.0 + i} if i >= 10 else {} for i in range(30)] * 2

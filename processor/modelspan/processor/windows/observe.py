@@ -23,6 +23,8 @@ from .settings import Settings
 
 _NOTHING = Counted(0, 0, 0.0, 0.0)
 _ROUNDING = 1e-9
+MOST_NAMED = 20
+"""Series of a window of which values are named that the reference does not list: those with most of them."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +143,18 @@ class _Observer:
     def _unseen(
         self, reference: Reference, rows: Rows, rollup: Rollup
     ) -> dict[tuple[int, str], list[tuple[str, float]]]:
-        """Names for what the reference does not list, where there is more of it than tolerated."""
-        places = []
+        """Names for what the reference does not list, where there is more of it than tolerated and than chance brings."""
+        more: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
+        tolerated = self.settings.tolerance.get(CHI2, 0.0)
         for base, series in zip(reference.bases, reference.series, strict=True):
             if isinstance(series, CategoricalProfile) and series.categories and series.rows > 0:
                 bins = rollup.weights[:, base : base + len(series.counts)]
-                shares = bins[:, -1] / np.maximum(bins.sum(axis=1), 1e-300)
-                more = shares > series.counts[-1] / series.rows + self.settings.tolerance.get(CHI2, 0.0)
-                places += [(start, series.name) for start in rollup.starts[more].tolist()]
+                present = np.maximum(bins.sum(axis=1), 1e-300)
+                before = min(1.0, float(series.counts[-1]) / series.rows)
+                excess = bins[:, -1] / present - before - tolerated - 3 * np.sqrt(before * (1 - before) / present)
+                for start, of_window in zip(rollup.starts[excess > 0].tolist(), excess[excess > 0], strict=True):
+                    more[start].append((-float(of_window), series.name))
+        places = [(start, name) for start, some in more.items() for _, name in sorted(some)[:MOST_NAMED]]
         if not places:
             return {}
         return unseen_values(self.client, self.kind, rows, reference, places, self.settings.query)

@@ -211,8 +211,9 @@ def unseen_values(
     However many there are, the engine keeps the first `_MOST_KEYS` of them: a frequent one is early among those.
     """
     name, named = _names(kind, reference)
-    series = {f"place_{i}": of_series for i, (_, of_series) in enumerate(places)}
-    chosen = ", ".join(f"(toInt64({start}), {{place_{i}:String}})" for i, (start, _) in enumerate(places))
+    numbers = {of_series: i for i, of_series in enumerate(dict.fromkeys(of_series for _, of_series in places))}
+    series = {f"series_{i}": of_series for of_series, i in numbers.items()}
+    chosen = ", ".join(f"(toInt64({start}), {{series_{numbers[of_series]}:String}})" for start, of_series in places)
     limits = {"max_rows_to_group_by": str(_MOST_KEYS), "group_by_overflow_mode": "'any'"}
     found: dict[tuple[int, str], list[tuple[str, float]]] = {}
     for statement, source in _sources(kind, rows, name):

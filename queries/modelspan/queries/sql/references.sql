@@ -54,7 +54,7 @@ SELECT
     model_version,
     kind AS series_kind,
     reference_source AS source,
-    reference_rows,
+    round(reference_rows, 3) AS reference_rows,
     series,
     created AS created_at,
     reference_id,
