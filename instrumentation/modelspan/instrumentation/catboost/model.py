@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from modelspan.instrumentation.recorder.attribute import attribute
 from modelspan.instrumentation.recorder.changing import asked_alone
 from modelspan.instrumentation.recorder.kinds import (
     BINARY,
@@ -69,7 +70,7 @@ class CatBoostKind(Kind):
         classes = self.classes(model)
         if classes is not None:
             return BINARY if len(classes) == 2 else MULTICLASS
-        if getattr(model, "_estimator_type", None) == "ranker" or loss.startswith(_RANKING):
+        if attribute(model, "_estimator_type") == "ranker" or loss.startswith(_RANKING):
             return RANKING
         return REGRESSION
 
@@ -88,7 +89,7 @@ class CatBoostKind(Kind):
         if task == REGRESSION:
             return VALUE
         # A plain CatBoost returns raw values unless it is asked for classes; only where classes are floats it does not show.
-        is_classifier = getattr(model, "_estimator_type", None) == "classifier"
+        is_classifier = attribute(model, "_estimator_type") == "classifier"
         return SCORE if is_float and not is_classifier else LABEL
 
 

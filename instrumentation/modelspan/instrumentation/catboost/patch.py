@@ -9,6 +9,7 @@ import numpy as np
 from modelspan.instrumentation.catboost import data as inputs
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.wrappers import Described, Usual, guarded, guarded_train
+from modelspan.instrumentation.recorder.attribute import attribute
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 _PREDICT = Operation.PREDICT.value
@@ -75,7 +76,7 @@ def _predict(model: Any, data: Any, prediction_type: Any = _RAW, *args: Any, **k
     operation = _OPERATIONS.get(prediction_type)
     if operation is None:
         return None
-    if prediction_type == _RAW and getattr(model, "_estimator_type", None) == "classifier":
+    if prediction_type == _RAW and attribute(model, "_estimator_type") == "classifier":
         operation = _DECISION_FUNCTION
     is_single, x = inputs.readable(data)
     return Described(model, operation, x, _one if is_single else None)

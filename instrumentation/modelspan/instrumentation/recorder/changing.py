@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from modelspan.instrumentation.recorder.attribute import attribute
 from modelspan.instrumentation.recorder.kinds import Kind
 
 _K = TypeVar("_K", bound=type[Kind])
@@ -21,7 +22,7 @@ _locks: dict[int, tuple[Any, Any]] = {}
 
 def lock_of(model: Any) -> Any:
     """The lock of a model, or of the Booster within one of scikit-learn's kind. Reentrant."""
-    booster = getattr(model, "_Booster", None)
+    booster = attribute(model, "_Booster")
     key = model if booster is None else booster
     place = id(key)  # models of CatBoost have no hash
     found = _locks.get(place)

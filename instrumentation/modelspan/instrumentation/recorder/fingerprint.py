@@ -140,7 +140,7 @@ class _Digester:
         if (
             type(state) is dict
             and type(value).__module__.partition(".")[0] == _SKLEARN
-            and hasattr(value, "get_params")
+            and hasattr(type(value), "get_params")
         ):
             state = _learnt(state, self._parameters(type(value)))
         return _hash(

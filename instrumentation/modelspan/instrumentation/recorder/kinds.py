@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from modelspan.instrumentation.failure import failed, heard
+from modelspan.instrumentation.recorder.attribute import attribute, has_method
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.texts import distinct
@@ -42,16 +43,12 @@ class Kind:
     def essence(self, model: Any) -> Any:
         """What makes the prediction: the last step of a pipeline, the best estimator of a search. Its class names the model."""
         for _ in range(10):
-            steps = getattr(model, "steps", None)
+            steps = attribute(model, "steps")
             last = steps[-1] if isinstance(steps, list) and steps else None
             # Other classes of programs have an attribute of that name, too.
             inner = last[1] if isinstance(last, (tuple, list)) and len(last) == 2 and isinstance(last[0], str) else None
             if inner is None:
-                inner = (
-                    getattr(model, "best_estimator_", None) or getattr(model, "estimator", None)
-                    if _is_search(model)
-                    else None
-                )
+                inner = _searched(model)
             if inner is None or isinstance(inner, str):
                 return model
             model = inner
@@ -64,7 +61,7 @@ class Kind:
     def digest(self, model: Any) -> str:
         """Hex digest of what the model has learnt: equal in every process that loads the same model, other after a refit."""
         # A search predicts as its best estimator does; how long its fits took is part of its state, and of no interest.
-        return fingerprint(getattr(model, "best_estimator_", model) if _is_search(model) else model, _digest_of_part)
+        return fingerprint(attribute(model, "best_estimator_", model) if _is_search(model) else model, _digest_of_part)
 
     def framework(self, model: Any) -> str:
         """One of the values of `ml.framework.name`, which is also the module that has the framework's `__version__`."""
@@ -73,7 +70,7 @@ class Kind:
     def task(self, model: Any) -> str | None:
         """One of the values of `ml.task.type`; None where the model does not say."""
         base = sys.modules.get("sklearn.base")
-        if base is None:
+        if base is None or not any(has_method(model, name) for name in _DECLARATIONS):
             return None
         for test, task in (
             ("is_classifier", BINARY),
@@ -83,17 +80,17 @@ class Kind:
         ):
             if _says(getattr(base, test, None), model):
                 return self._classification(model) if task == BINARY else task
-        return CLUSTERING if getattr(self.essence(model), "_estimator_type", "") == "clusterer" else None
+        return CLUSTERING if attribute(self.essence(model), "_estimator_type") == "clusterer" else None
 
     def _classification(self, model: Any) -> str:
         names = self.classes(model)
-        if (isinstance(names, list) and names and isinstance(names[0], list)) or getattr(model, "multilabel_", False):
+        if (isinstance(names, list) and names and isinstance(names[0], list)) or attribute(model, "multilabel_", False):
             return MULTILABEL
         return BINARY if names is not None and len(names) == 2 else MULTICLASS
 
     def classes(self, model: Any) -> list[Any] | None:
         """Labels in the order of the scores; a list for each output of a model with several; None for other models."""
-        found = getattr(model, "classes_", None)
+        found = attribute(self.essence(model), "classes_")
         if isinstance(found, list):
             return [getattr(one, "tolist", lambda one=one: list(one))() for one in found]
         listed = getattr(found, "tolist", None)
@@ -101,20 +98,23 @@ class Kind:
 
     def feature_names(self, model: Any, width: int) -> Sequence[Any] | None:
         """Names of the columns that the model was fitted with, their positions where they had none; None where it does not know."""
-        names = getattr(model, "feature_names_in_", None)
-        if names is None and self._remembers_names(model):
-            return range(model.n_features_in_)
-        return names
+        first = self._first(model)
+        names = attribute(first, "feature_names_in_")
+        width_in = attribute(first, "n_features_in_")
+        # scikit-learn's own would know the names of what they were fitted with, other classes may not.
+        if names is None and type(first).__module__.startswith("sklearn.") and isinstance(width_in, int):
+            return range(width_in)
+        return names  # type: ignore[no-any-return]  # of the model
 
-    def _remembers_names(self, model: Any) -> bool:
-        """Whether the model would know the names of what it was fitted with: scikit-learn's own do, other classes may not."""
+    def _first(self, model: Any) -> Any:
+        """What takes the input: the first step of a pipeline, the best estimator of a search."""
         for _ in range(10):
-            steps = getattr(model, "steps", None)
-            inner = steps[0][1] if steps else getattr(model, "best_estimator_", None)
+            steps = attribute(model, "steps")
+            inner = steps[0][1] if isinstance(steps, list) and steps else attribute(model, "best_estimator_")
             if inner is None:
                 break
             model = inner
-        return type(model).__module__.startswith("sklearn.") and isinstance(getattr(model, "n_features_in_", None), int)
+        return model
 
     def input_names(self, model: Any) -> Sequence[str]:
         """Names of what a model that takes tensors takes by position, as many as it knows."""
@@ -273,8 +273,18 @@ def input_names(model: Any) -> Sequence[str]:
         return ()
 
 
+_DECLARATIONS = "__sklearn_tags__", "_estimator_type"
+"""By which an estimator says what it is, of scikit-learn 1.6 and before."""
+
+
 def _is_search(model: Any) -> bool:
-    return hasattr(type(model), "cv_results_") or hasattr(model, "best_estimator_") or "Search" in type(model).__name__
+    kind = type(model)
+    return hasattr(kind, "cv_results_") or attribute(model, "best_estimator_") is not None or "Search" in kind.__name__
+
+
+def _searched(model: Any) -> Any:
+    """The best estimator of a search, or what it is to fit; None of any other model."""
+    return attribute(model, "best_estimator_") or attribute(model, "estimator") if _is_search(model) else None
 
 
 def _says(test: Any, model: Any) -> bool:

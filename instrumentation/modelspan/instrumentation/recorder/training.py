@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
+from modelspan.instrumentation.recorder.attribute import has_method
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.policy import OFF
@@ -158,7 +159,7 @@ def rename(model: Any, old: Identity) -> None:
 
 def _predicts(one: Any) -> bool:
     """Whether a model, or class of models, has a method that is recorded."""
-    return any(hasattr(one, operation) for operation in _PREDICTIONS)
+    return any(has_method(one, operation) for operation in _PREDICTIONS)
 
 
 def _sample(recorder: Recorder, x: Any) -> Sample | None:
