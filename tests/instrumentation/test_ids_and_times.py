@@ -75,7 +75,7 @@ def test_actuals_and_outcomes_name_the_same_ids_and_refuse_missing_ones(
     assert record_actual(MODEL, given, label=1) == (None not in expected)
     assert record_outcome(MODEL, given, "revenue", 2.5) == (None not in expected)
     for event in (events.ML_PREDICTION_ACTUAL, events.ML_PREDICTION_OUTCOME):
-        assert [one.attributes["ml.prediction.id"] for one in telemetry.events(event)] == known
+        assert [one["prediction_id"] for one in telemetry.truth(event)] == known
     assert ("prediction ids are missing" in caplog.text) == (None in expected)
 
 
@@ -93,6 +93,8 @@ def test_actuals_and_outcomes_name_the_same_ids_and_refuse_missing_ones(
         (str(SECOND), SECOND * 10**9),
         ([SECOND], SECOND * 10**9),
         (np.array([SECOND]), SECOND * 10**9),
+        (np.array(SECOND), SECOND * 10**9),
+        (np.array("2026-01-02T03:04:05", "M8[s]"), SECOND * 10**9),
         ("2026-01-02T03:04:05.123456789Z", SECOND * 10**9 + 123_456_789),
         ("2026-01-02 04:04:05.5+01:00", SECOND * 10**9 + 500_000_000),
         (pd.Series(pd.to_datetime(["2026-01-02 04:04:05+01:00"])), SECOND * 10**9),
@@ -108,8 +110,8 @@ def test_times_of_any_container_and_unit_are_one_time(telemetry: Any, given: Any
         MODEL.predict(X[:1])
     assert record_actual(MODEL, "a", label=1, time=given)
     assert telemetry.batch()["time"].cast("int64").to_pylist() == [nanoseconds]
-    (actual,) = telemetry.events(events.ML_PREDICTION_ACTUAL)
-    assert actual.timestamp == nanoseconds
+    (actual,) = telemetry.truth(events.ML_PREDICTION_ACTUAL)
+    assert pd.Timestamp(actual["time"]).value == nanoseconds
 
 
 @pytest.mark.parametrize("given", [0, 1, 20_260_102, 631_151_999, 4_102_444_800, -SECOND, True, float("inf"), "soon"])
@@ -121,7 +123,7 @@ def test_a_number_that_is_no_time_is_refused_with_a_sentence(
         MODEL.predict(X[:1])
     assert not record_actual(MODEL, "a", label=1, time=given)
     assert telemetry.batch()["time"].cast("int64").to_pylist()[0] >= before
-    assert telemetry.events(events.ML_PREDICTION_ACTUAL) == []
+    assert telemetry.truth(events.ML_PREDICTION_ACTUAL) == []
     assert str(given) in caplog.text or "bool" in caplog.text
 
 

@@ -1,15 +1,14 @@
 """A digest of data: what tells whether two models were fitted on the same rows.
 
-SHA-256 over the features in their order, as they may leave the process: of each its name, its type, which of its values are
-missing, and its values, as Arrow would lay them out. So the same values have the same digest whatever held them, in every process.
+SHA-256 over the features in their order, as they may leave the process: of each its name, which of its values are missing, and
+its numbers as float64 or its texts, as Arrow would lay them out; of one with both, its numbers and then its texts. So the same values
+have the same digest whatever held them, in every process.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -33,18 +32,15 @@ def digest(features: Mapping[str, Column], rows: int) -> str:
 
 
 def _parts(name: str, column: Column) -> Iterable[bytes]:
+    is_text = isinstance(column.values, Texts)
     yield name.encode("utf-8", "replace")
-    yield column.type.encode()
+    yield b"text" if is_text else b"number"
     yield b"" if column.valid is None else np.packbits(column.valid).tobytes()
-    if isinstance(column.values, Texts):
+    if is_text:
         offsets, data = column.values.buffers()
-        yield _little(offsets)
+        yield offsets.astype("<i4").tobytes()
         yield data
     else:
-        yield _little(column.values)
-
-
-def _little(values: Any) -> bytes:
-    """The values, little-endian."""
-    written: bytes = (values if sys.byteorder == "little" else values.byteswap()).tobytes()
-    return written
+        yield column.values.astype("<f8").tobytes()
+    if column.texts is not None:
+        yield from _parts(name, column.texts)

@@ -35,6 +35,8 @@ def nanoseconds(value: Any) -> int:
     1990 to 2099. Raises ValueError for none (NaT), for a number that is no such time, and for a time outside of the years 1678 to
     2261, TypeError for anything else.
     """
+    if isinstance(value, np.ndarray) and not value.shape:
+        value = value[()]
     if value is None or value != value:
         raise ValueError("the time is missing")
     found = _nanoseconds(value)

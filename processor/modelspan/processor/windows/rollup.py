@@ -61,7 +61,7 @@ known AS (
 ),
 (SELECT groupArray((series, toUInt32(last - 1))) FROM layout WHERE NOT is_numeric) AS unseen
 SELECT window, known.place AS slot, transform(toString(name), unseen.1, unseen.2, toUInt32(0)) AS before, sum(weight) AS weights
-FROM ({source}) AS observed INNER JOIN known ON observed.name = known.series AND observed.value = known.number
+FROM ({source}) AS observed INNER JOIN known ON observed.name = known.series AND observed.value + 0. = known.number
 GROUP BY window, slot, before
 """
 
