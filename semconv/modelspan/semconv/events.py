@@ -45,7 +45,7 @@ Severity INFO (9). Columns are described in docs/wire.md.
 ML_EXPLANATION_RESULT: Final = "ml.explanation.result"
 """Explanation of one prediction.
 
-Severity DEBUG (5).
+Severity INFO (9).
 """
 
 ML_EXPLANATION_SUMMARY: Final = "ml.explanation.summary"

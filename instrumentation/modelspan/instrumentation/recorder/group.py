@@ -83,8 +83,8 @@ class Group:
         return {name: column for name, column in found.items() if len(column) == self.size}
 
     def identified(self) -> npt.NDArray[np.bool_]:
-        """Rows to which the program gave ids."""
-        given = [said is not None and said.ids is not None for said in self._alike.scopes]
+        """Rows that actuals are to find."""
+        given = [said is not None and said.identifies for said in self._alike.scopes]
         return np.repeat(np.array(given, dtype=bool), self.rows) if given else np.zeros(self.size, dtype=bool)
 
     def position(self, call: int) -> int:

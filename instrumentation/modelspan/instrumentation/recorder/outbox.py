@@ -130,7 +130,8 @@ class Outbox:
                     if threading.current_thread() is not self._thread:
                         self._hurry.set()
                     return False
-        return True
+        oldest = next(iter(self._waiting), None)
+        return oldest is None or oldest.refusals == 0
 
     def relieve(self, share: float) -> None:
         """Export if so large a share of what may wait does, unless the collector is away."""

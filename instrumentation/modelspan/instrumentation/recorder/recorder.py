@@ -36,7 +36,7 @@ from modelspan.instrumentation.recorder.duty import Duty
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.leaving import export_within, keep_interrupted
-from modelspan.instrumentation.recorder.scope import PredictionScope, around
+from modelspan.instrumentation.recorder.scope import INSIDE, PredictionScope, around
 from modelspan.instrumentation.recorder.signals import Providers, Signals
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
 from modelspan.instrumentation.recorder.turns import Turns
@@ -122,9 +122,9 @@ class Recorder:
         return snap.take(value, limit) if self._copies else snap.count(value, limit)
 
     def copy_limit(self, said: PredictionScope | None) -> int:
-        """Bytes to copy of the input of one call. Of rows to which the program gave ids, all: their actuals are to find them."""
+        """Bytes to copy of the input of one call. Of rows that actuals are to find, all that fit."""
         usual = self._duty.limit(self.queue.bytes)
-        if said is None or said.ids is None:
+        if said is None or said is INSIDE or not said.identifies:
             return usual
         return max(usual, (self.queue.most_bytes - self.queue.bytes) * 3 // 4)  # the rest is for the output
 
@@ -151,7 +151,7 @@ class Recorder:
         """After a call: leave it to the background thread."""
         try:
             ids = None if said is None else self.scoped_ids(said, x, y)
-            if said is not None and said.ids is not None and isinstance(x, Taken) and x.keep is not None:
+            if said is not None and said.identifies and isinstance(x, Taken) and x.keep is not None:
                 self.queue.drop(identities.get(model), QUEUE_FULL, x.keep.total - len(x.keep.rows))
                 said = said.of_rows(x.keep.rows.tolist(), x.keep.total)
                 x = Taken(x.snapshot, None)  # those that are kept stand for themselves alone

@@ -26,6 +26,11 @@ class PredictionScope:
     prediction_ids: Sequence[str] = ()
     """Identifiers of the rows of the last prediction made in the context, in their order."""
 
+    @property
+    def identifies(self) -> bool:
+        """Whether actuals are to find each row: the program gave ids, or is here for nothing but those that are generated."""
+        return self.ids is not None or (self.segment is None and self.variant is None and self.times is None)
+
     def of_rows(self, rows: Sequence[int], total: int) -> PredictionScope:
         """What it says about some of the `total` rows of a call."""
 

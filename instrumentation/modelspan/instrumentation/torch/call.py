@@ -66,7 +66,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         """A copy of the input of a prediction, or its tensors if a device has to copy them; its rows if it is left out; None of
         any other call.
         """
-        identified = said is not None and said.ids is not None
+        identified = said is not None and said.identifies
         limit = recorder.copy_limit(said) if identified else min(queue.plain_bytes, COPY_BYTES)
         if not over and len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor and is_prediction(module, args):
             copied = plans.copy(args[0], limit)
