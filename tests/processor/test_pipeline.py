@@ -23,7 +23,7 @@ from modelspan.processor.decode.tables import ORDER
 from modelspan.processor.journal import Block, Journal, Record, Signal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.store import Store, StoreRejected, StoreStrained, StoreUnavailable
-from modelspan.semconv import attributes, events
+from modelspan.semconv import attributes, columns, events
 from tests.processor.otlp import MODEL, TIME, arrow, batch, log, logs, spans, stream
 
 TABLES = ("ml_predictions", "otel_logs", "otel_traces", "ml_actuals", "ml_ingested")
@@ -101,6 +101,34 @@ def mixed_block(token: str = "j:1-4") -> Block:
 
 
 STORED = {"ml_predictions": 5, "otel_logs": 3, "otel_traces": 3, "ml_actuals": 1, "ml_ingested": 3}
+
+
+def truths(sequence: int) -> tuple[Record, ...]:
+    """Actuals and outcomes, many as columns and one by itself, as a producer repeats them after a lost answer."""
+    who = {attributes.ML_MODEL_NAME: "fraud"}
+    rows = {**who, attributes.ML_PREDICTION_BATCH_DATA: arrow({columns.LABEL: ["a", "b", "c"]})}
+    values = {**who, attributes.ML_PREDICTION_BATCH_DATA: arrow({columns.VALUE: [1.0, 2.0]})}
+    named = {attributes.ML_OUTCOME_NAME: "revenue"}
+    one = {**who, attributes.ML_PREDICTION_ID: "p9"}
+    return (
+        log(events.ML_PREDICTION_ACTUAL, rows, sequence=sequence),
+        log(events.ML_PREDICTION_OUTCOME, {**values, **named}, sequence=sequence + 1),
+        log(events.ML_PREDICTION_ACTUAL, {**one, attributes.ML_ACTUAL_LABEL: "d"}, sequence=sequence + 2),
+        log(events.ML_PREDICTION_OUTCOME, {**one, **named, attributes.ML_OUTCOME_VALUE: 3.0}, sequence=sequence + 3),
+    )
+
+
+def test_actuals_and_outcomes_that_are_sent_again_are_stored_once(
+    store: Store, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    pipeline = pipeline_of(store)
+    pipeline.process(Block("j:1-4", truths(1)))
+    pipeline.process(Block("j:5-8", truths(5)))
+    pipeline.process(Block("j:5-8", truths(5)))  # a replay of the block itself
+    labels = store.query("SELECT prediction_id, label FROM ml_actuals ORDER BY prediction_id", {})
+    assert labels == [("p0", "a"), ("p1", "b"), ("p2", "c"), ("p9", "d")]
+    values = store.query("SELECT prediction_id, value FROM ml_outcomes ORDER BY prediction_id", {})
+    assert values == [("p0", 1.0), ("p1", 2.0), ("p9", 3.0)]
 
 
 def test_a_block_is_stored_completed_counted_and_announced(
