@@ -8,13 +8,16 @@ import io
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from modelspan.processor.store import Store, StoreUnavailable
 from tests.gateway import Gateway
 from tests.queries import sample
 
@@ -325,11 +328,51 @@ def test_the_service_is_found_by_its_configuration_file(gateway: Gateway, tmp_pa
     assert "7" in modelspan("sql", "SELECT 7", cwd=tmp_path).stdout
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense", "chdb:///nowhere", "http://127.0.0.1:99999"])
+def test_https_is_never_spoken_in_clear_whatever_the_port() -> None:
+    """A password would be read by whoever listens."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def listen() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.settimeout(1)
+                        with contextlib.suppress(OSError):
+                            heard.append(connection.recv(1)[:1])
+
+        threading.Thread(target=listen, daemon=True).start()
+        url = f"https://me:secret@127.0.0.1:{listener.getsockname()[1]}"
+        done = modelspan("sql", "SELECT 1", "--url", url)
+        with pytest.raises(StoreUnavailable):
+            Store.open(url)
+    assert {first for first in heard if first} == {b"\x16"}  # a TLS handshake; P of POST would be clear text
+    assert (done.returncode, is_one_sentence(done.stderr), "secret" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://127.0.0.1:1", "nonsense", "chdb:///nowhere", "http://127.0.0.1:99999", "http://127.0.0.1:99999x"),
+        *("http://[::1", "http://", "chdb:///", "ftp://127.0.0.1"),
+    ],
+)
 def test_a_store_that_does_not_answer_is_named(url: str) -> None:
     done = modelspan("sql", "SELECT 1", "--url", url)
     assert (done.returncode, is_one_sentence(done.stderr)) == (1, True)
     assert url.removeprefix("chdb://") in done.stderr
+
+
+def test_a_directory_that_is_no_store_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    done = modelspan("sql", "SELECT 1", "--url", f"chdb://{tmp_path}")
+    assert (done.returncode, done.stderr) == (1, f"modelspan: There is no store in {tmp_path}.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_url_with_an_option_that_the_driver_lacks_is_one_sentence(gateway: Gateway) -> None:
+    done = modelspan("sql", "SELECT 1", "--url", f"{gateway.url}/?nosuch=1")
+    assert (done.returncode, is_one_sentence(done.stderr), "nosuch" in done.stderr) == (1, True, True)
 
 
 def test_without_service_and_store_it_says_what_to_do(tmp_path: Path) -> None:

@@ -100,10 +100,7 @@ class _ServiceSettings:
 
 def _open(url: str) -> Any:
     if url.startswith("chdb:///"):
-        path = Path(unquote(urlsplit(url).path))
-        if not path.is_dir():
-            raise NoStore(f"There is no store in {path}.")
-        return _embedded(path, "modelspan")
+        return _embedded(Path(unquote(urlsplit(url).path)), "modelspan")
     if url.startswith(("http://", "https://")):
         return _http(url)
     raise NoStore(f"{url} is not the URL of a store: expected http://host:8123, https://host:8443 or chdb:///path.")
@@ -113,7 +110,10 @@ def _http(url: str, **login: Any) -> Any:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise NoStore(f"{url.rpartition('@')[2]} is not the URL of a store: {error}.") from None
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
         listens = _listens(parts.hostname or "", parts.port or (8443 if parts.scheme == "https" else 8123))
@@ -122,8 +122,9 @@ def _http(url: str, **login: Any) -> Any:
     if not listens:
         raise NoStore(f"{shown} does not answer: nothing listens there.")
     try:
-        client = clickhouse_connect.get_client(dsn=url, connect_timeout=5, **login)
-    except ClickHouseError as error:
+        # Told the URL alone, the driver speaks TLS to the ports 443 and 8443 only.
+        client = clickhouse_connect.get_client(dsn=url, interface=parts.scheme, connect_timeout=5, **login)
+    except (ClickHouseError, ValueError, TypeError) as error:
         raise NoStore(f"{shown} cannot be asked: {sentence(error)}") from None
     readonly = client.server_settings.get("readonly")
     if readonly is None or readonly.value == "0":
@@ -135,6 +136,8 @@ def _embedded(path: Path, database: str) -> Any:
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
+    if not (path / "metadata").is_dir():  # the engine would begin one in any directory
+        raise NoStore(f"There is no store in {path}.")
     with _silent_engine() as said:
         try:
             client = clickhouse_connect.get_client(interface="chdb", path=str(path.resolve()), database=database)

@@ -164,7 +164,9 @@ class Store:
         # Imported here: the embedded engine costs 200 MB and must not be loaded in a process that will fork.
         import clickhouse_connect
 
-        engine = {"dsn": self._url} if self._embedded is None else self._embedded.connection_arguments()
+        # Told the URL alone, the driver speaks TLS to the ports 443 and 8443 only.
+        server = {"dsn": self._url, "interface": self._url.partition(":")[0]}
+        engine = server if self._embedded is None else self._embedded.connection_arguments()
         try:
             client = clickhouse_connect.get_client(
                 **engine, database=database or self.database, settings=_CLIENT_SETTINGS
