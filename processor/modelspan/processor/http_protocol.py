@@ -11,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from modelspan.processor.terse import REASON
 from modelspan.processor.wrong_protocol import HTTP2, Http2Refusal, spoken
 
+ABORT = "modelspan.abort"
+"""Extension in the scope of a request: a function that drops its connection with all that was written and not read."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -27,7 +30,13 @@ class LimitedProtocol(HttpToolsProtocol):
     request_seconds = 30.0
     """From the connection, or from the first byte of a further request, to the last byte of the request."""
     head_bytes = 64 << 10
-    """Request line and headers, as long as they are incomplete."""
+    """Request line and headers, as long as they are incomplete; likewise the rest of a body: sizes and extensions of chunks, trailers."""
+    max_pipelined = 16
+    """Requests that wait on one connection for the answer to an earlier one."""
+    max_discarded = 64 << 20
+    """Bytes of bodies that are still received on one connection after the answer, so that its client reads that."""
+    seconds_to_read_the_rest = 30.0
+    """How long a closed connection is kept for what its client has not read."""
     max_connections = 512
     """Each costs a file descriptor and some 50 kB."""
     here = "this port speaks HTTP/1.1 without TLS"
@@ -36,7 +45,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
-        self._head: int | None = None
+        self._overhead = 0
+        self._discarded = 0
         self._is_new = True
         self._http2: Http2Refusal | None = None
         self._waits_since: float | None = None
@@ -74,11 +84,10 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._http2.is_over:
                 self.transport.close()
             return
+        self._overhead += len(data)
         super().data_received(data)
-        if self._head is not None:
-            self._head += len(data)
-            if self._head > self.head_bytes:
-                self._refuse(b"431 Request Header Fields Too Large")
+        if self._overhead > self.head_bytes:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def _meet_stranger(self, protocol: str) -> None:
         sentence = f"a client speaks {protocol} but {self.here}"
@@ -89,14 +98,29 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = 0
         self._start_clock()
 
     def on_headers_complete(self) -> None:
-        self._head = None
+        if len(self.pipeline) >= self.max_pipelined:
+            raise ValueError("too many requests at once on one connection")  # the parser stops, and uvicorn answers 400
+        self._overhead = 0
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]  # ours
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """Called by the parser: the size of a part of the body is known."""
+        self._overhead = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._overhead = 0
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > self.max_discarded:
+                self._refuse(b"413 Content Too Large")
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._overhead = 0
         self._stop_clock()
         self._waits_since = None
         super().on_message_complete()
@@ -104,6 +128,16 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._waits_since = self.loop.time()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._let_go()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the connection for good, also where the client never reads what was written."""
+        self.loop.call_later(self.seconds_to_read_the_rest, self.transport.abort)
 
     def _start_clock(self) -> None:
         if self._deadline is None:
@@ -123,3 +157,4 @@ class LimitedProtocol(HttpToolsProtocol):
         ):
             self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
+        self._let_go()

@@ -21,6 +21,7 @@ from modelspan.processor import quarantine
 from modelspan.processor.clickhouse_http import ClickHouseHttp
 from modelspan.processor.config import Config, without_password
 from modelspan.processor.decode import Decoded
+from modelspan.processor.descriptors import raise_limit
 from modelspan.processor.journal import Journal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.portioned import Portioned
@@ -74,6 +75,7 @@ class Service:
     def _start(self) -> None:
         config = self._config
         sys.setswitchinterval(SWITCH_INTERVAL)
+        raise_limit()
         tighten(config.data_dir)
         self._journal = Journal.open(config.journal_dir, max_bytes=config.journal.max_bytes)
         _export(self, self._journal)
@@ -172,6 +174,7 @@ class Service:
                 store,
                 address=config.clickhouse_http.address,
                 allowed_hosts=[host for host in config.clickhouse_http.allowed_hosts.split(",") if host],
+                max_connections=config.clickhouse_http.max_connections,
             )
             self._clickhouse.start()
             host = parse_address(config.clickhouse_http.address)[0].replace("0.0.0.0", "127.0.0.1")

@@ -13,13 +13,17 @@ from modelspan.processor.clickhouse_http.encoding import Encoder
 from modelspan.processor.clickhouse_http.engine import ReadOnlyEngine, Running
 from modelspan.processor.clickhouse_http.errors import TOO_MANY_SIMULTANEOUS_QUERIES, QueryError
 from modelspan.processor.clickhouse_http.hello import NAME, hello_block, is_hello
+from modelspan.processor.clickhouse_http.readers import Places, Reader, ReaderGone
 from modelspan.processor.clickhouse_http.request import MAX_BODY_BYTES, Request, parse, too_large
 from modelspan.processor.hosts import TrustedHosts
+from modelspan.processor.http_protocol import ABORT
 
 _log = logging.getLogger(__name__)
 
-_WAITING_PER_WORKER = 16
-_SECONDS_TO_READ_A_PIECE = 60
+_OPEN_ANSWERS = 16
+"""Answers that are read at a time: each holds a query in the engine, some 6 MB of the memory that inserts need, too."""
+_IN_LINE = 112
+_PIECE = 1024 * 1024
 _PLAIN = "text/plain; charset=UTF-8"
 
 OTLP_IS_ELSEWHERE: Final = "OTLP is at receiver.grpc_address (4317) and receiver.http_address (4318)"
@@ -29,29 +33,24 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class _ClientGone(Exception):
-    """Nobody waits for the answer any more."""
-
-
 class App:
-    """An ASGI application; at most `workers` queries run at a time, others wait."""
+    """An ASGI application; at most `workers` queries work at a time. One whose answer is read slowly works for nobody else's."""
 
     def __init__(self, engine: ReadOnlyEngine, *, hosts: TrustedHosts, workers: int) -> None:
         self._engine = engine
         self._hosts = hosts
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="clickhouse-http")
         self._killer = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-http-kill")
-        self._slots = asyncio.Semaphore(workers)
-        self._places = workers * (1 + _WAITING_PER_WORKER)
-        self._clients: set[asyncio.Future[None]] = set()
+        self._open = Places(_OPEN_ANSWERS)
+        self._whole = Places(workers)
+        self._answering = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     def abort(self) -> None:
         """End all queries and take no more."""
-        self._places = 0
-        for client in self._clients:
-            client.cancel()
+        self._open.cut_all()
+        self._whole.cut_all()
 
     async def close(self) -> None:
         """End all queries, and wait for that."""
@@ -93,57 +92,59 @@ class App:
         try:
             request = parse(scope["query_string"], headers, await _body(receive))
             encoder = request.encoder()
-            gone = asyncio.ensure_future(_disconnected(receive))
-            self._clients.add(gone)
-            self._idle.clear()
-            try:
-                await self._in_turn(request, encoder, gone, send)
-            finally:
-                gone.cancel()
-                self._clients.discard(gone)
-                if not self._clients:
-                    self._idle.set()
-        except _ClientGone:
-            pass
+            await self._in_turn(request, encoder, Reader(_disconnected(receive)), send)
+        except ReaderGone:
+            # What is left in the connection's buffer would wait for its reader for good.
+            scope["extensions"][ABORT]()
         except QueryError as error:
             await self._error(send, error, encoder)
         except Exception as error:
             _log.exception("a query over HTTP failed for a reason that is not the query's")
             await self._error(send, QueryError.of_engine(error), encoder)
 
-    async def _in_turn(self, request: Request, encoder: Encoder, gone: asyncio.Future[None], send: Send) -> None:
-        if self._places <= 0:
-            raise QueryError(
-                TOO_MANY_SIMULTANEOUS_QUERIES,
-                "Too many simultaneous queries: try again. (TOO_MANY_SIMULTANEOUS_QUERIES)",
-            )
-        self._places -= 1
+    async def _in_turn(self, request: Request, encoder: Encoder, reader: Reader, send: Send) -> None:
+        self._answering += 1
+        self._idle.clear()
         try:
-            async with self._slots:
-                if not gone.done():
-                    await self._answer(request, encoder, gone, send)
+            async with self._open.of(reader, line=_IN_LINE) as has_place:
+                if not has_place:
+                    raise QueryError(
+                        TOO_MANY_SIMULTANEOUS_QUERIES,
+                        "Too many simultaneous queries: try again. (TOO_MANY_SIMULTANEOUS_QUERIES)",
+                    )
+                await self._opened(request, encoder, reader, send)
         finally:
-            self._places += 1
+            reader.close()
+            self._answering -= 1
+            if not self._answering:
+                self._idle.set()
 
-    async def _answer(self, request: Request, encoder: Encoder, gone: asyncio.Future[None], send: Send) -> None:
+    async def _opened(self, request: Request, encoder: Encoder, reader: Reader, send: Send) -> None:
         loop = asyncio.get_running_loop()
         running = await loop.run_in_executor(self._pool, self._engine.open, request.query)
         try:
-            chunks = self._chunks(running, request)
-            piece = await self._next(chunks, running, gone)
-            tag = secrets.token_hex(8)
-            await send(self._start(request, running, encoder, tag, empty=piece is None))
-            try:
-                while piece is not None:
-                    await _send_piece(send, encoder.encode(piece))
-                    piece = await self._next(chunks, running, gone)
-            except QueryError as error:
-                # Too late for a status: the error goes behind the rows, and the answer has no end.
-                await _send_piece(send, encoder.encode(self._trailer(error, tag)) + encoder.finish())
-                return
-            await send({"type": "http.response.body", "body": encoder.finish() if running.rows else b""})
+            if running.blockwise:
+                await self._answer(running, request, encoder, reader, send)
+            else:
+                async with self._whole.of(reader, line=_OPEN_ANSWERS):
+                    await self._answer(running, request, encoder, reader, send)
         finally:
             await loop.run_in_executor(self._pool, running.close)
+
+    async def _answer(self, running: Running, request: Request, encoder: Encoder, reader: Reader, send: Send) -> None:
+        chunks = self._chunks(running, request)
+        piece = await self._next(chunks, running, reader)
+        tag = secrets.token_hex(8)
+        await send(self._start(request, running, encoder, tag, empty=piece is None))
+        try:
+            while piece is not None:
+                await _send_all(send, reader, encoder.encode(piece))
+                piece = await self._next(chunks, running, reader)
+        except QueryError as error:
+            # Too late for a status: the error goes behind the rows, and the answer has no end.
+            await _send_all(send, reader, encoder.encode(self._trailer(error, tag)) + encoder.finish())
+            return
+        await send({"type": "http.response.body", "body": encoder.finish() if running.rows else b""})
 
     def _chunks(self, running: Running, request: Request) -> Iterator[bytes]:
         if running.format.name == "Native" and is_hello(running.statement, request.revision):
@@ -151,21 +152,25 @@ class App:
             return iter([hello_block(request.revision, version=engine.version, timezone=engine.timezone)])
         return running.chunks()
 
-    async def _next(self, chunks: Iterator[bytes], running: Running, gone: asyncio.Future[None]) -> bytes | None:
+    async def _next(self, chunks: Iterator[bytes], running: Running, reader: Reader) -> bytes | None:
         loop = asyncio.get_running_loop()
-        piece: asyncio.Future[bytes | None] = loop.run_in_executor(self._pool, next, chunks, None)
-        waiting: set[asyncio.Future[Any]] = {piece, gone}
+
+        def step() -> bytes | None:
+            return None if reader.gone.done() else next(chunks, None)
+
+        piece: asyncio.Future[bytes | None] = loop.run_in_executor(self._pool, step)
+        waiting: set[asyncio.Future[Any]] = {piece, reader.gone}
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if piece.done():
-                return piece.result()
+            if reader.gone.done():
+                raise ReaderGone
+            return piece.result()
         finally:
             # Again and again, since the query may not have reached the engine yet.
             while not piece.done():
                 await loop.run_in_executor(self._killer, self._engine.kill, running)
                 await asyncio.wait({piece}, timeout=0.2)
             piece.exception()
-        raise _ClientGone
 
     def _start(self, request: Request, running: Running, encoder: Encoder, tag: str, *, empty: bool) -> Message:
         headers = {
@@ -201,16 +206,16 @@ class App:
 
 
 async def _body(receive: Receive) -> bytes:
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _ClientGone
+            raise ReaderGone
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise too_large()
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -218,13 +223,10 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send_piece(send: Send, piece: bytes) -> None:
-    if piece:
-        message: Message = {"type": "http.response.body", "body": piece, "more_body": True}
-        try:
-            await asyncio.wait_for(send(message), _SECONDS_TO_READ_A_PIECE)
-        except asyncio.TimeoutError:
-            raise _ClientGone from None
+async def _send_all(send: Send, reader: Reader, data: bytes) -> None:
+    for start in range(0, len(data), _PIECE):
+        message: Message = {"type": "http.response.body", "body": data[start : start + _PIECE], "more_body": True}
+        await reader.send(send(message))
 
 
 async def _plain(send: Send, status: int, text: str) -> None:

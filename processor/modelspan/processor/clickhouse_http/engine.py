@@ -135,7 +135,10 @@ class ReadOnlyEngine:
     def open(self, query: Query) -> Running:
         """Check the query and give it a handle, which the caller closes. Raises QueryError."""
         tag = secrets.token_hex(16)
-        handle = self._connect(self._path)
+        try:
+            handle = self._connect(self._path)
+        except Exception as error:
+            raise QueryError.of_engine(error) from None
         try:
             guard = self._rules(handle, query, tag)
             ask = partial(_ask, handle)
@@ -211,12 +214,13 @@ class Running:
         """Rows of the result that `chunks` has yielded."""
         self._handle = handle
         self._query = query
-        self._blockwise = blockwise
+        self.blockwise = blockwise
+        """Whether the result comes in blocks; otherwise it is made in memory as a whole."""
 
     def chunks(self) -> Iterator[bytes]:
         """Run it and yield the result in pieces. Raises QueryError, in the middle too."""
         try:
-            yield from self._blocks() if self._blockwise else self._whole()
+            yield from self._blocks() if self.blockwise else self._whole()
         except QueryError:
             raise
         except Exception as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import email.parser
-import email.policy
+import email.message
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +20,12 @@ from modelspan.processor.clickhouse_http.errors import (
 
 MAX_BODY_BYTES = 2 * MAX_QUERY_BYTES
 """Longest body: a statement with its parameters."""
+MAX_FIELDS = 1000
+"""Most settings and parameters of a request, in its URL and in its form."""
+
+_FIELD_NAME = re.compile(
+    rb'^content-disposition:[^\r\n]*;[ ]*name=(?:"([^"\r\n]*)"|([^;\s]+))', re.IGNORECASE | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,17 @@ class Request:
 
 def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Request:
     """Read a request; names of `headers` are in lower case. Raises QueryError."""
-    fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"))
+    try:
+        fields = dict(
+            parse_qsl(
+                query_string.decode("latin-1"),
+                keep_blank_values=True,
+                errors="surrogateescape",
+                max_num_fields=MAX_FIELDS,
+            )
+        )
+    except ValueError:
+        raise _too_many_fields() from None
     body = _decoded(body, headers.get("content-encoding", ""))
     if headers.get("content-type", "").startswith("multipart/form-data"):
         fields |= form_fields(headers["content-type"], body)
@@ -95,16 +111,25 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 
 def form_fields(content_type: str, body: bytes) -> dict[str, str]:
-    """Fields of a multipart form: how clients send a statement whose parameters are too long for the URL."""
-    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+    """Fields of a multipart form: how clients send a statement whose parameters are too long for the URL. Raises QueryError."""
+    head = email.message.Message()
+    head["Content-Type"] = content_type
+    parts = (b"\r\n" + body).split(b"\r\n--" + (head.get_boundary("")).encode("latin-1", "replace"), MAX_FIELDS + 2)[1:]
+    if len(parts) > MAX_FIELDS + 1:
+        raise _too_many_fields()
     fields = {}
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(content, bytes):
+    for part in parts:
+        headers, _, content = part.partition(b"\r\n\r\n")
+        if found := _FIELD_NAME.search(headers[:1024]):
+            name = (found[1] if found[1] is not None else found[2]).decode(errors="surrogateescape")
             fields[name] = content.decode(errors="surrogateescape")
     return fields
+
+
+def _too_many_fields() -> QueryError:
+    return QueryError(
+        QUERY_IS_TOO_LARGE, f"The request has more than {MAX_FIELDS} settings and parameters. (QUERY_IS_TOO_LARGE)"
+    )
 
 
 def _integer(text: str) -> int:

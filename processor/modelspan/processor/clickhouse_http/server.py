@@ -33,12 +33,14 @@ class ClickHouseHttp:
         allowed_hosts: Iterable[str] = (),
         limits: Limits | None = None,
         workers: int = 4,
+        max_connections: int = 512,
     ) -> None:
         self._store = store
         self._address = address
         self._allowed_hosts = tuple(allowed_hosts)
         self._limits = limits or Limits()
         self._workers = workers
+        self._max_connections = max_connections
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
         self._stop_serving: Callable[[], None] = lambda: None
@@ -78,7 +80,10 @@ class ClickHouseHttp:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=limited(f"port {self.port} is ClickHouse's HTTP protocol, without TLS; {OTLP_IS_ELSEWHERE}"),
+                http=limited(
+                    f"port {self.port} is ClickHouse's HTTP protocol, without TLS; {OTLP_IS_ELSEWHERE}",
+                    max_connections=self._max_connections,
+                ),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -13,9 +13,6 @@ from typing import Any
 from modelspan.processor.clickhouse_http.errors import UNKNOWN_SETTING, QueryError
 from modelspan.processor.clickhouse_http.syntax import Node, nodes, quoted, refused
 
-MAX_SETTINGS = 200
-"""Most settings and parameters of one request."""
-
 _TRANSPORT = re.compile(
     r"(?:http|log|input_format|insert|async_insert|session|send|receive|connect|network|stream|tcp|idle)_\w+"
     r"|add_http_cors_header|allow_experimental_analyzer|async|buffer_size|cancel_http_readonly_queries_on_client_close"

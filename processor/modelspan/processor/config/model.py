@@ -146,6 +146,7 @@ class ClickHouseHttpConfig(Section):
         default="",
         description="Host names and addresses, comma separated, by which clients may call it besides loopback and its own address; * for any.",
     )
+    max_connections: int = Field(default=512, gt=0, description="Most connections at a time.")
 
 
 class WindowsConfig(Section):
