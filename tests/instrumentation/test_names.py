@@ -87,12 +87,12 @@ def serve(model: Any, recorded: Telemetry) -> int:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("fitted", ["array", "numbered", "numbered texts", "named", "polars"])
+@pytest.mark.parametrize("fitted", ["array", "numbered", "numbered texts", "named"])
 @pytest.mark.parametrize("model", MODELS)
 def test_features_are_named_as_the_model_was_fitted(recorded: Telemetry, model: str, fitted: str) -> None:
     made = MODELS[model](INPUTS[fitted](X))
     assert serve(made, recorded) >= 4
-    expected = NAMED if fitted in ("named", "polars") else POSITIONS
+    expected = NAMED if fitted == "named" else POSITIONS
     tables = [table for attributes, table in recorded.batches() if "error_type" not in table.column_names]
     assert [feature_names(table) for table in tables] == [expected] * len(tables)
     (reference,) = recorded.events(events.ML_REFERENCE_PROFILE)
