@@ -699,6 +699,9 @@ class ModelspanDropReasonValues(str, Enum):
     EXIT = "exit"
     """The process ended before."""
 
+    MANY_FITS = "many_fits"
+    """The program fitted more models than the recorder may take time for."""
+
 
 class ModelspanOutcomeValues(str, Enum):
     """What became of a request."""

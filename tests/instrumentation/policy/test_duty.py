@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 
-from modelspan.instrumentation.recorder import current
+from modelspan.instrumentation.recorder import current, duty
 from modelspan.instrumentation.recorder.duty import BACKLOG_BYTES, BACKLOGGED_BYTES, LEAST_BYTES, WINDOW, Duty
 from modelspan.instrumentation.recorder.strata import Strata
+from modelspan.semconv import attributes as ml
 from modelspan.semconv import metrics
 
 X = np.random.default_rng(3).normal(size=(5000, 20))
@@ -141,3 +143,20 @@ def test_samples_of_large_calls_stay_samples_in_a_forked_process(program: Callab
         """
     ).splitlines()
     assert drawn[0] != drawn[1], "a child draws its own"
+
+
+def test_rows_of_models_that_are_fitted_all_the_time_are_counted_where_there_is_no_time_for_them(
+    again: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = pickle.loads(pickle.dumps(LinearRegression().fit(X, X[:, 0])))
+    monkeypatch.setattr(duty, "FITS", 0.001)
+    telemetry = again(duty=1e-9)
+    for k in range(5):
+        Ridge(alpha=1 + k).fit(X[:50], X[:50, 0]).predict(X[: 2 + k])
+    loaded.predict(X[:7])
+    rows = {a[ml.ML_MODEL_NAME]: t.num_rows for a, t in telemetry.batches()}
+    (point,) = telemetry.points("modelspan.recorder.dropped")
+    assert rows["LinearRegression"] == 7
+    assert rows["Ridge"] + point.value == sum(range(2, 7))
+    assert rows["Ridge"] < sum(range(2, 7))
+    assert point.attributes["modelspan.drop.reason"] == "many_fits"

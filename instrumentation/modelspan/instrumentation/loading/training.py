@@ -34,6 +34,7 @@ CI_VARIABLES = (
 def fitted_here(model: Any) -> None:
     """The program has fitted a model: when, in which run, from which revision. Takes some microseconds."""
     identities.tell(model, partial(_training, datetime.now(timezone.utc), _run_id()))
+    identities.get(model).fitted = True
 
 
 def _training(ended: datetime, run: str | None) -> Origin:

@@ -8,6 +8,8 @@ BACKLOG_BYTES = 4 * 1024 * 1024
 """Bytes of calls that may wait before less is copied at once, without waiting for the end of a window..."""
 BACKLOGGED_BYTES = 16 * 1024
 """... of one call."""
+FITS = 2.0
+"""Seconds of processor time for models that were just fitted, before they have to keep to the share."""
 WINDOW = 0.5
 """Seconds over which work is compared with time, at least."""
 
@@ -45,3 +47,25 @@ class Duty:
             self.bytes = max(self._least, self.bytes // (16 if duty > 2 * self._share else 2))
         elif duty < self._share / 2:
             self.bytes = min(self._most, self.bytes * 2)
+
+
+class FitCredit:
+    """Processor time for what is said of models that the program fits: a `share` of one core, after so many seconds at once.
+
+    A model that is fitted for each request is a new one each time: a digest, an announcement and a batch of one row.
+    """
+
+    def __init__(self, share: float, now: float) -> None:
+        self._share = share
+        self._left = FITS
+        self._since = now
+
+    def allows(self, now: float) -> bool:
+        """Whether one more may be described, at a monotonic time in seconds."""
+        self._left = min(FITS, self._left + (now - self._since) * self._share)
+        self._since = now
+        return self._left > 0
+
+    def spend(self, seconds: float) -> None:
+        """Note processor time that one took."""
+        self._left -= seconds

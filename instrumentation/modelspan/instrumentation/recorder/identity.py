@@ -53,6 +53,7 @@ class Identity:
         "announced",
         "budget",
         "digest",
+        "fitted",
         "lineage",
         "name",
         "origin",
@@ -74,6 +75,8 @@ class Identity:
         """Of what the model has learnt; None: not made yet, empty: not to be made."""
         self.origin = Origin()
         """What those who were asked said."""
+        self.fitted = False
+        """Whether this process fitted it, by what the program called."""
         self.announced: object = None
         """The announcements of which `ml.model.loaded` is one."""
         self.budget = Budget()

@@ -32,7 +32,7 @@ from modelspan.instrumentation.recorder.calls import (
     shapes,
 )
 from modelspan.instrumentation.recorder.clock import monotonic, ticks_since_1970
-from modelspan.instrumentation.recorder.duty import Duty
+from modelspan.instrumentation.recorder.duty import Duty, FitCredit
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.leaving import export_within, keep_interrupted
@@ -89,6 +89,7 @@ class Recorder:
         self._until = math.inf
         """When what still waits is given up, at the exit."""
         self._duty = Duty(self.config.duty, self.config.call_bytes, monotonic())
+        self._fit_credit = FitCredit(self.config.duty, monotonic())
         self._starting = threading.RLock()  # a handler of a signal may predict while its thread is at it
         self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2)
         self._prepared = False
@@ -368,7 +369,12 @@ class Recorder:
             if not isinstance(work, list):
                 self._do(work)
                 continue
-            before = self._emitter.accounted
+            first = receive(work[0], clock).identity
+            is_new = first.fitted and first.announced is None
+            if is_new and not self._fit_credit.allows(monotonic()):
+                self._leave_fit_out(work)
+                continue
+            before, began = self._emitter.accounted, time.thread_time()
             try:
                 self._record(work, clock)
             except faults() as error:
@@ -376,6 +382,13 @@ class Recorder:
                 done = self._emitter.accounted - before
                 self.queue.drop(calls[0].identity, CAPTURE_FAILED, sum(call.rows for call in calls) - done)
                 failed("turn predictions into telemetry", error)
+            if is_new:
+                self._fit_credit.spend(time.thread_time() - began)
+
+    def _leave_fit_out(self, work: list[Item]) -> None:
+        """Count the rows of a model for which there is no time."""
+        calls = [receive(item, 0) for item in work]
+        self.queue.drop(calls[0].identity, MANY_FITS, sum(call.rows for call in calls))
 
     def _give_up(self, work: list[Item] | Task) -> None:
         """Count what is too late."""
@@ -466,7 +479,7 @@ class Recorder:
             self._emitter.dropped += rows
             self._lost += rows
             if reason != CAPTURE_FAILED:  # that was said, with its cause
-                decides = f"{PREFIX}{'EXIT_TIMEOUT' if reason == EXIT else 'QUEUE_BYTES'}"
+                decides = f"{PREFIX}{_DECIDES.get(reason, 'QUEUE_BYTES')}"
                 warn_once(
                     f"dropped:{reason}",
                     f"Rows of predictions were dropped ({reason}); they are counted as dropped. {decides} decides.",
@@ -477,6 +490,9 @@ class Recorder:
 
 CAPTURE_FAILED = ModelspanDropReasonValues.CAPTURE_FAILED.value
 EXIT = ModelspanDropReasonValues.EXIT.value
+MANY_FITS = ModelspanDropReasonValues.MANY_FITS.value
+_DECIDES = {EXIT: "EXIT_TIMEOUT", MANY_FITS: "DUTY"}
+"""The option that decides whether rows are dropped for a reason, where it is not the size of the queue."""
 EXPORT_FAILED = ModelspanDropReasonValues.EXPORT_FAILED.value
 _EXIT_DECIDES = f"{PREFIX}EXIT_TIMEOUT decides how long it may take."
 
