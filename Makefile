@@ -85,6 +85,10 @@ proof-peers: $(FRAMEWORKS)  ## Run the tests that the libraries ship, of checkou
 	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check hypothesis expecttest 'onnx<1.21'
 	$(PEERS_VENV)/bin/python -m proof.peer_tests $(PEERS)
 
+.PHONY: proof-amplification
+proof-amplification: $(FRAMEWORKS)  ## Measure the memory that the worst admitted requests need, and that none passes 2 GB, six minutes
+	$(BIN)/python -m proof.amplification
+
 .PHONY: proof-soak
 proof-soak: $(FRAMEWORKS)  ## Predict ten million times in eight threads while the service goes up and down, ten minutes
 	$(BIN)/python -m proof.soak

@@ -124,6 +124,27 @@ def test_a_file_that_does_not_exist_is_refused() -> None:
     assert "nowhere.yaml" in refused("--config", "nowhere.yaml")
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["drift.alpha=[1"], "--set drift.alpha=[1 is no list"),
+        (["=1"], "--set =1 is not of the form KEY=VALUE"),
+        (["a.b.c=1"], "a, from the flag --set, is not a key"),
+        (["data_dir="], "data_dir is '', from the flag --data-dir, but expected a directory"),
+        (["data_dir=[1, 2]"], "but expected a directory"),
+        (["receiver=5", "receiver.max_connections=5"], "receiver is a section"),
+    ],
+)
+def test_a_setting_that_is_misread_is_refused_in_one_sentence(settings: list[str], says: str) -> None:
+    sentence = refused(*[argument for one in settings for argument in ("--set", one)])
+    assert says in sentence
+    assert "\n" not in sentence
+
+
+def test_a_folder_as_configuration_file_is_refused(tmp_path: Path) -> None:
+    assert f"{tmp_path} that --config names is not a file" in refused("--config", str(tmp_path))
+
+
 def test_a_flag_that_is_wrong_is_named() -> None:
     assert "--grpc-address" in refused("--grpc-address", "x:y")
 

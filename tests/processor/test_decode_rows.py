@@ -289,3 +289,12 @@ def test_a_score_that_was_given_stays() -> None:
 def test_bytes_among_the_features_are_a_text() -> None:
     (row,) = rows(decoded(span_with(**{attributes.ML_INPUT_FEATURES: {"code": b"A1", "x": 1.0}})))
     assert (dict(row["features_text"]), dict(row["features_numeric"])) == ({"code": "A1"}, {"x": 1.0})
+
+
+@pytest.mark.parametrize("long", [attributes.ML_PREDICTION_ID, attributes.ML_PREDICTION_VARIANT, "ml.segment.country"])
+def test_rows_that_repeat_a_long_text_are_refused_and_the_event_is_kept(long: str):
+    values = {**MODEL, attributes.ML_OUTPUT_PREDICTIONS: {"label": ["a"] * 10_000}, long: "x" * 10_000}
+    found = decode([log(events.ML_PREDICTION_DETAILS, values)], token="t", now=1)
+    assert found.rejected == {"too_large": 1}
+    assert found.tables["otel_logs"].num_rows == 1
+    assert "ml_predictions" not in found.tables

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import random
 import tracemalloc
+import zlib
 
 import pytest
 
-from modelspan.processor.receiver.inflate import Corrupt, TooLarge, inflate
+from modelspan.processor.receiver.inflate import CODINGS, Corrupt, TooLarge, inflate, zstd
 
+COMPRESS = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstd.compress}
 TEXT = random.Random(5).randbytes(1 << 20)
 
 
@@ -40,6 +42,32 @@ def test_a_bomb_costs_no_more_memory_than_the_limit():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("coding", CODINGS[:-1])
+def test_what_becomes_large_is_told_before_it_is_there(coding: str):
+    class NoRoom(Exception):
+        pass
+
+    def hold(size: int) -> None:
+        raise NoRoom(size)
+
+    bomb = COMPRESS[coding](bytes(64 << 20))
+    tracemalloc.start()
+    with pytest.raises(NoRoom):
+        inflate(bomb, coding, 64 << 20, hold)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize("coding", CODINGS[:-1])
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_every_coding_gives_back_what_was_compressed(coding: str, size: int):
+    for content in (bytes(size), random.Random(1).randbytes(size)):
+        held: list[int] = []
+        assert inflate(COMPRESS[coding](content), coding, size, held.append) == content
+        assert sum(held) == size
 
 
 def test_a_body_of_countless_empty_members_is_refused():

@@ -92,6 +92,21 @@ TOO_MUCH: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: batches(otlp.arrow({f"f.{i}": pa.nulls(1) for i in range(8000)})),
         "cells",
     ),
+    "a resource that each record repeats": (
+        "logs",
+        lambda: nested(1, content=nested(1, 1, 1, content=b"k" * 10_000) + field(2, b"\x12\x00" * 9000)),
+        "bytes of resources and scopes, once for each record,",
+    ),
+    "a description that each point repeats": (
+        "metrics",
+        lambda: nested(1, 2, 2, content=field(2, b"d" * 10_000) + nested(5, content=b"\x0a\x00" * 9000)),
+        "bytes of names and descriptions, once for each point,",
+    ),
+    "an attribute that each row repeats": (
+        "logs",
+        lambda: otlp.batch(constant(5000), {attributes.ML_OUTCOME_NAME: "n" * 10_000}).payload,
+        "bytes of attributes of batches, once for each row,",
+    ),
     "a long text in each row": ("logs", lambda: batches(repeated_text(200)), "bytes once its batches are expanded"),
 }
 

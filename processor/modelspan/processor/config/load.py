@@ -100,20 +100,28 @@ def _file(named: str | None, environment: Mapping[str, str]) -> Path | None:
         return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
     if not Path(chosen).is_file():
         by = "--config" if named else "MODELSPAN_CONFIG"
-        raise ConfigError(f"The configuration file {chosen} that {by} names does not exist.")
+        problem = "is not a file" if Path(chosen).exists() else "does not exist"
+        raise ConfigError(f"The configuration file {chosen} that {by} names {problem}.")
     return Path(chosen)
 
 
 def _flags(arguments: argparse.Namespace | None) -> Iterator[tuple[str, str]]:
     for setting in getattr(arguments, "settings", []):
         key, equals, value = setting.partition("=")
-        if not equals:
+        if not equals or not key:
             raise ConfigError(f"--set {setting} is not of the form KEY=VALUE.")
-        yield key, yaml.safe_load(value) if value.startswith("[") else value
+        yield key, _list(setting, value) if value.startswith("[") else value
     for key in FLAGS.values():
         value = getattr(arguments, key, None)
         if value is not None:
             yield key, value
+
+
+def _list(setting: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {setting} is no list: expected one such as [a, b].") from None
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +131,8 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
         inner = nested
         for section in sections:
             inner = inner.setdefault(section, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{section} is a section, but is given as a value too: expected keys under it.")
         inner[name] = value
     return nested
 
@@ -166,7 +176,7 @@ def _explain(
 
 
 def _origin(key: str, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None) -> str:
-    if key in flags:
+    if any(flag == key or flag.startswith(f"{key}.") for flag in flags):
         named = [flag for flag, target in FLAGS.items() if target == key]
         return f"the flag {named[0] if named else '--set'}"
     variable = _variable(key)

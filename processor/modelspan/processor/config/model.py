@@ -31,6 +31,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _folder(path: object) -> object:
+    if not isinstance(path, str | Path) or not str(path).strip():
+        raise ValueError("expected a directory, such as .modelspan")
+    return path
+
+
 def _positive(duration: timedelta) -> timedelta:
     if duration <= timedelta(0):
         raise ValueError("expected a duration greater than zero, such as 5m")
@@ -210,7 +216,9 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MODELSPAN_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    data_dir: Path = Field(default=Path(".modelspan"), description="Directory of the journal and the embedded store.")
+    data_dir: Annotated[Path, BeforeValidator(_folder)] = Field(
+        default=Path(".modelspan"), description="Directory of the journal and the embedded store."
+    )
     store: StoreConfig = StoreConfig()
     receiver: ReceiverConfig = ReceiverConfig()
     journal: JournalConfig = JournalConfig()

@@ -63,6 +63,7 @@ class Size(NamedTuple):
 
     cells: int
     """Values, with those that the store adds to a row."""
+    rows: int
     size: int
     """Bytes, with compressed buffers and dictionaries expanded."""
 
@@ -85,7 +86,7 @@ def size_of(data: bytes) -> Size:
         stream = read(data)
         encoded = [i for i, field in enumerate(stream.schema) if pa.types.is_dictionary(field.type)]
         size += sum(map(text_bytes, _columns(stream, encoded)))
-    return Size(cells, size)
+    return Size(cells, claims.rows, size)
 
 
 def _columns(stream: Stream, places: list[int]) -> Iterator[pa.Array]:

@@ -34,14 +34,15 @@ def keys_of(request: ExportLogsServiceRequest) -> Iterator[int]:
                     yield key
 
 
-def payloads_of(request: ExportLogsServiceRequest) -> Iterator[bytes]:
-    """Rows as columns, of whatever event: what is decoded of a request is bounded by them."""
+def payloads_of(request: ExportLogsServiceRequest) -> Iterator[tuple[bytes, int]]:
+    """Rows as columns, of whatever event, and the bytes of the rest of their record: what is decoded of a request is bounded by them."""
     for resource_logs in request.resource_logs:
         for scope_logs in resource_logs.scope_logs:
             for record in scope_logs.log_records:
                 for pair in record.attributes:
                     if pair.key == names.ML_PREDICTION_BATCH_DATA:
-                        yield pair.value.bytes_value
+                        payload = pair.value.bytes_value
+                        yield payload, record.ByteSize() - len(payload)
 
 
 def delivery_key(record: LogRecord, name: str, values: dict[str, Raw], origin: Source) -> int | None:

@@ -25,6 +25,8 @@ from modelspan.semconv import attributes
 
 BUDGET: Final = 256 * 1024 * 1024
 """Bytes of memory that decoding a portion may need, estimated; a single record may need more."""
+BATCH_ATTRIBUTES: Final = 1024
+"""Bytes of a batch's own attributes that are not counted for each of its rows."""
 _SMALL: Final = 16 * 1024
 """Bytes of a record whose needs are estimated by its size."""
 _VALUE, _CELL, _BYTE = 170, 25, 4
@@ -97,7 +99,7 @@ def _need(record: Record) -> int:
         need += _shared_bytes(payload, cost.records)
     with contextlib.suppress(DecodeError):
         if record.signal is Signal.LOGS and _BATCH in payload:
-            need += sum(map(_need_of_batch, payloads_of(ExportLogsServiceRequest.FromString(payload))))
+            need += sum(_need_of_batch(*found) for found in payloads_of(ExportLogsServiceRequest.FromString(payload)))
     return need
 
 
@@ -115,12 +117,12 @@ def _shared_bytes(payload: bytes, records: int) -> int:
     return total
 
 
-def _need_of_batch(payload: bytes) -> int:
+def _need_of_batch(payload: bytes, rest: int) -> int:
     try:
-        cells, size = size_of(payload)
+        batch = size_of(payload)
     except Rejected:
         return 0
-    return _CELL * cells + _BYTE * size
+    return _CELL * batch.cells + _BYTE * (batch.size + batch.rows * max(0, rest - BATCH_ATTRIBUTES))
 
 
 def _parts(record: Record, need: int, budget: int) -> Iterator[tuple[Record, int]]:

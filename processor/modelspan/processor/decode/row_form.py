@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -21,6 +22,8 @@ from modelspan.semconv import attributes as names
 
 MAX_ROWS: Final = 100_000
 """Rows of one span or event."""
+MAX_REPEATED: Final = 64 * 1024 * 1024
+"""Bytes of ids, segments and other text that the rows of one span or event share, once for each of them."""
 
 SEGMENT: Final = names.ML_SEGMENT + "."
 _LABEL, _SCORE, _VALUE = "label", "score", "value"
@@ -68,6 +71,7 @@ class RowForm:
         shared = _shared(values, occasion)
         segment = {name: text(values[key]) for key, name in _segments(tuple(values))}
         prediction_id = _text(values, names.ML_PREDICTION_ID) or occasion.default_id
+        _refuse_repetition(len(rows), (prediction_id, *shared, *segment.values()))
         code = self._predictions.code(model)
         for i, (outcome, maps) in enumerate(rows):
             self._models.append(code)
@@ -182,6 +186,13 @@ def _mapping(value: Raw, name: str) -> dict[str, Raw]:
     if not isinstance(value, dict):
         raise Rejected(rejection.ATTRIBUTE_TYPE, name)
     return value
+
+
+def _refuse_repetition(rows: int, shared: Iterable[Any]) -> None:
+    """Each row repeats what they share."""
+    repeated = rows * sum(len(value) for value in shared if isinstance(value, str))
+    if rows > 1 and repeated > MAX_REPEATED:
+        raise Rejected(rejection.TOO_LARGE, f"{repeated} bytes of text that {rows} rows share")
 
 
 SEVERAL_OUTPUTS: Final = frozenset({names.ML_OUTPUT_SCORES, names.ML_OUTPUT_VALUES, names.ML_OUTPUT_LABELS})

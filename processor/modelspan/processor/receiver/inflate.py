@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from typing import Final, Protocol
+from typing import Final
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -14,6 +14,8 @@ else:
     from backports import zstd
 
 _CHUNK = 256 << 10
+_PIECE = 1 << 20
+"""Bytes that are decompressed before they are held: a chunk can be a thousand times as large."""
 _MAX_MEMBERS = 4096
 _MAX_WINDOW_LOG = 23
 """8 MiB, which RFC 8878 recommends: a frame may ask for a window of gigabytes."""
@@ -27,22 +29,52 @@ class Corrupt(ValueError):
     """The bytes are not a complete compressed stream."""
 
 
-class _Member(Protocol):
-    """A decompressor of one gzip member, zlib stream or Zstandard frame."""
+class _Zlib:
+    """One gzip member or zlib stream."""
+
+    def __init__(self, window: int) -> None:
+        self._member = zlib.decompressobj(window)
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        return self._member.eof
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
 
-    def decompress(self, data: memoryview, max_length: int, /) -> bytes: ...
+    def pieces(self, chunk: memoryview) -> Iterator[bytes]:
+        piece = self._member.decompress(chunk, _PIECE)
+        yield piece
+        while not self.eof and (len(piece) == _PIECE or self._member.unconsumed_tail):
+            piece = self._member.decompress(self._member.unconsumed_tail, _PIECE)
+            yield piece
 
 
-_MEMBERS: Final[Mapping[str, Callable[[], _Member]]] = {
-    "gzip": lambda: zlib.decompressobj(31),
-    "deflate": lambda: zlib.decompressobj(15),
-    "zstd": lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG}),
+class _Zstd:
+    """One Zstandard frame."""
+
+    def __init__(self) -> None:
+        self._frame = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._frame.unused_data)
+
+    def pieces(self, chunk: memoryview) -> Iterator[bytes]:
+        yield self._frame.decompress(chunk, _PIECE)
+        while not self.eof and not self._frame.needs_input:
+            yield self._frame.decompress(b"", _PIECE)
+
+
+_MEMBERS: Final[Mapping[str, Callable[[], _Zlib | _Zstd]]] = {
+    "gzip": lambda: _Zlib(31),
+    "deflate": lambda: _Zlib(15),
+    "zstd": _Zstd,
 }
 CODINGS: Final = (*_MEMBERS, "identity")
 """What is accepted, in the order in which it is named."""
@@ -70,12 +102,12 @@ def inflate(data: bytes, coding: str, limit: int, hold: Callable[[int], None] = 
             chunk = view[position : position + _CHUNK]
             if not chunk:
                 raise Corrupt(f"the {coding} stream is cut off")
-            piece = _piece(member, chunk, room + 1, coding)
-            room -= len(piece)
-            if room < 0:
-                raise TooLarge(f"more than {limit} bytes")
-            hold(len(piece))
-            content.write(piece)
+            for piece in _pieces(member, chunk, coding):
+                room -= len(piece)
+                if room < 0:
+                    raise TooLarge(f"more than {limit} bytes")
+                hold(len(piece))
+                content.write(piece)
             position += len(chunk) - len(member.unused_data)
     return content.getvalue()
 
@@ -90,8 +122,8 @@ def coding_of(message: bytes) -> str:
     return "deflate" if is_zlib else "identity"
 
 
-def _piece(member: _Member, chunk: memoryview, limit: int, coding: str) -> bytes:
+def _pieces(member: _Zlib | _Zstd, chunk: memoryview, coding: str) -> Iterator[bytes]:
     try:
-        return member.decompress(chunk, limit)
+        yield from member.pieces(chunk)
     except (zlib.error, zstd.ZstdError) as error:
         raise Corrupt(f"not {coding}: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from modelspan.processor.decode.arrow_stream import size_of
 from modelspan.processor.decode.cost import Cost, bound, cost_of
 from modelspan.processor.decode.deliveries import payloads_of
+from modelspan.processor.decode.portions import BATCH_ATTRIBUTES
 from modelspan.processor.decode.rejection import TOO_LARGE, Rejected
 from modelspan.processor.journal import Signal
 from modelspan.processor.receiver.refusal import Refusal, beyond, malformed, too_large
@@ -24,6 +25,13 @@ REQUESTS: Final[dict[Signal, type[Message]]] = {
     Signal.METRICS: ExportMetricsServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
 }
+_SHAPES: Final = {
+    Signal.TRACES: ("resource_spans", "scope_spans", "spans"),
+    Signal.METRICS: ("resource_metrics", "scope_metrics", "metrics"),
+    Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
+}
+_REPEATED, _REPEATED_IN_ONE = 8, 4
+"""How many times the largest request may be what records repeat; and what those repeat that are decoded at once."""
 MAX_DEPTH: Final = 100
 """Messages inside one another: what protobuf parsers accept."""
 _BATCH: Final = attributes.ML_PREDICTION_BATCH_DATA.encode()
@@ -65,6 +73,7 @@ class Limits:
             request = REQUESTS[signal].FromString(payload)
         except DecodeError as error:
             raise self._unreadable(signal, payload, error) from error
+        self._check_shared(signal, request)
         if isinstance(request, ExportLogsServiceRequest) and _BATCH in payload:
             self._check_batches(request, len(payload))
         return bool(request.ListFields())
@@ -103,20 +112,48 @@ class Limits:
         return malformed(f"the body is not a valid {REQUESTS[signal].DESCRIPTOR.full_name}: {error}")
 
     def _check_batches(self, request: ExportLogsServiceRequest, size: int) -> None:
-        cells = 0
-        for payload in payloads_of(request):
+        cells = repeated = 0
+        for payload, rest in payloads_of(request):
             try:
                 batch = size_of(payload)
             except Rejected as error:
                 if error.reason == TOO_LARGE:
-                    raise malformed(f"a batch of predictions is too large: {error}; send smaller batches") from error
+                    raise malformed(f"a batch is too large: {error}; send smaller batches") from error
                 continue  # no batch: an ordinary log record
             cells += batch.cells
             size += batch.size - len(payload)
+            repeated += batch.rows * max(0, rest - BATCH_ATTRIBUTES)
             if cells > self.cells:
                 raise beyond("cells of batches", cells, self.cells, "cells")
             if size > self.size:
                 raise beyond("bytes once its batches are expanded", size, self.size, "bytes")
+            self._check_repeated("bytes of attributes of batches, once for each row,", repeated, _REPEATED_IN_ONE)
+
+    def _check_shared(self, signal: Signal, request: Any) -> None:
+        """What records share is stored with each of them."""
+        of_scopes = of_metrics = 0
+        resources, scopes, records = _SHAPES[signal]
+        for resource in getattr(request, resources):
+            shared = resource.resource.ByteSize() + len(resource.schema_url)
+            for scope in getattr(resource, scopes):
+                several = getattr(scope, records)
+                points = sum(map(_points, several)) if signal is Signal.METRICS else len(several)
+                of_scopes += points * (shared + scope.scope.ByteSize() + len(scope.schema_url))
+                if signal is Signal.METRICS:
+                    of_metrics += sum(
+                        _points(one) * (len(one.name) + len(one.description) + len(one.unit)) for one in several
+                    )
+        self._check_repeated("bytes of resources and scopes, once for each record,", of_scopes, _REPEATED)
+        self._check_repeated("bytes of names and descriptions, once for each point,", of_metrics, _REPEATED_IN_ONE)
+
+    def _check_repeated(self, what: str, found: int, times: int) -> None:
+        if found > times * self.size:
+            raise beyond(what, found, times * self.size, "bytes")
+
+
+def _points(metric: Any) -> int:
+    kind = metric.WhichOneof("data")
+    return len(getattr(metric, kind).data_points) if kind else 0
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -51,7 +51,7 @@ class Receiver:
         allowed_hosts: Iterable[str] = (),
         limits: Limits = DEFAULT_LIMITS,
         max_connections: int = 512,
-        max_held_bytes: int = 256 << 20,
+        max_held_bytes: int = 192 << 20,
         not_ready: Callable[[], str | None] = _always_ready,
         routes: Mapping[str, Callable[[], Page]] | None = None,
     ) -> None:
@@ -85,8 +85,13 @@ class Receiver:
             OSError: an address cannot be listened on for another reason.
 
         """
-        target = self._free_grpc_target() if self._grpc_address else None
         listening = bind_socket(self._http_address) if self._http_address else None
+        try:
+            target = self._free_grpc_target() if self._grpc_address else None
+        except OSError:
+            if listening:
+                listening.close()
+            raise
         self.http_port = listening.getsockname()[1] if listening else None
         started: Future[None] = Future()
         self._thread = threading.Thread(
