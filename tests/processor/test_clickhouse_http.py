@@ -266,6 +266,11 @@ def test_no_file_is_written(gateway: Gateway, tmp_path: Path, sql: str) -> None:
     assert not target.exists()
 
 
+def test_a_long_list_of_values_is_read(gateway: Gateway) -> None:
+    numbers = ", ".join(str(number) for number in range(60_000))
+    assert ask(gateway, f"SELECT count() FROM rides WHERE id IN ({numbers})").text == "60000\n"
+
+
 def test_text_that_is_not_utf8_arrives(gateway: Gateway) -> None:
     assert (
         ask(gateway, r"SELECT x'ff00d4', '\xd4\xff', unhex('d4') FORMAT RawBLOB").content == b"\xff\x00\xd4\xd4\xff\xd4"

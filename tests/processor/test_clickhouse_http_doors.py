@@ -304,6 +304,9 @@ def test_system_tables_say_nothing_of_the_machine_or_of_others(house: House) -> 
         forms = [f"SELECT * FROM system.{name}", f"SELECT 1 IN system.{name}", f"DESCRIBE TABLE system.{name}"]
         assert all(_refused(house.ask(sql)) for sql in forms), name
         assert _refused(house.ask(f"SELECT * FROM {name}", database="system")), name
+        hidden = f"SELECT * FROM (WITH {name} AS (SELECT 1) SELECT 1) AS a, {name}"
+        assert _refused(house.ask(hidden, database="system")), name
+    assert house.ask("WITH c AS (SELECT 5) SELECT * FROM c", database="system") == "5\n"
 
 
 def test_introspection_of_the_usual_clients_works(house: House) -> None:

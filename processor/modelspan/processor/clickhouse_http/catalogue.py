@@ -87,6 +87,8 @@ class Catalogue:
     """Those of them that take arguments: a bare name could stand for one, as in `arrayMap(file, ...)`."""
     aggregates: set[str] = field(default_factory=set)
     combinators: tuple[str, ...] = ()
+    system_tables: set[str] = field(default_factory=set)
+    """All tables of the database `system`, also those that readers may not see."""
     types: set[str] = field(default_factory=set)
     formats: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Output formats that readers may ask for: name and content type, by the name in lower case."""
@@ -114,6 +116,7 @@ class Catalogue:
             nameable=nameable,
             aggregates=aggregates,
             combinators=tuple(name.lower() for name in combinators),
+            system_tables={*column("SELECT name FROM system.tables WHERE database = 'system'")},
             types={name.lower() for name in column("SELECT name FROM system.data_type_families")},
             formats=_formats(column),
         )

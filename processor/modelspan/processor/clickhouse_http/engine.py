@@ -24,7 +24,7 @@ from modelspan.processor.clickhouse_http.errors import (
 from modelspan.processor.clickhouse_http.guard import Guard
 from modelspan.processor.clickhouse_http.hello import without_host
 from modelspan.processor.clickhouse_http.settings import Settings
-from modelspan.processor.clickhouse_http.syntax import Node, parse, quoted
+from modelspan.processor.clickhouse_http.syntax import MAX_TREE_BYTES, Node, parse, quoted
 
 MAX_QUERY_BYTES = 1024 * 1024
 """Longest statement."""
@@ -89,7 +89,11 @@ class Limits:
         return {
             "max_execution_time": str(self.seconds),
             "max_memory_usage": str(self.memory_bytes),
-            "max_query_size": str(MAX_QUERY_BYTES),
+            # Syntax trees are read by the same parser.
+            "max_query_size": str(MAX_TREE_BYTES),
+            # A list of numbers that fits into a statement may be as long as it is.
+            "max_ast_elements": str(MAX_QUERY_BYTES),
+            "max_expanded_ast_elements": str(MAX_QUERY_BYTES),
             "result_overflow_mode": "throw",
         }
 

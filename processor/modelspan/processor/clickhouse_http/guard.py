@@ -112,8 +112,10 @@ class Guard:
                 )
             if id(node) in table_functions:
                 self._check_table_function(node)
-            elif kind == "TableIdentifier" and not (_parts(node)[:-1] == [] and _parts(node)[0] in names):
-                self._check_table(_parts(node))
+            elif kind == "TableIdentifier":
+                # A name of WITH may hold in another part of the statement only, so it hides no table of the engine.
+                if not (len(_parts(node)) == 1 and _parts(node)[0] in names - self.catalogue.system_tables):
+                    self._check_table(_parts(node))
             elif kind in _CHECKS:
                 _CHECKS[kind](self, node)
 

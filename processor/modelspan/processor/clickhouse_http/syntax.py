@@ -113,10 +113,10 @@ def _parsed(ask: Ask, sql: str) -> Statement | None:
         answer = ask(_PARSED, statement=sql, longest=str(MAX_TREE_BYTES))
     except QueryError:
         return None
-    text, tree, again = answer.split(b"\0")
+    text, tree, again, *more = answer.split(b"\0")
     if not tree:
         raise refused(f"the statement is too large to be checked: its syntax tree has more than {MAX_TREE_BYTES} bytes")
-    if text.translate(None, _SPACE) != again.translate(None, _SPACE):
+    if more or text.translate(None, _SPACE) != again.translate(None, _SPACE):
         raise refused("the engine gives no complete syntax tree of the statement, so it cannot be checked")
     try:
         return Statement(_decoded(text), json.loads(tree.decode(errors="replace")))
@@ -127,6 +127,8 @@ def _parsed(ask: Ask, sql: str) -> Statement | None:
 def _stand_in(ask: Ask, text: str) -> Statement:
     prefix = next((start for start in _STAND_INS if text.startswith(start)), None)
     parsed = None if prefix is None else _parsed(ask, _STAND_INS[prefix] + text.removeprefix(prefix))
+    if parsed is None and text.startswith(("SELECT", "WITH")):
+        raise refused("the statement is nested too deeply, or has too many parts, to be checked")
     if parsed is None:
         raise refused(f"{' '.join(text.split()[:2])[:100]} is not a statement that readers may run")
     return Statement(text, parsed.tree)
