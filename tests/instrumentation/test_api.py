@@ -230,6 +230,7 @@ def test_actuals_of_many_calls_are_few_events(telemetry: Any) -> None:
 def test_actuals_that_do_not_fit_are_counted_and_said_once(
     again: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    failure._said.clear()
     telemetry = again(queue_bytes=100_000)
     assert record_actual("m", [f"id-{i}" for i in range(1000)], label="x")
     assert not record_actual("m", [f"id-{i}" for i in range(1000, 11_000)], label="x")

@@ -23,9 +23,10 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from modelspan.instrumentation import flush, record_actual
+from modelspan.instrumentation import failure, flush, record_actual
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
@@ -129,11 +130,49 @@ def test_requests_become_as_small_as_a_server_wants_them_at_once(collector_of: A
 def test_a_record_that_is_too_large_by_itself_is_counted_as_lost(
     collector_of: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    failure._said.clear()
     collector, endpoint = collector_of(max_receive_message_length=100_000)
     exporter = OTLPLogExporter(endpoint, insecure=True)
     assert not send_to(exporter, lambda: (record_actual("m", "a", label="x"), one_large_call()))
     assert 1 <= collector.rows < 16_000  # those of small batches
     assert any("larger than the collector takes" in one.getMessage() for one in caplog.records)
+
+
+class Small(http.server.BaseHTTPRequestHandler):
+    """Takes a megabyte at once, as nginx does unless told otherwise."""
+
+    def do_POST(self) -> None:  # its name in the library
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(413 if len(body) > 1_000_000 else 200)
+        if len(body) <= 1_000_000:
+            self.server.collector.Export(  # type: ignore[attr-defined]
+                logs_service_pb2.ExportLogsServiceRequest.FromString(body), None
+            )
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None: ...
+
+
+def test_a_proxy_that_answers_413_takes_everything_in_smaller_requests() -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Small)
+    server.collector = Collector()  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        exporter = HTTPLogExporter(f"http://127.0.0.1:{server.server_port}/v1/logs")
+        assert send_to(exporter, one_large_call)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert server.collector.rows == 16_000  # type: ignore[attr-defined]
+
+
+def test_a_few_rows_that_are_much_longer_than_the_others_are_in_batches_of_their_own(collector_of: Any) -> None:
+    collector, endpoint = collector_of()
+    rows = [{"short": "y"}] * 1000 + [{f"text{i}": "x" * 1000 for i in range(900)}] * 8
+    model = DummyClassifier().fit([[0]], [1])
+    assert send_to(OTLPLogExporter(endpoint, insecure=True), lambda: model.predict(rows))
+    assert collector.rows == 1008
 
 
 class Endless(http.server.BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from sklearn.linear_model import LinearRegression
 
-from modelspan.instrumentation import flush, prediction_context
+from modelspan.instrumentation import failure, flush, prediction_context
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from modelspan.semconv import attributes as ml
@@ -50,6 +50,7 @@ def test_rows_with_an_id_of_the_program_are_never_left_out_for_load(
 def test_rows_with_an_id_that_do_not_fit_are_counted_as_dropped_and_the_option_is_named(
     again: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    failure._said.clear()
     telemetry = again(queue_bytes=400_000, call_bytes=1000)
     with prediction_context(ids=range(len(X)), segment={"parity": ["even", "odd"] * 5000}):
         MODEL.predict(X)

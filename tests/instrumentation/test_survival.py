@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
-from modelspan.instrumentation import config, flush
+from modelspan.instrumentation import config, flush, record_actual
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.semconv import attributes as ml
@@ -551,3 +551,16 @@ def test_keywords_come_before_the_environment_and_may_be_strings() -> None:
 )
 def test_what_to_capture(text: str, capture: frozenset[str] | None) -> None:
     assert config.load({"OTEL_INSTRUMENTATION_ML_CAPTURE": text}).capture == capture
+
+
+def test_actuals_that_are_too_late_at_the_exit_are_counted_as_dropped(telemetry: Any) -> None:
+    record_actual("m", "in-time", label="x")
+    assert flush()
+    recorder = current.get()
+    with recorder._work:  # the background is busy
+        record_actual("m", [str(i) for i in range(300)], label="x")
+        recorder._until = 0.0
+        recorder.drain()
+    assert not flush()
+    last = telemetry.events(events.ML_PREDICTION_ACTUAL)[-1].attributes
+    assert (last[ml.MODELSPAN_RECORDER_ROWS_RECORDED], last[ml.MODELSPAN_RECORDER_ROWS_DROPPED]) == (1, 300)

@@ -61,6 +61,10 @@ class BatchEmitter:
                 self._emit_part(logger, table, inner, min(inner + step, stop), attributes)
             return
         data = imported(_ARROW).stream({name: column.part(start, stop) for name, column in table.items()}, rows)
+        if len(data) > 2 * BATCH_BYTES and rows > 1:  # a few rows are much longer than the others
+            for first, last in ((start, start + rows // 2), (start + rows // 2, stop)):
+                self._emit_part(logger, table, first, last, attributes)
+            return
         self._recorded += rows
         self._latest = attributes
         try:
@@ -95,7 +99,7 @@ class BatchEmitter:
             numbered[ml.ML_PREDICTION_BATCH_FORMAT] = ml.MlPredictionBatchFormatValues.ARROW_STREAM.value
             numbered[ml.ML_PREDICTION_BATCH_DATA] = data
         self._sequence += 1  # also of one that fails, which a part of the SDK may have passed on before
-        emit(logger, self._event, {**numbered, **attributes}, said=f"{rows} {self._of}{'' if rows == 1 else 's'}")
+        emit(logger, self._event, {**attributes, **numbered}, said=f"{rows} {self._of}{'' if rows == 1 else 's'}")
         self._said = self.dropped, self.unsampled
 
 

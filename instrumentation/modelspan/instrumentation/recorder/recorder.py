@@ -19,7 +19,7 @@ from opentelemetry import context as otel_context
 from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.config import PREFIX, ROWS, Config
-from modelspan.instrumentation.failure import failed, faults, safely, warn_once
+from modelspan.instrumentation.failure import attempt, failed, faults, safely, warn_once
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.calls import (
     QUEUE_FULL,
@@ -396,6 +396,7 @@ class Recorder:
             calls = [receive(item, 0) for item in work]
             self.queue.drop(calls[0].identity, EXIT, sum(call.rows for call in calls))
         else:
+            attempt("count what is too late", getattr(work, "give_up", tuple))
             warn_once(
                 "exit", f"What was still to be said of models could not be handed over before the exit. {_EXIT_DECIDES}"
             )

@@ -90,13 +90,28 @@ def _submit(recorder: Recorder, model: Any, event: str, attributes: Attributes, 
     taken = True
     for part in rows.parts():
         size = 1000 + sum(_bytes(column) for column in part.table.values())
-        if not recorder.submit(lambda part=part: recorder.truth.add(part), size):  # type: ignore[misc]  # bound at once
+        if not recorder.submit(Adding(recorder, part), size):
             recorder.truth.drop(part)
             taken = False
     if not taken:
         said = f"Actuals or outcomes were dropped ({QUEUE_FULL}); they are counted. {PREFIX}QUEUE_BYTES says how much may wait."
         warn_once("dropped-truth", said)
     return taken
+
+
+@dataclass(frozen=True)
+class Adding:
+    """The task that takes rows to their batches, or counts them where it is too late."""
+
+    recorder: Recorder
+    rows: Rows
+
+    def __call__(self) -> None:
+        self.recorder.truth.add(self.rows)
+
+    def give_up(self) -> None:
+        """Count the rows as lost."""
+        self.recorder.truth.drop(self.rows)
 
 
 class Truth:
