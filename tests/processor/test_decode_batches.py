@@ -270,6 +270,7 @@ MALFORMED = {
     "number as label": (lambda: with_column(columns.LABEL, pa.array([1])), "column_type"),
     "text as score": (lambda: with_column(columns.SCORE, pa.array(["a"])), "column_type"),
     "weight of zero": (lambda: with_column(columns.WEIGHT, pa.array([0.0])), "value_range"),
+    "weight beyond all bounds": (lambda: with_column(columns.WEIGHT, pa.array([1e300])), "value_range"),
     "weight not a number": (lambda: with_column(columns.WEIGHT, pa.array([math.nan])), "value_range"),
     "bomb that claims a terabyte": (lambda: bomb_of_declared_size(2**40), "too_large"),
     "bomb that claims a negative size": (lambda: bomb_of_declared_size(-5), "corrupt_payload"),
@@ -393,3 +394,14 @@ def test_a_feature_may_have_numbers_in_some_rows_and_texts_in_others() -> None:
 def test_texts_of_one_feature_in_two_columns_are_refused() -> None:
     payload = arrow({FEATURE + "code": ["a"], columns.TEXT_PREFIX + "code": ["b"]})
     assert rows(decoded(payload)) == []
+
+
+def test_rows_with_values_that_no_row_may_have_cost_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    times = pa.array([TIME, None, TIME, 0, TIME, TIME, TIME], pa.timestamp("ns"))
+    ids = pa.array(["a", "b", None, "d", "e", "f", "g"])
+    weights = pa.array([1.0, 1.0, 1.0, 1.0, 1e300, 0.0, None])
+    payload = stream(pa.table({columns.TIME: times, columns.PREDICTION_ID: ids, columns.WEIGHT: weights}))
+    result = decode([batch(payload, {attributes.ML_PREDICTION_BATCH_ROW_COUNT: 7})], token="t", now=1)
+    assert [(row["prediction_id"], row["weight"]) for row in rows(result)] == [("a", 1.0), ("g", 1.0)]
+    assert result.rejected == {"missing_value": 2, "time_range": 1, "value_range": 2}
+    assert "left out: rows of a batch of 'fraud'" in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import orjson
@@ -10,7 +12,7 @@ import pytest
 from modelspan.processor.decode import Decoded, Model, decode
 from modelspan.processor.journal import Record
 from modelspan.semconv import attributes, events
-from tests.processor.otlp import MODEL, TIME, log, spans
+from tests.processor.otlp import MODEL, TIME, log, logs, spans
 
 FEATURES = {"amount": 1.5, "country": "DE", "new": True, "age": 3, "gone": None, "nan": float("nan")}
 SPAN_ID = "0000000000000001"
@@ -119,10 +121,13 @@ def test_other_spans_are_no_predictions(values: dict[str, Any]) -> None:
         ({attributes.ML_INPUT_FEATURES: 7}, "attribute_type"),
         ({attributes.ML_INPUT_FEATURES: {"x": {"nested": 1.0}}}, "attribute_type"),
         ({attributes.ML_INPUT_FEATURES: {"x": [1.0, 2.0], "y": [1.0]}}, "row_count"),
-        ({attributes.ML_INPUT_FEATURES: {"x": [1.0, 2.0], "y": 1.0}}, "attribute_type"),
+        ({attributes.ML_INPUT_FEATURES: '{"x": {"nested": 1}}'}, "attribute_type"),
+        ({attributes.ML_INPUT_FEATURES: "[" * 5000}, "attribute_type"),
         ({attributes.ML_OUTPUT_SCORE: "high"}, "attribute_type"),
         ({attributes.ML_OUTPUT_LABEL: {"a": 1}}, "attribute_type"),
         ({attributes.ML_SAMPLING_ADJUSTED_COUNT: 0.0}, "value_range"),
+        ({attributes.ML_SAMPLING_ADJUSTED_COUNT: 1e300}, "value_range"),
+        ({attributes.ML_SAMPLING_ADJUSTED_COUNT: 5e-324}, "value_range"),
         ({attributes.ML_OUTPUT_SCORES: [0.5, 0.5]}, "missing_attribute"),
     ],
 )
@@ -298,3 +303,74 @@ def test_rows_that_repeat_a_long_text_are_refused_and_the_event_is_kept(long: st
     assert found.rejected == {"too_large": 1}
     assert found.tables["otel_logs"].num_rows == 1
     assert "ml_predictions" not in found.tables
+
+
+@pytest.mark.parametrize(
+    ("features", "kept", "left_out"),
+    [
+        ({"x": [1.0, 2.0], "y": 1.0}, {"y": 1.0}, 1),
+        ({"x": {"nested": 1.0}, "y": 1.0, "t": "a"}, {"y": 1.0, "t": "a"}, 1),
+        ({"n" * 2000: 1.0, "y": 1.0}, {"y": 1.0}, 1),
+        ('{"x": [1, 2], "z": [], "y": 1}', {"y": 1.0}, 2),
+        ('{"a": NaN, "y": 2}', {"y": 2.0}, 0),
+        ('{"a": Infinity, "b": -Infinity, "y": 2}', {"a": math.inf, "b": -math.inf, "y": 2.0}, 0),
+        ('{"a": "\\ud800", "\\udfff": 1, "y": 2}', {"?": 1.0, "y": 2.0}, 1),
+        ('{"a": 1%s, "y": 2}' % ("0" * 400), {"y": 2.0}, 1),
+    ],
+    ids=["a list", "a map", "a long name", "lists in JSON", "NaN", "infinities", "half a pair", "a huge number"],
+)
+@pytest.mark.parametrize("spans_alike", [1, 40])
+def test_what_is_no_value_among_the_features_is_named_and_the_rest_of_the_prediction_is_kept(
+    features: Any, kept: dict[str, Any], left_out: int, spans_alike: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    span = {"attributes": {**MODEL, attributes.ML_INPUT_FEATURES: features, attributes.ML_OUTPUT_LABEL: "ok"}}
+    result = decoded(spans([span] * spans_alike))
+    for row in rows(result):
+        assert ({**dict(row["features_numeric"]), **dict(row["features_text"])}, row["label"]) == (kept, "ok")
+    assert len(rows(result)) == spans_alike
+    assert result.rejected == ({"attribute_type": left_out * spans_alike} if left_out else {})
+    assert ("left out: feature" in caplog.text) == bool(left_out)
+
+
+def test_values_of_arrays_that_cannot_be_stored_are_left_out_of_their_row() -> None:
+    values = {attributes.ML_INPUT_FEATURES: {"x": [1.0, [2.0], 3.0], "y": 5.0}, attributes.ML_OUTPUT_PREDICTIONS: {}}
+    result = decoded(span_with(**values))
+    assert [dict(row["features_numeric"]) for row in rows(result)] == [{"x": 1.0}, {}, {"x": 3.0}]
+    assert result.rejected == {"attribute_type": 2}
+
+
+def test_a_span_that_is_no_valid_prediction_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    decoded(span_with(**{attributes.ML_OUTPUT_SCORE: "high"}))
+    assert "span 'predict fraud' of 'shop' is stored as no prediction: attribute_type" in caplog.text
+
+
+PROFILE = {"kind": "feature", "name": "x", "type": "numeric", "rows": 3, "missing": 0, "cuts": [1], "counts": [1, 2]}
+BAD_PROFILES: dict[str, dict[str, Any]] = {
+    "half a pair in a name": {"name": "\ud800"},
+    "half a pair in a category": {"type": "categorical", "categories": ["\udfff"]},
+    "more rows than there can be": {"rows": 1e300, "counts": [0, 1e300]},
+    "hardly any row": {"rows": 5e-324, "counts": [0, 5e-324]},
+    "an infinity": {"rows": math.inf, "counts": [1, math.inf]},
+    "not a number": {"mean": math.nan},
+    "a spread below zero": {"stddev": -1},
+    "extremes the wrong way round": {"min": 2, "max": 1},
+}
+
+
+@pytest.mark.parametrize("case", BAD_PROFILES)
+def test_a_profile_that_cannot_be_used_costs_no_prediction_beside_it(case: str) -> None:
+    profile = json.dumps({"format": 1, "series": [{**PROFILE, **BAD_PROFILES[case]}]}).encode()
+    reference = {**MODEL, attributes.ML_REFERENCE_ID: "r", attributes.ML_REFERENCE_PROFILE_DATA: profile}
+    details = (events.ML_PREDICTION_DETAILS, {**MODEL, attributes.ML_OUTPUT_LABEL: "ok"})
+    result = decoded(logs([details] * 25 + [(events.ML_REFERENCE_PROFILE, reference)] + [details] * 25))
+    assert result.tables["ml_predictions"].num_rows == 50
+    assert "ml_references" not in result.tables
+    assert result.rejected == {"invalid_profile": 1}
+
+
+def test_an_error_in_one_event_is_counted_and_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelspan.processor.decode.events.text", lambda value: 1 / 0)
+    details = (events.ML_PREDICTION_DETAILS, {**MODEL, attributes.ML_OUTPUT_LABEL: "ok"})
+    result = decoded(logs([details, (events.ML_MODEL_LOADED, MODEL), details]))
+    assert (result.tables["ml_predictions"].num_rows, result.rejected) == (2, {"undecodable": 1})
+    assert result.tables["otel_logs"].num_rows == 3

@@ -18,6 +18,8 @@ MAX_COUNTS = 2_000
 """Bins of one series."""
 MAX_TEXT = 8_192
 """Characters of a name or a category."""
+MAX_ROWS, MIN_ROWS = 1e12, 1e-6
+"""Rows of a reference, which may be weighted. Beyond, what is computed from them is not finite."""
 
 
 def to_json(profile: Profile) -> bytes:
@@ -77,6 +79,10 @@ def _read(entry: Any, where: str) -> NumericProfile | CategoricalProfile:
         raise InvalidProfile(f"{where}: a count is negative")
     if not math.isclose(float(counts.sum()) + missing + text, rows, rel_tol=1e-6, abs_tol=1e-6):
         raise InvalidProfile(f"{where}: counts, missing and text do not add up to rows ({rows:g})")
+    if rows > MAX_ROWS or 0 < rows < MIN_ROWS or 0 < counts.sum() < MIN_ROWS:
+        raise InvalidProfile(
+            f"{where}: rows must be 0, or {MIN_ROWS:g} to {MAX_ROWS:g}, and so must be the sum of the counts"
+        )
     series_type = _text(entry, "type", where)
     if series_type == "numeric":
         return _numeric(entry, kind, name, rows, missing, text, counts, where)
@@ -102,12 +108,14 @@ def _numeric(
     if (cuts[1:] <= cuts[:-1]).any():
         raise InvalidProfile(f"{where}: cuts are not strictly increasing")
     mean, stddev, low, high = (_optional(entry, field, where) for field in ("mean", "stddev", "min", "max"))
+    if (stddev is not None and stddev < 0) or (low is not None and high is not None and low > high):
+        raise InvalidProfile(f"{where}: stddev is negative, or min is above max")
     return NumericProfile(kind, name, rows, missing, cuts, counts, mean, stddev, low, high, text)
 
 
 def _categories(entry: dict[str, Any], counts: int, where: str) -> tuple[str, ...]:
     categories = entry.get("categories")
-    if not isinstance(categories, list) or not all(isinstance(c, str) and len(c) <= MAX_TEXT for c in categories):
+    if not isinstance(categories, list) or not all(_is_text(category) for category in categories):
         raise InvalidProfile(f"{where}: categories must be a list of strings of at most {MAX_TEXT} characters")
     if len(set(categories)) < len(categories):
         raise InvalidProfile(f"{where}: a category is listed twice")
@@ -118,9 +126,14 @@ def _categories(entry: dict[str, Any], counts: int, where: str) -> tuple[str, ..
 
 def _text(entry: dict[str, Any], field: str, where: str) -> str:
     value = entry.get(field)
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
+    if not _is_text(value):
         raise InvalidProfile(f'{where}: "{field}" must be a string of at most {MAX_TEXT} characters')
-    return value
+    return str(value)
+
+
+def _is_text(value: Any) -> bool:
+    """A string that is not too long. JSON can spell halves of a surrogate pair, which are no character of any text."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def _number(value: Any) -> float | None:

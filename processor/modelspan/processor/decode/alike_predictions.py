@@ -20,8 +20,8 @@ from modelspan.processor.decode.maps import Codes, Entries, no_entries, numeric_
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import SEGMENT, SEVERAL_OUTPUTS, split
-from modelspan.processor.decode.source import Source, refuse_long
-from modelspan.processor.decode.tables import MAX_TIME, Model
+from modelspan.processor.decode.source import MAX_NAME, Source, refuse_long
+from modelspan.processor.decode.tables import MAX_TIME, MAX_WEIGHT, MIN_WEIGHT, Model
 from modelspan.processor.decode.wire import Unusual
 from modelspan.semconv import attributes as names
 
@@ -131,7 +131,7 @@ def _numbers(spans: Alike, name: str) -> pa.Array:
 
 def _weights(spans: Alike) -> pa.Array:
     weights = _numbers(spans, names.ML_SAMPLING_ADJUSTED_COUNT).fill_null(1.0).to_numpy()
-    if not (np.isfinite(weights) & (weights > 0)).all():
+    if not ((weights >= MIN_WEIGHT) & (weights <= MAX_WEIGHT)).all():
         raise Unusual(names.ML_SAMPLING_ADJUSTED_COUNT)
     return pa.array(weights)
 
@@ -157,6 +157,8 @@ def _features(spans: Alike, predictions: Predictions) -> tuple[Entries, Entries]
     if features is not None and not isinstance(features, dict):
         raise Unusual(names.ML_INPUT_FEATURES)
     columns: dict[str, Column] = dict(features or {})
+    if any(len(name.encode()) > MAX_NAME for name in columns):
+        raise Unusual("a long name")
 
     def of(kind: type) -> tuple[list[pa.ChunkedArray], Codes, int]:
         keys = sorted(key for key, column in columns.items() if isinstance(column, kind))

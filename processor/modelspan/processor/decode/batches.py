@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,13 +18,14 @@ from modelspan.processor.decode.layout import Layout, Named, layout_of
 from modelspan.processor.decode.maps import Entries, concatenated, numeric_entries, text_entries
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
-from modelspan.processor.decode.tables import Model
+from modelspan.processor.decode.tables import MAX_TIME, MAX_WEIGHT, MIN_WEIGHT, Model
 from modelspan.semconv import columns as names
 
 MAX_TEXT: Final = 64 * 1024 * 1024
 """Bytes of one dictionary-encoded column after decoding: a long value can be repeated by each of its rows."""
 
 _NANOSECONDS: Final = pa.timestamp("ns", "UTC")
+_NANOSECONDS_OF: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
 @dataclass
@@ -40,8 +42,9 @@ class _Group:
 class Batches:
     """Collects the batch events of a block."""
 
-    def __init__(self, predictions: Predictions) -> None:
+    def __init__(self, predictions: Predictions, rejected: Counter[str]) -> None:
         self._predictions = predictions
+        self._rejected = rejected
         self._groups: dict[bytes, _Group] = {}
 
     def add(self, model: Model, operation: str, rows: int | None, payload: bytes) -> int:
@@ -52,7 +55,13 @@ class Batches:
         count: int = sum(batch.num_rows for batch in batches)
         if rows is not None and rows != count:
             raise Rejected(rejection.ROW_COUNT, f"{count} rows instead of {rows}")
-        times = [_checked(batch, group.layout) for batch in batches]
+        faults: Counter[str] = Counter()
+        batches = [_sound(batch, group.layout, faults) for batch in batches]
+        if faults and not sum(batch.num_rows for batch in batches):
+            raise Rejected(next(iter(faults)), "in every row")
+        times = [_times(batch, group.layout) for batch in batches]
+        for reason, number in faults.items():
+            rejection.left_out(self._rejected, reason, f"rows of a batch of {model.model_name!r}", number)
         self._groups[stream.layout] = group
         for batch, time in zip(batches, times, strict=True):
             self._predictions.touch(model, time)
@@ -69,34 +78,43 @@ class Batches:
                 self._predictions.add(_part(group, self._predictions))
 
 
-def _checked(batch: pa.RecordBatch, layout: Layout) -> npt.NDArray[np.int64]:
-    """Times of the rows in nanoseconds. Raises `Rejected` for values that no row may have."""
-    for name in (names.TIME, names.PREDICTION_ID):
-        if batch.column(layout.single[name]).null_count:
-            raise Rejected(rejection.MISSING_VALUE, name)
+def _sound(batch: pa.RecordBatch, layout: Layout, faults: Counter[str]) -> pa.RecordBatch:
+    """The rows but for those with values that no row may have, which are counted in `faults`. Raises `Rejected`."""
     for place in layout.dictionaries:
         _refuse_expansion(batch.column(place))
+    good = np.ones(batch.num_rows, np.bool_)
+    for reason, fine in _checks(batch, layout):
+        if not fine.all():
+            faults[reason] += int((good & ~fine).sum())
+            good &= fine
+    return batch if good.all() else batch.filter(pa.array(good))
+
+
+def _checks(batch: pa.RecordBatch, layout: Layout) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Reasons, and for each bool [rows]: whether the row is free of it."""
+    for name in (names.TIME, names.PREDICTION_ID):
+        column = batch.column(layout.single[name])
+        if column.null_count:
+            yield rejection.MISSING_VALUE, column.is_valid().to_numpy(zero_copy_only=False)
+    time = batch.column(layout.single[names.TIME])
+    ticks = time.cast(pa.int64()).fill_null(1).to_numpy(zero_copy_only=False)
+    # A time of 0 says unknown.
+    yield rejection.TIME_RANGE, (ticks > 0) & (ticks <= MAX_TIME // _NANOSECONDS_OF[time.type.unit])
     if names.WEIGHT in layout.single:
-        _refuse_weights(batch.column(layout.single[names.WEIGHT]))
-    try:
-        time = batch.column(layout.single[names.TIME]).cast(_NANOSECONDS).cast(pa.int64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise Rejected(rejection.TIME_RANGE, str(error)) from error
-    if len(time) and time.min() <= 0:
-        raise Rejected(rejection.TIME_RANGE, "a time is 0, which says unknown, or before 1970")
-    return np.asarray(time, np.int64)
+        weight = batch.column(layout.single[names.WEIGHT]).cast(pa.float64(), safe=False).fill_null(1.0)
+        weights = weight.to_numpy(zero_copy_only=False)
+        yield rejection.VALUE_RANGE, (weights >= MIN_WEIGHT) & (weights <= MAX_WEIGHT)
+
+
+def _times(batch: pa.RecordBatch, layout: Layout) -> npt.NDArray[np.int64]:
+    """Times of the rows in nanoseconds."""
+    return np.asarray(batch.column(layout.single[names.TIME]).cast(_NANOSECONDS).cast(pa.int64()).to_numpy(), np.int64)
 
 
 def _refuse_expansion(column: pa.DictionaryArray) -> None:
     total = text_bytes(column)
     if total > MAX_TEXT:
         raise Rejected(rejection.TOO_LARGE, f"{total} bytes of text")
-
-
-def _refuse_weights(column: pa.Array) -> None:
-    weights = column.drop_null().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if not (np.isfinite(weights) & (weights > 0)).all():
-        raise Rejected(rejection.VALUE_RANGE, names.WEIGHT)
 
 
 def _part(group: _Group, predictions: Predictions) -> Part:

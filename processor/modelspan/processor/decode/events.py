@@ -90,7 +90,7 @@ def reference(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> M
     model = model_of(origin, values)
     source, digest = text(values.get(names.ML_REFERENCE_SOURCE)), text(values.get(names.ML_MODEL_DIGEST))
     identity = (_required(values, names.ML_REFERENCE_ID), source, *model, digest)
-    rows["ml_references"].extend((*identity, *_series(series), 0, now) for series in profile.series)
+    rows["ml_references"].extend([(*identity, *_series(series), 0, now) for series in profile.series])
     return model
 
 

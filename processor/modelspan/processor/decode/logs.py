@@ -85,6 +85,9 @@ class Logs:
             self._rejected[error.reason] += 1
             said = (name or "a log record", origin.service_name, str(error))
             _log.warning("%s of %r stored as an ordinary log record: %s", *said, extra={REASON: error.reason})
+        except Exception as error:  # whatever it is, its neighbours are stored
+            self._rejected[rejection.UNDECODABLE] += 1
+            _log.warning("%s stored as an ordinary log record", name, exc_info=error)
         return False
 
     def _batch(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from typing import Final
+
+from modelspan.processor.terse import REASON
+
+_log = logging.getLogger(__name__)
 
 CORRUPT_REQUEST: Final = "corrupt_request"
 CORRUPT_PAYLOAD: Final = "corrupt_payload"
@@ -24,6 +30,12 @@ UNRECOGNISED: Final = "unrecognised"
 """It looks like an event of ours, of which nobody knows which."""
 REPEATED: Final = "repeated"
 """Not a fault: a delivery that came before."""
+
+
+def left_out(rejected: Counter[str], reason: str, what: str, times: int = 1) -> None:
+    """Count and name a part of something whose rest is taken."""
+    rejected[reason] += times
+    _log.warning("left out: %s", what, extra={REASON: reason})
 
 
 class Rejected(Exception):

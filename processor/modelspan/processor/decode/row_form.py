@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -15,7 +17,8 @@ from modelspan.processor.decode import rejection
 from modelspan.processor.decode.maps import row_entries
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
-from modelspan.processor.decode.tables import MAX_TIME, Model
+from modelspan.processor.decode.source import MAX_NAME
+from modelspan.processor.decode.tables import MAX_TIME, MAX_WEIGHT, MIN_WEIGHT, Model
 from modelspan.processor.decode.values import Raw, text
 from modelspan.profile import number_text
 from modelspan.semconv import attributes as names
@@ -44,8 +47,9 @@ class Occasion(NamedTuple):
 class RowForm:
     """Collects the predictions of a block that came in row form."""
 
-    def __init__(self, predictions: Predictions) -> None:
+    def __init__(self, predictions: Predictions, rejected: Counter[str]) -> None:
         self._predictions = predictions
+        self._rejected = rejected
         self._models: list[int] = []
         self._columns: list[tuple[Any, ...]] = []
         self._maps: list[tuple[dict[str, Any], ...]] = []
@@ -64,14 +68,23 @@ class RowForm:
             raise Rejected(rejection.TIME_RANGE, str(occasion.time))
         features = _mapping(values.get(names.ML_INPUT_FEATURES), names.ML_INPUT_FEATURES)
         outputs = values.get(names.ML_OUTPUT_PREDICTIONS)
-        several = outputs is not None or list in set(map(type, features.values()))
+        several = outputs is not None or (set(map(type, features.values())) == {list} and _OUTPUTS.isdisjoint(values))
+        unusable: list[str] = []
+        usable = _usable(features, _LISTS if several else _VALUES, unusable)
+        if features and not usable and _OUTPUTS.isdisjoint(values) and outputs is None:
+            raise Rejected(rejection.ATTRIBUTE_TYPE, f"no value of {names.ML_INPUT_FEATURES} is one: {unusable[0]}")
         rows = (
-            _several(features, _mapping(outputs, names.ML_OUTPUT_PREDICTIONS)) if several else [_row(features, values)]
+            _several(usable, _mapping(outputs, names.ML_OUTPUT_PREDICTIONS), unusable)
+            if several
+            else [_row(usable, values)]
         )
         shared = _shared(values, occasion)
         segment = {name: text(values[key]) for key, name in _segments(tuple(values))}
         prediction_id = _text(values, names.ML_PREDICTION_ID) or occasion.default_id
         _refuse_repetition(len(rows), (prediction_id, *shared, *segment.values()))
+        if unusable:
+            what = f"{', '.join(dict.fromkeys(unusable[:5]))} of {model.model_name!r}"
+            rejection.left_out(self._rejected, rejection.ATTRIBUTE_TYPE, what, len(unusable))
         code = self._predictions.code(model)
         for i, (outcome, maps) in enumerate(rows):
             self._models.append(code)
@@ -122,10 +135,16 @@ _MAP_TYPES: Final[dict[str, pa.DataType]] = {
 }
 
 
-@lru_cache(maxsize=1024)
 def _segments(keys: tuple[str, ...]) -> list[tuple[str, str]]:
     """Attributes that are segments, and their names."""
+    return _known_segments(keys) if sum(map(len, keys)) < 4096 else _segments_among(keys)
+
+
+def _segments_among(keys: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(key, key[len(SEGMENT) :]) for key in keys if key.startswith(SEGMENT)]
+
+
+_known_segments = lru_cache(maxsize=1024)(_segments_among)
 
 
 _Row: TypeAlias = tuple[
@@ -149,7 +168,10 @@ def number(value: Raw, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, (int, float)):
-        result = float(value)
+        try:
+            result = float(value)
+        except OverflowError as error:
+            raise Rejected(rejection.VALUE_RANGE, name) from error
         return result if result == result else None
     raise Rejected(rejection.ATTRIBUTE_TYPE, name)
 
@@ -160,7 +182,7 @@ def _text(values: dict[str, Raw], name: str) -> str:
 
 def _shared(values: dict[str, Raw], occasion: Occasion) -> tuple[Any, ...]:
     weight = number(values.get(names.ML_SAMPLING_ADJUSTED_COUNT), names.ML_SAMPLING_ADJUSTED_COUNT)
-    if weight is not None and not 0 < weight < float("inf"):
+    if weight is not None and not MIN_WEIGHT <= weight <= MAX_WEIGHT:
         raise Rejected(rejection.VALUE_RANGE, names.ML_SAMPLING_ADJUSTED_COUNT)
     return (
         occasion.time,
@@ -180,8 +202,8 @@ def _mapping(value: Raw, name: str) -> dict[str, Raw]:
         return {}
     if isinstance(value, str):
         try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
+            value = _read_json(value)
+        except (ValueError, RecursionError) as error:
             raise Rejected(rejection.ATTRIBUTE_TYPE, f"{name}: not JSON") from error
     if not isinstance(value, dict):
         raise Rejected(rejection.ATTRIBUTE_TYPE, name)
@@ -195,6 +217,52 @@ def _refuse_repetition(rows: int, shared: Iterable[Any]) -> None:
         raise Rejected(rejection.TOO_LARGE, f"{repeated} bytes of text that {rows} rows share")
 
 
+def _read_json(given: str) -> Any:
+    """JSON, also as many languages write it: with NaN and infinities. Raises `ValueError` or `RecursionError`."""
+    try:
+        return orjson.loads(given)
+    except orjson.JSONDecodeError:
+        return _storable(json.loads(given))
+
+
+def _storable(value: Any) -> Any:
+    """The value, with an empty map for what JSON can spell and no column can hold: halves of surrogate pairs, numbers without limit."""
+    if isinstance(value, dict):
+        return {key.encode(errors="replace").decode(): _storable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, str) and not value.isascii():
+        return value if value.encode(errors="replace") == value.encode(errors="surrogatepass") else {}
+    return {} if isinstance(value, int) and abs(value) > _LARGEST else value
+
+
+def _usable(features: dict[str, Raw], kinds: frozenset[type], unusable: list[str]) -> dict[str, Raw]:
+    """Features with values of these types; the others are named in `unusable`."""
+    if kinds.issuperset(map(type, features.values())) and max(map(len, features), default=0) <= MAX_NAME // 4:
+        return features
+    good = {}
+    for name, value in features.items():
+        if type(value) in kinds and len(name.encode()) <= MAX_NAME:
+            good[name] = value
+        else:
+            unusable.append(f"feature {name[:40]!r} ({type(value).__name__})")
+    return good
+
+
+_VALUES: Final[frozenset[type]] = frozenset({float, int, bool, str, bytes, type(None)})
+_LISTS: Final[frozenset[type]] = frozenset({list})
+_LARGEST: Final = 10**308
+_OUTPUTS: Final = frozenset(
+    {
+        names.ML_OUTPUT_LABEL,
+        names.ML_OUTPUT_SCORE,
+        names.ML_OUTPUT_VALUE,
+        names.ML_OUTPUT_SCORES,
+        names.ML_OUTPUT_VALUES,
+        names.ML_OUTPUT_LABELS,
+    }
+)
+"""Outputs of one prediction."""
 SEVERAL_OUTPUTS: Final = frozenset({names.ML_OUTPUT_SCORES, names.ML_OUTPUT_VALUES, names.ML_OUTPUT_LABELS})
 _NONE: Final[dict[str, Any]] = {}
 
@@ -250,18 +318,18 @@ def _order(name: str) -> tuple[bool, float, str]:
         return True, 0.0, name
 
 
-def _several(features: dict[str, Raw], outputs: dict[str, Raw]) -> list[_Row]:
+def _several(features: dict[str, Raw], outputs: dict[str, Raw], unusable: list[str]) -> list[_Row]:
     columns = [*features.values(), *outputs.values()]
     if not all(isinstance(column, list) for column in columns):
         raise Rejected(rejection.ATTRIBUTE_TYPE, "several rows need an array for every feature and output")
     lengths = {len(column) for column in columns if isinstance(column, list)}
     if len(lengths) > 1 or max(lengths, default=0) > MAX_ROWS:
         raise Rejected(rejection.ROW_COUNT, f"arrays of {sorted(lengths)} values")
-    return [_nth(features, outputs, i) for i in range(max(lengths, default=0))]
+    return [_nth(features, outputs, i, unusable) for i in range(max(lengths, default=0))]
 
 
-def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int) -> _Row:
-    numeric, texts = split({name: column[i] for name, column in features.items()})
+def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int, unusable: list[str]) -> _Row:
+    numeric, texts = split(_usable({name: column[i] for name, column in features.items()}, _VALUES, unusable))
     label, score, value = (outputs[name][i] if name in outputs else None for name in (_LABEL, _SCORE, _VALUE))
     return (label_text(label), number(score, _SCORE), number(value, _VALUE)), (numeric, texts, {}, {})
 

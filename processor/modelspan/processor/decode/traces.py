@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,7 @@ import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from modelspan.processor.decode import rejection
 from modelspan.processor.decode.alike import Alike, column_texts, groups
 from modelspan.processor.decode.alike_predictions import Circumstances, are_predictions, prediction_part
 from modelspan.processor.decode.maps import (
@@ -31,7 +33,10 @@ from modelspan.processor.decode.source import Source, hex_id, model_of, resource
 from modelspan.processor.decode.tables import MAX_TIME, SCHEMAS, TRACES, column
 from modelspan.processor.decode.values import Raw, raws, texts
 from modelspan.processor.decode.wire import PADDING, Bytes, Places, Unusual, parted
+from modelspan.processor.terse import REASON
 from modelspan.semconv import attributes as names
+
+_log = logging.getLogger(__name__)
 
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUSES: Final = ("Unset", "Ok", "Error")
@@ -163,6 +168,11 @@ class Traces:
                     self._row_form.add(model_of(origin, values), values, _occasion(row))
                 except Rejected as error:
                     self._rejected[error.reason] += 1
+                    said = (span.name[:80], origin.service_name, str(error))
+                    _log.warning("span %r of %r is stored as no prediction: %s", *said, extra={REASON: error.reason})
+                except Exception as error:  # whatever it is, its neighbours are stored
+                    self._rejected[rejection.UNDECODABLE] += 1
+                    _log.warning("a span is stored as no prediction", exc_info=error)
         if rows:
             contents = dict(zip(_ROW, zip(*rows, strict=True), strict=True))
             lists = {name: contents.pop(name) for name in _LISTS}

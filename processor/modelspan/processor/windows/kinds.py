@@ -20,7 +20,8 @@ class Kind:
     """The row has a value of this kind; features are taken to be always there."""
 
 
-WEIGHTED = "isFinite(weight) AND weight > 0"
+WEIGHTED = "weight BETWEEN 1e-9 AND 1e9"
+"""What is stored today; an earlier version took any positive weight."""
 
 FEATURE = Kind("feature", WEIGHTED, "1")
 LABEL = Kind("label", f"{WEIGHTED} AND error_type = ''", "label IS NOT NULL")
