@@ -155,11 +155,11 @@ AT_ONCE = [
     ),
     Case("1,990,000 ignored values, 20 at once", "logs", JSON, lambda: b'{"x":[' + b"{}," * 1_990_000 + b"{}]}", 20),
     Case(
-        "249,000 points, 12 at once",
+        "249,000 points, 4 at once",
         "metrics",
         PROTOBUF,
         lambda: nested(1, 2, 2, 10, content=b"\x0a\x00" * 249_000),
-        12,
+        4,
     ),
     Case(
         "80,000 rows x 98 equal floats, 12 at once",
