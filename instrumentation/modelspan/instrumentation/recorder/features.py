@@ -172,8 +172,11 @@ _NUMBERS_OF_ARROW = {
 
 def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
     """The columns that an array of the same width would have. What is absent is zero."""
+    from scipy.sparse import vstack  # which the program has imported
+
     names, kept = chosen_columns(None, int(parts[0].payload.shape[1]), model, policy)
-    table = np.concatenate([part.payload.tocsc()[:, kept].toarray().T for part in parts], axis=1)
+    rows = vstack([part.payload for part in parts], format="csr")
+    table = np.ascontiguousarray((rows if len(kept) == len(names) else rows[:, kept]).toarray().T)
     return {names[i]: columns.from_array(values) for i, values in zip(kept, table, strict=True)}
 
 
