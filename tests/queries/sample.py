@@ -79,6 +79,14 @@ VALUES
 ('shop', '', 'price', '1', '', '2025-03-01 12:00:00', '2025-03-01 12:05:00', 10, '', 'no_reference', 0, 0.05, [], 'none yet', 1)
 """
 
+REPLACED = """
+INSERT INTO ml_replaced_verdicts (service_name, environment, model_name, model_version, segment, window_start, window_end,
+    computed_at, replaced_at, replaced_because, rows, reference_id, status, tests, alpha, drifted, reason)
+VALUES
+('shop', 'prod', 'fraud', '2', '', '2025-03-01 12:00:00', '2025-03-01 12:05:00', 1, 2,
+    'Predictions came late: it had seen 9, there are 1,200.', 9, 'train2', 'ok', 3, 0.05, [], 'early')
+"""
+
 DRIFT = """
 INSERT INTO ml_drift (service_name, environment, model_name, model_version, segment, window_start, window_end, series_kind,
     series_name, reference_id, reference_source, method, status, statistic, effect, p_value, threshold, tolerance, psi, severity,
@@ -131,6 +139,7 @@ ALL = (
     REFERENCES,
     *TRAINED_ELSEWHERE,
     WINDOWS,
+    REPLACED,
     DRIFT,
     FEATURE_WINDOWS,
     RECORDERS,

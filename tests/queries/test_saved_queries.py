@@ -311,3 +311,15 @@ def _granules(plan: Any) -> list[tuple[int, int]]:
             own = [(int(key["Selected Granules"]), int(key["Initial Granules"])) for key in keys]
         return own + [found for part in plan.values() for found in _granules(part)]
     return []
+
+
+def test_the_history_of_a_window_has_the_verdict_that_was_replaced_and_why(gateway: Gateway) -> None:
+    by_moment = ask(gateway, "verdict_history", model="fraud", window="2025-03-01T12:04:59Z")
+    assert [(row["status"], row["rows"], row["reference_id"], row["replaced_because"]) for row in by_moment] == [
+        ("ok", 9, "train2", "Predictions came late: it had seen 9, there are 1,200."),
+        ("drifted", 1200, "train2", ""),
+    ]
+    assert [row["replaced_at"] is None for row in by_moment] == [False, True]
+    assert ask(gateway, "verdict_history") == by_moment
+    (alone,) = ask(gateway, "verdict_history", window="2025-03-01T11:55:00Z")
+    assert (alone["reason"], alone["replaced_at"]) == ("old", None)

@@ -10,7 +10,16 @@ from windows.lab import Lab
 from modelspan.processor.store import Store
 from modelspan.processor.windows import Settings
 
-TABLES = ("ml_predictions", "ml_models", "ml_references", "ml_feature_windows", "ml_drift", "ml_windows")
+TABLES = (
+    "ml_predictions",
+    "ml_models",
+    "ml_references",
+    "ml_reference_arrivals",
+    "ml_feature_windows",
+    "ml_drift",
+    "ml_windows",
+    "ml_replaced_verdicts",
+)
 
 
 @pytest.fixture(scope="session")

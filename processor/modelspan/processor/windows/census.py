@@ -41,6 +41,17 @@ class WindowCensus:
         return min(operations, key=lambda name: (-operations[name].carrying, name), default=None)
 
 
+def stored_since(
+    client: Any, key: ModelKey, starts: Sequence[int], length: int, settings: Mapping[str, Any]
+) -> dict[int, int]:
+    """When the first prediction of each window was stored, in milliseconds, by start of the window."""
+    sql = (
+        f"SELECT {window_sql(length)} AS window, toUnixTimestamp64Milli(min(inserted_at)) AS since FROM ml_predictions"
+        f" WHERE {KEY_CONDITION} AND {windows_condition(starts, length)} GROUP BY window"
+    )
+    return {row["window"]: row["since"] for row in ask(client, sql, key._asdict(), settings).to_pylist()}
+
+
 def take(
     client: Any,
     key: ModelKey,
@@ -71,8 +82,8 @@ def take(
 
 def _sums(kind: Kind, reference: Reference | None, length: int) -> str:
     counted = kind.counted
-    if reference is not None and reference.is_baseline:
-        last = reference.valid_from
+    if reference is not None and reference.baseline is not None:
+        last = reference.baseline.valid_from
         counted += f" AND (time > {timestamp_sql(last)} OR time < {timestamp_sql(last // length * length)})"
     return (
         f"countIf({counted}) AS {kind.name}_rows, countIf({counted} AND {kind.carried}) AS {kind.name}_carrying,"

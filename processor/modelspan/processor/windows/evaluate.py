@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import xxhash
 
@@ -13,7 +13,7 @@ from .census import WindowCensus
 from .keys import ModelKey
 from .kinds import KINDS
 from .observe import observe
-from .references import FIRST_PREDICTIONS, PROVISIONAL, Reference, References, Timeline
+from .references import References
 from .settings import Settings
 from .verdicts import judge
 
@@ -25,32 +25,31 @@ def evaluate(client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], 
     """Give verdicts on windows of `key`; number of windows that got one.
 
     `starts` and window lengths are in nanoseconds, `now` is wall time in seconds. A window whose verdict has seen all its
-    rows and the references in force is left alone. Raises what the store raises.
+    rows and its references is left alone; a verdict that is replaced is kept. Raises what the store raises.
     """
-    timeline = references.load(client, key, settings.query)
-    parts = _parts(client, key, starts, timeline, settings)
-    if _build_baselines(client, insert, key, timeline, parts, now, settings):
-        parts = _parts(client, key, starts, references.load(client, key, settings.query), settings)
-    return sum(_evaluate(client, insert, key, part, now, settings) for part in parts)
+    known = tables.stored_windows(client, key, starts, settings.query)
+    return sum(
+        _evaluate(client, insert, key, references.identity(chosen), in_force, windows, known, now, settings)
+        for chosen, in_force, windows in _prepare(client, insert, key, starts, now, settings)
+    )
 
 
-class Part(NamedTuple):
-    """Windows of a model that are compared with the same references."""
-
-    in_force: References
-    windows: dict[int, WindowCensus]
-
-
-def _evaluate(client: Any, insert: Insert, key: ModelKey, part: Part, now: float, settings: Settings) -> int:
-    in_force, windows = part
-    starts = sorted(windows)
-    known = tables.stored_windows(client, key, starts, settings.query) if starts else {}
-    timeline: Timeline = {kind: (one,) for kind, one in in_force.items()}
-    ids = {start: references.identity(timeline, start + settings.length_ns) for start in windows}
+def _evaluate(
+    client: Any,
+    insert: Insert,
+    key: ModelKey,
+    reference_id: str,
+    in_force: References,
+    windows: dict[int, WindowCensus],
+    known: Mapping[int, tables.StoredWindow],
+    now: float,
+    settings: Settings,
+) -> int:
+    """Give verdicts on windows that are compared with the same references."""
     stale = [
         start
         for start, window in windows.items()
-        if start not in known or known[start][:3] != (window.rows, ids[start], int(settings.length))
+        if start not in known or known[start][:3] != (window.rows, reference_id, int(settings.length))
     ]
     earlier = tables.stored_series(client, key, [start for start in stale if start in known], settings.query)
     size = max(1, MAX_CELLS // sum((one.slots for one in in_force.values()), start=1))
@@ -62,7 +61,9 @@ def _evaluate(client: Any, insert: Insert, key: ModelKey, part: Part, now: float
             computed_at = max(int(now * 1000), known[start].computed_at + 1 if start in known else 0)
             frame = tables.Frame(key, start, settings.length_ns, computed_at)
             judged = judge(key, start, observations, settings)
-            rows.add(frame, windows[start].rows, ids[start], judged, earlier.get(start, ()))
+            rows.add(frame, windows[start].rows, reference_id, judged, earlier.get(start, ()))
+            if start in known:
+                rows.replaced(frame, windows[start].rows, reference_id, known[start])
         token = f"verdicts-{xxhash.xxh3_128_hexdigest(repr((*key, some, now)).encode())}"
         for table, content in rows.tables():
             if content.num_rows:
@@ -70,44 +71,55 @@ def _evaluate(client: Any, insert: Insert, key: ModelKey, part: Part, now: float
     return len(stale)
 
 
-def _parts(client: Any, key: ModelKey, starts: Sequence[int], timeline: Timeline, settings: Settings) -> list[Part]:
-    """The windows that hold rows, with their census, by the references in force."""
-    found: dict[tuple[str, ...], tuple[References, list[int]]] = {}
-    for start in starts:
-        in_force = references.at(timeline, start + settings.length_ns)
-        alike = tuple(f"{kind} {one.reference_id}" for kind, one in in_force.items())
-        found.setdefault(alike, (in_force, []))[1].append(start)
-    return [
-        Part(in_force, census.take(client, key, some, settings.length_ns, in_force, settings.query))
-        for in_force, some in found.values()
-    ]
+Group = tuple[references.Chosen, References, dict[int, WindowCensus]]
+
+
+def _prepare(
+    client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], now: float, settings: Settings
+) -> list[Group]:
+    """The windows by what they are compared with, after building the baselines that can be built now."""
+    candidates = references.load(client, key, settings.query, settings.min_rows)
+    groups = _groups(client, key, candidates, starts, settings)
+    if not _build_baselines(client, insert, key, candidates, groups, max(starts), now, settings):
+        return groups
+    candidates = references.load(client, key, settings.query, settings.min_rows)
+    return _groups(client, key, candidates, starts, settings)
 
 
 def _build_baselines(
     client: Any,
     insert: Insert,
     key: ModelKey,
-    timeline: Timeline,
-    parts: Sequence[Part],
+    candidates: references.Candidates,
+    groups: Sequence[Group],
+    last_start: int,
     now: float,
     settings: Settings,
 ) -> bool:
     """Build the baselines that can be built now, the provisional one of a kind before the full one; whether there was any."""
-    starts = [start for part in parts for start in part.windows]
-    if not settings.first_predictions or not starts:
+    if not settings.first_predictions:
         return False
-    until = max(starts) + settings.length_ns
+    until = last_start + settings.length_ns
     built = False
     for kind in KINDS:
-        if not any(window.operation(kind, None) is not None for part in parts for window in part.windows.values()):
+        if not any(window.operation(kind, None) is not None for _, _, windows in groups for window in windows.values()):
             continue
-        for source in _wanted(timeline.get(kind.name, ()), settings):
+        for source in candidates.missing_baselines(kind.name, settings.is_provisional_wanted):
             built |= baseline.build(client, insert, key, kind, source, until, now, settings) is not None
     return built
 
 
-def _wanted(known: Sequence[Reference], settings: Settings) -> list[str]:
-    """Baselines that are missing where no reference was given. Beside a full one no provisional one is of use."""
-    if not all(one.is_provisional for one in known):
-        return []
-    return [FIRST_PREDICTIONS] if known or not settings.is_provisional_wanted else [PROVISIONAL, FIRST_PREDICTIONS]
+def _groups(
+    client: Any, key: ModelKey, candidates: references.Candidates, starts: Sequence[int], settings: Settings
+) -> list[Group]:
+    length = settings.length_ns
+    stored = census.stored_since(client, key, starts, length, settings.query) if candidates.depend_on_time else {}
+    alike: dict[tuple[Any, ...], tuple[references.Chosen, list[int]]] = {}
+    for start in starts:
+        chosen = candidates.chosen(stored.get(start, 0), start + length)
+        alike.setdefault(tuple(chosen.items()), (chosen, []))[1].append(start)
+    groups = []
+    for chosen, some in alike.values():
+        in_force = references.with_series(client, chosen, settings.query)
+        groups.append((chosen, in_force, census.take(client, key, some, length, in_force, settings.query)))
+    return groups

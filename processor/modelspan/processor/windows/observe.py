@@ -17,7 +17,7 @@ from . import baseline
 from .census import Counted, WindowCensus
 from .keys import ModelKey
 from .kinds import FEATURE, KINDS, Kind
-from .references import FIRST_PREDICTIONS, PROVISIONAL, Reference, References, Series
+from .references import FIRST_PREDICTIONS, PROVISIONAL, Reference, References, Series, Source
 from .rollup import Floats, Rollup, Rows, names_without_reference, roll_up, unseen_values
 from .settings import Settings
 
@@ -34,7 +34,7 @@ class Observation:
     kind: str
     name: str
     counted: Counted
-    reference: Reference | None = None
+    reference: Source | None = None
     series: Series | None = None
     counts: Floats | None = None
     missing: float = 0.0
@@ -101,7 +101,7 @@ class _Observer:
 
     def _is_comparable(self, start: int, operation: str | None) -> bool:
         """A baseline says nothing of windows before it, and of the window in which it ends only if enough rows follow."""
-        if self.reference is None or not self.reference.holds_for(start + self.settings.length_ns):
+        if self.reference is None:
             return False
         if not self._is_last_of_baseline(start):
             return True
@@ -109,12 +109,12 @@ class _Observer:
         return effective_rows(counted.weight, counted.weight_squared) >= self.settings.min_rows
 
     def _is_last_of_baseline(self, start: int) -> bool:
-        reference = self.reference
-        return (
-            reference is not None
-            and reference.is_baseline
-            and 0 <= reference.valid_from - start < self.settings.length_ns
-        )
+        baseline = self._baseline
+        return baseline is not None and 0 <= baseline.valid_from - start < self.settings.length_ns
+
+    @property
+    def _baseline(self) -> Source | None:
+        return None if self.reference is None else self.reference.baseline
 
     def _counted(self, start: int, operation: str) -> Counted:
         return self.windows[start].counted[self.kind.name].get(operation, _NOTHING)
@@ -122,7 +122,7 @@ class _Observer:
     def _compare(
         self, reference: Reference, operation: str, starts: list[int]
     ) -> Iterator[tuple[int, list[Observation]]]:
-        after = reference.valid_from if reference.is_baseline else None
+        after = reference.baseline.valid_from if reference.baseline else None
         carried = frozenset().union(*(self.windows[start].feature_columns for start in starts))
         rows = Rows(self.key, operation, tuple(starts), self.settings.length_ns, after, carried)
         limit = self.settings.max_unknown_names
@@ -132,7 +132,7 @@ class _Observer:
         for place, start in enumerate(rollup.starts.tolist()):
             counted = self._counted(start, operation)
             known = [
-                replace(one, caveat=caveats[place], unseen=tuple(unseen.get((start, one.name), ())))
+                replace(one, caveat=_caveat(one, caveats[place]), unseen=tuple(unseen.get((start, one.name), ())))
                 for one in _known(self.kind, counted, rollup, place, reference)
             ]
             if self.kind is FEATURE:
@@ -184,7 +184,7 @@ class _Observer:
         ]
 
     def _caveats(self, reference: Reference, operation: str, starts: list[int]) -> list[str]:
-        if not reference.is_provisional:
+        if reference.baseline is None or not reference.baseline.is_provisional:
             return [""] * len(starts)
         few, all_ = self.settings.provisional_predictions, self.settings.first_predictions
         return [
@@ -194,7 +194,7 @@ class _Observer:
 
     def _next_baseline(self) -> tuple[str, int]:
         """Source and rows of the baseline that comes next, or that ends in the window."""
-        is_full = self.reference is not None and self.reference.source == FIRST_PREDICTIONS
+        is_full = self._baseline is not None and self._baseline.source == FIRST_PREDICTIONS
         source = PROVISIONAL if self.settings.is_provisional_wanted and not is_full else FIRST_PREDICTIONS
         return source, self.settings.baseline_rows(source)
 
@@ -204,18 +204,24 @@ class _Observer:
         return [min(rows, most) for rows in reached]
 
 
+def _caveat(one: Observation, caveat: str) -> str:
+    return caveat if one.reference is not None and one.reference.is_provisional else ""
+
+
 def _known(kind: Kind, counted: Counted, rollup: Rollup, place: int, reference: Reference) -> Iterator[Observation]:
-    for base, series in zip(reference.bases, reference.series, strict=True):
+    for base, series, source in zip(reference.bases, reference.series, reference.sources_of, strict=True):
         bins = slice(base, base + len(series.counts))
         counts = rollup.weights[place, bins]
         text = float(rollup.weights[place, bins.stop])
+        if source is not reference.sources[0] and not text and not counts.any():
+            continue  # the model no longer takes it, says the newer source
         absent = counted.weight - float(counts.sum()) - text
         mean, stddev, low, high = _moments(rollup, place, bins, series)
         yield Observation(
             kind.name,
             series.name,
             counted,
-            reference,
+            source,
             series,
             counts,
             missing=absent if absent > _ROUNDING * counted.weight else 0.0,

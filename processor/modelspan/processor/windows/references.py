@@ -1,8 +1,26 @@
-"""Which reference is in force for the series of a model."""
+"""The references that a window of a model is compared with.
+
+They are chosen series by series, so one that knows a few series never replaces one that knows all. What only a later one knows counts
+as long as predictions have it. Of the references of a series the first of these is in force:
+
+1. one that was set for the model in its own service and environment, or for every one; of several the newest,
+2. one that was set for the name of the model alone, for every version and service; the newest,
+3. one that was set elsewhere under a name and version that the program gave: a training job seldom bears the name of the service,
+4. one that came from elsewhere, or was seen at a fit, under the name and version of the model,
+5. one of the same fitted model under another name, by its digest,
+6. the first predictions, and until these are all there few of them.
+
+A service that sets a reference for itself takes over no other: of 4 and 5 only the program counts that gave one first, and only if
+that was before any of those that come before it. Of what one program gave elsewhere (3 to 5), a reference that was set wins over one
+that was seen at a fit, then the newest. One with too few rows to test anything comes last.
+
+**Verdicts of the past stay.** A window is compared with the references that were there when its first prediction was stored, and for
+series that had none by then with the first that came. That follows from what is stored alone, so it is found again after a crash.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,52 +38,58 @@ FIRST_PREDICTIONS = "first_predictions"
 PROVISIONAL = "provisional_predictions"
 """The first predictions as well, but far fewer: what windows are compared with until the full baseline is there."""
 BASELINES = (FIRST_PREDICTIONS, PROVISIONAL)
+_OF_A_FIT = "fit-"
+"""How a version begins that nobody gave: it is a digest of what the model has learnt."""
 
 # One row of ml_references is found by these; parameters carry the names, so no name is ever part of a statement.
-REFERENCE_CONDITION = (
-    "model_name = {reference_model:String} AND model_version = {reference_version:String} AND"
-    " service_name = {reference_service:String} AND environment = {reference_environment:String} AND"
-    " reference_id = {reference_id:String} AND series_kind = {series_kind:String}"
+_ROW = (
+    "model_name = {{reference_model_{i}:String}} AND model_version = {{reference_version_{i}:String}} AND"
+    " service_name = {{reference_service_{i}:String}} AND environment = {{reference_environment_{i}:String}} AND"
+    " reference_id = {{reference_id_{i}:String}} AND series_kind = {{series_kind:String}}"
 )
 
-_CANDIDATES = """
+_KEY = "reference_id, service_name, environment, model_name, model_version, series_kind"
+
+_CANDIDATES = f"""
 SELECT reference_id, toString(source) AS source, toString(service_name) AS service, toString(environment) AS env,
     toString(model_name) AS model, toString(model_version) AS version, toString(series_kind) AS kind,
-    max(created_at) AS created, toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation
-FROM ml_references FINAL WHERE {condition}
+    toUnixTimestamp64Milli(max(created_at)) AS created, min(arrived) AS arrived,
+    toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation,
+    max(rows) AS rows, arraySort(groupUniqArray(toString(series_name))) AS names
+FROM (SELECT * FROM ml_references FINAL WHERE {{condition}}) AS given
+LEFT JOIN
+(
+    SELECT {_KEY}, toUnixTimestamp64Milli(min(arrived_at)) AS arrived FROM ml_reference_arrivals
+    WHERE model_name IN (SELECT model_name FROM ml_references WHERE {{condition}}) GROUP BY {_KEY}
+) AS arrivals USING ({_KEY})
 GROUP BY reference_id, source, service, env, model, version, kind
 """
 
 _BY_NAME = """
 model_name = {model_name:String} AND model_version IN ({model_version:String}, '')
-    AND (source NOT IN ('first_predictions', 'provisional_predictions')
-        OR (service_name = {service_name:String} AND environment = {environment:String}))
+    AND (source NOT IN ('first_predictions', 'provisional_predictions') OR (model_version = {model_version:String}
+        AND service_name = {service_name:String} AND environment = {environment:String}))
 """
 
 _BY_DIGEST = f"""
-model_digest != '' AND model_digest IN
+source NOT IN ('first_predictions', 'provisional_predictions') AND model_digest != '' AND model_digest IN
     (SELECT assumeNotNull(model_digest) FROM ml_models FINAL WHERE {KEY_CONDITION} AND model_digest IS NOT NULL)
 """
 
 _SERIES = f"""
-SELECT reference_id, toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, text, cuts,
+SELECT toString(series_kind) AS kind, toString(series_name) AS name, toString(series_type) AS type, rows, missing, text, cuts,
     categories, arrayMap(category -> {forms.date_key("category")}, categories) AS keys,
     arrayExists(category -> {forms.number_of("category")} IS NOT NULL, categories) AS has_numbers,
     arrayExists(category -> {forms.is_date("category")}, categories) AS has_dates,
-    counts, mean, stddev, min, max
-FROM ml_references FINAL
+    counts, mean, stddev, min, max, place
 """
 
 Series = NumericProfile | CategoricalProfile
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What one kind of series of a model is compared with.
-
-    Series `i` owns the slots from `bases[i]` on: one for each of its counts, then one for texts among numbers. Slots count
-    from 1; the SQL of `rollup` numbers them in the same way, and slot 0 is for names that the reference does not know.
-    """
+class Source:
+    """What was given at once of one kind of series of a model."""
 
     reference_id: str
     source: str
@@ -79,14 +103,13 @@ class Reference:
     """Baseline: event time of its last row, nanoseconds. Only later rows are compared with it."""
     operation: str
     """Operation whose rows it counted; empty: any."""
-    series: tuple[Series, ...] = field(repr=False)
-    bases: tuple[int, ...] = field(repr=False)
-    slots: int
-    """Number of slots, the unknown one included."""
-    has_numbers_as_categories: bool = False
-    """Whether a number may be a category."""
-    has_dates: bool = False
-    """Whether a category is a date or time."""
+    created: int
+    """When it was last given; milliseconds, as `arrived`."""
+    arrived: int
+    """When it was first given."""
+    rows: float
+    names: tuple[str, ...] = field(repr=False)
+    """Of its series."""
 
     @property
     def is_baseline(self) -> bool:
@@ -98,83 +121,163 @@ class Reference:
         """Whether a baseline of more predictions will take its place."""
         return self.source == PROVISIONAL
 
+    @property
+    def origin(self) -> tuple[str, ...]:
+        """The program that gave it, and what that calls the model."""
+        return self.service_name, self.environment, self.model_name, self.model_version
+
     def holds_for(self, window_end: int) -> bool:
         """Whether any row before `window_end` may be compared with it."""
         return not self.is_baseline or self.valid_from < window_end
 
+
+Chosen = Mapping[str, tuple[Source, ...]]
+"""By kind: the sources in force, those first that come first for a series that several know."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What one kind of series of a model is compared with.
+
+    Series `i` comes from `sources_of[i]` and owns the slots from `bases[i]` on: one for each of its counts, then one for texts among
+    numbers. Slots count from 1; the SQL of `rollup` numbers them in the same way, and slot 0 is for names that no source knows.
+    """
+
+    sources: tuple[Source, ...]
+    series: tuple[Series, ...] = field(repr=False)
+    sources_of: tuple[Source, ...] = field(repr=False)
+    bases: tuple[int, ...] = field(repr=False)
+    slots: int
+    """Number of slots, the unknown one included."""
+    has_numbers_as_categories: bool = False
+    """Whether a number may be a category."""
+    has_dates: bool = False
+    """Whether a category is a date or time."""
+
+    @property
+    def baseline(self) -> Source | None:
+        """The source that was built from the first predictions, if one was."""
+        return next((one for one in self.sources if one.is_baseline), None)
+
+    @property
+    def operation(self) -> str:
+        """Operation whose rows it counted; empty: any."""
+        return next((one.operation for one in self.sources if one.operation), "")
+
+    @property
+    def rows_sql(self) -> str:
+        """Subquery of the rows of ml_references, one for each series."""
+        return _chosen_sql(len(self.sources))
+
     def parameters(self) -> dict[str, str]:
-        """Parameters of `REFERENCE_CONDITION`."""
-        return {
-            "reference_model": self.model_name,
-            "reference_version": self.model_version,
-            "reference_service": self.service_name,
-            "reference_environment": self.environment,
-            "reference_id": self.reference_id,
-            "series_kind": self.kind,
-        }
+        """Parameters of `rows_sql`."""
+        return _parameters(self.sources)
 
 
 References = dict[str, Reference]
-"""What one window is compared with, by kind; a kind without a reference is absent."""
-
-Timeline = dict[str, tuple[Reference, ...]]
-"""References of a model by kind, the one to be preferred first: a baseline holds from its last row on."""
+"""By kind; a kind without a reference is absent."""
 
 
-def at(timeline: Timeline, window_end: int) -> References:
-    """References of a window that ends there: the first that holds, else the last."""
-    return {kind: next((one for one in some if one.holds_for(window_end)), some[-1]) for kind, some in timeline.items()}
+class Candidates:
+    """Every reference that may ever be in force for a model."""
+
+    def __init__(self, key: ModelKey, sources: Iterable[Source], min_rows: float) -> None:
+        self._min_rows = min_rows
+        in_order = _in_order(key, list(sources))
+        self._kinds = {kind.name: [one for one in in_order if one.kind == kind.name] for kind in KINDS}
+
+    @property
+    def depend_on_time(self) -> bool:
+        """Whether windows that were stored at different times may be compared with different references."""
+        return any(len(sources) > 1 for sources in self._kinds.values())
+
+    def missing_baselines(self, kind: str, is_provisional_wanted: bool) -> list[str]:
+        """Baselines of a kind that are missing where none was given. Beside a full one no provisional one is of use."""
+        known = {one.source for one in self._kinds[kind] if self._is_enough(one)}
+        if known - {PROVISIONAL}:
+            return []
+        return [FIRST_PREDICTIONS] if known or not is_provisional_wanted else [PROVISIONAL, FIRST_PREDICTIONS]
+
+    def chosen(self, stored: int, window_end: int) -> Chosen:
+        """Those of a window: `stored` is when its first prediction was stored (milliseconds), its end is in nanoseconds."""
+        found = {kind: self._of_kind(sources, stored, window_end) for kind, sources in self._kinds.items()}
+        return {kind: sources for kind, sources in found.items() if sources}
+
+    def _of_kind(self, sources: Sequence[Source], stored: int, window_end: int) -> tuple[Source, ...]:
+        held = _one_baseline([one for one in sources if one.holds_for(window_end)])
+        in_time = [one for one in held if one.arrived <= stored]
+        late = sorted((one for one in held if one.arrived > stored), key=lambda one: one.arrived)
+        in_order = sorted([*in_time, *late], key=lambda one: not self._is_enough(one))
+        return _adding(in_order)
+
+    def _is_enough(self, source: Source) -> bool:
+        return source.is_baseline or source.rows >= self._min_rows
 
 
-def identity(timeline: Timeline, window_end: int) -> str:
-    """References that a window ending there is compared with, as `ml_windows.reference_id` names them."""
-    in_force = at(timeline, window_end).values()
-    return ",".join(sorted({one.reference_id for one in in_force if one.holds_for(window_end)}))
+def _one_baseline(sources: list[Source]) -> list[Source]:
+    """Of several baselines that hold, the first, since when there was any: which one it is depends on event time alone."""
+    baselines = [one for one in sources if one.is_baseline]
+    if len(baselines) < 2:
+        return sources
+    best = replace(baselines[0], arrived=min(one.arrived for one in baselines))
+    return [*(one for one in sources if not one.is_baseline), best]
 
 
-def load(client: Any, key: ModelKey, settings: dict[str, Any]) -> Timeline:
-    """References of `key`.
-
-    A reference that was given wins over one that was seen at a fit, and that over the baseline of first predictions, kind by
-    kind: training data usually has no outputs.
-    Where none was given or seen under its name and version, those of the same fitted model under another name are looked for: a
-    training program seldom knows what a registry will call the model.
-    A given one holds wherever the model runs, since a training job seldom bears the name of the service; of several the one for
-    this version, from this service and this environment wins, then the newest.
-    Of several baselines (two services may build one at once) the oldest wins, so that verdicts stay as they are. The provisional
-    one holds until the full one ends; it is not replaced for windows before: their rows are part of the full one.
-    """
-    candidates = _candidates(client, key, _BY_NAME, settings)
-    if all(row["source"] in BASELINES for row in candidates):
-        candidates += _candidates(client, key, _BY_DIGEST, settings)
-    chosen = ((kind.name, _choose(key, [row for row in candidates if row["kind"] == kind.name])) for kind in KINDS)
-    heads = {kind: tuple(map(_head, rows)) for kind, rows in chosen if rows}
-    return _with_series(client, heads, settings) if heads else {}
+def _adding(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """Those that know a series which none before knows."""
+    known: set[str] = set()
+    chosen = []
+    for one in sources:
+        if not known.issuperset(one.names):
+            known.update(one.names)
+            chosen.append(one)
+    return tuple(chosen)
 
 
-def _candidates(client: Any, key: ModelKey, condition: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ask(
-        client, _CANDIDATES.format(condition=condition), key._asdict(), settings
-    ).to_pylist()
-    return found
+def _in_order(key: ModelKey, sources: list[Source]) -> list[Source]:
+    """The order in which they are in force for windows that begin now, without those that would take over another's."""
+    rank = {one: _rank(key, one) for one in sources}
+    since: dict[tuple[Any, ...], int] = {}
+    for one in sources:
+        since[one.origin] = min(one.arrived, since.get(one.origin, one.arrived))
+
+    def is_first(one: Source) -> bool:
+        of_rank = min((since[other.origin], other.origin) for other in sources if rank[other] == rank[one])
+        better = min((other.arrived for other in sources if rank[other] < rank[one]), default=since[one.origin])
+        return (since[one.origin], one.origin) == of_rank and since[one.origin] <= better
+
+    def precedence(one: Source) -> tuple[Any, ...]:
+        if rank[one] == _OWN:
+            near = _nearness(one.service_name, key.service_name), _nearness(one.environment, key.environment)
+            before: tuple[Any, ...] = one.model_version == "", -near[0], -near[1]
+        elif (
+            rank[one] == _BASELINE
+        ):  # two services may build one at once: the oldest, so that verdicts stay as they are
+            before = one.is_provisional, one.created
+        else:
+            before = since[one.origin], one.origin, one.source == FIT
+        return rank[one], before, -one.created, one.reference_id
+
+    kept = [one for one in sources if rank[one] not in (_SAME_NAME, _SAME_DIGEST) or is_first(one)]
+    return sorted(kept, key=precedence)
 
 
-def _choose(key: ModelKey, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    given = [row for row in candidates if row["source"] not in BASELINES]
-    if given:
-        return [max(given, key=lambda row: _precedence(key, row))]
-    own = (key.service_name, key.environment, key.model_version)
-    baselines = [row for row in candidates if (row["service"], row["env"], row["version"]) == own]
-    oldest = {
-        row["source"]: row
-        for row in sorted(baselines, key=lambda row: (row["created"], row["reference_id"]), reverse=True)
-    }
-    return [oldest[source] for source in BASELINES if source in oldest]
+_OWN, _NAME_ALONE, _SET_ELSEWHERE, _SAME_NAME, _SAME_DIGEST, _BASELINE = range(1, 7)
 
 
-def _precedence(key: ModelKey, row: dict[str, Any]) -> tuple[Any, ...]:
-    service, environment = _nearness(row["service"], key.service_name), _nearness(row["env"], key.environment)
-    return (row["source"] != FIT, row["version"] != "", service, environment, row["created"], row["reference_id"])
+def _rank(key: ModelKey, one: Source) -> int:
+    """Its place in the list of the module."""
+    if one.is_baseline:
+        return _BASELINE
+    if one.model_name != key.model_name:
+        return _SAME_DIGEST
+    if one.source == FIT:
+        return _SAME_NAME
+    if _nearness(one.service_name, key.service_name) and _nearness(one.environment, key.environment):
+        return _OWN
+    if one.model_version == "":
+        return _NAME_ALONE
+    return _SAME_NAME if key.model_version.startswith(_OF_A_FIT) else _SET_ELSEWHERE
 
 
 def _nearness(of_reference: str, of_model: str) -> int:
@@ -182,47 +285,81 @@ def _nearness(of_reference: str, of_model: str) -> int:
     return 2 if of_reference == of_model else int(of_reference == "")
 
 
-def _head(row: dict[str, Any]) -> Reference:
-    """A reference without its series."""
-    return Reference(
-        reference_id=row["reference_id"],
-        source=row["source"],
-        service_name=row["service"],
-        environment=row["env"],
-        model_name=row["model"],
-        model_version=row["version"],
-        kind=row["kind"],
-        valid_from=row["valid_from"],
-        operation=row["operation"],
-        series=(),
-        bases=(),
-        slots=1,
-    )
+def identity(chosen: Chosen) -> str:
+    """The references of a window, as `ml_windows.reference_id` names them."""
+    return ",".join(sorted({one.reference_id for sources in chosen.values() for one in sources}))
 
 
-def _with_series(client: Any, heads: Timeline, settings: dict[str, Any]) -> Timeline:
-    """Read the series of all of them at once."""
-    conditions, parameters = [], {}
-    for i, head in enumerate(head for some in heads.values() for head in some):
-        conditions.append(f"({REFERENCE_CONDITION.replace(':String', f'_{i}:String')})")
-        parameters.update({f"{name}_{i}": value for name, value in head.parameters().items()})
-    where = " OR ".join(conditions)
-    found = ask(client, f"{_SERIES} WHERE {where} ORDER BY kind, name", parameters, settings).to_pylist()
-    return {kind: tuple(_complete(head, found) for head in some) for kind, some in heads.items()}
+def load(client: Any, key: ModelKey, settings: dict[str, Any], min_rows: float) -> Candidates:
+    """The candidates of `key`. `min_rows`: rows without which nothing is tested."""
+    found = [*_candidates(client, key, _BY_NAME, settings), *_candidates(client, key, _BY_DIGEST, settings)]
+    return Candidates(key, dict.fromkeys(found), min_rows)
 
 
-def _complete(head: Reference, found: list[dict[str, Any]]) -> Reference:
-    rows = [row for row in found if (row["kind"], row["reference_id"]) == (head.kind, head.reference_id)]
-    series = tuple(_profile(head.kind, row) for row in rows)
+def _candidates(client: Any, key: ModelKey, condition: str, settings: dict[str, Any]) -> list[Source]:
+    rows = ask(client, _CANDIDATES.format(condition=condition), key._asdict(), settings).to_pylist()
+    return [
+        Source(
+            reference_id=row["reference_id"],
+            source=row["source"],
+            service_name=row["service"],
+            environment=row["env"],
+            model_name=row["model"],
+            model_version=row["version"],
+            kind=row["kind"],
+            valid_from=row["valid_from"],
+            operation=row["operation"],
+            created=row["created"],
+            arrived=row["arrived"] or row["created"],
+            rows=row["rows"],
+            names=tuple(row["names"]),
+        )
+        for row in rows
+    ]
+
+
+def with_series(client: Any, chosen: Chosen, settings: dict[str, Any]) -> References:
+    """Read the series of what was chosen."""
+    return {kind: _with_series(client, sources, settings) for kind, sources in chosen.items()}
+
+
+def _with_series(client: Any, sources: tuple[Source, ...], settings: dict[str, Any]) -> Reference:
+    sql = f"{_SERIES} FROM {_chosen_sql(len(sources))} ORDER BY name"
+    rows = ask(client, sql, _parameters(sources), settings).to_pylist()
+    series = tuple(_profile(row["kind"], row) for row in rows)
     bases, slots = _slots(series)
-    return replace(
-        head,
-        series=series,
-        bases=bases,
-        slots=slots,
+    return Reference(
+        sources,
+        series,
+        tuple(sources[row["place"]] for row in rows),
+        bases,
+        slots,
         has_numbers_as_categories=any(row["has_numbers"] for row in rows),
         has_dates=any(row["has_dates"] for row in rows),
     )
+
+
+def _chosen_sql(sources: int) -> str:
+    """Subquery of the rows of so many sources: of a series that several know, that of the first."""
+    rows = [_ROW.format(i=i) for i in range(sources)]
+    place = "".join(f"{row}, {i}, " for i, row in enumerate(rows))
+    return (
+        f"(SELECT *, multiIf({place}0) AS place FROM ml_references FINAL WHERE {' OR '.join(f'({row})' for row in rows)}"
+        " ORDER BY series_name, place LIMIT 1 BY series_name)"
+    )
+
+
+def _parameters(sources: Sequence[Source]) -> dict[str, str]:
+    found = {"series_kind": sources[0].kind}
+    for i, one in enumerate(sources):
+        found |= {
+            f"reference_model_{i}": one.model_name,
+            f"reference_version_{i}": one.model_version,
+            f"reference_service_{i}": one.service_name,
+            f"reference_environment_{i}": one.environment,
+            f"reference_id_{i}": one.reference_id,
+        }
+    return found
 
 
 def _slots(series: Iterable[Series]) -> tuple[tuple[int, ...], int]:

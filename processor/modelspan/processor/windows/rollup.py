@@ -18,7 +18,7 @@ from . import forms
 from .ask import ask
 from .keys import KEY_CONDITION, ModelKey, timestamp_sql, window_sql, windows_condition
 from .kinds import FEATURE, FEATURE_COLUMNS, LABEL, SCORE, VALUE, Kind
-from .references import REFERENCE_CONDITION, Reference
+from .references import Reference
 
 Floats = NDArray[np.float64]
 
@@ -27,14 +27,14 @@ MOST_UNSEEN = 5
 _MOST_KEYS = 100_000
 _SHOWN_LETTERS = 100
 
-_LAYOUT = f"""
+_LAYOUT = """
 layout AS (
     SELECT toString(series_name) AS series, series_type = 'numeric' AS is_numeric, cuts, categories,
         if(is_numeric, length(cuts), length(categories)) + 2 AS width,
         sum(width) OVER (ORDER BY series ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - width AS before,
         toUInt32(before + width) AS last,
         if(isFinite(ifNull(mean, nan)), ifNull(mean, 0.), 0.) AS origin
-    FROM ml_references FINAL WHERE {REFERENCE_CONDITION}
+    FROM {references}
 )"""
 
 # A number in a categorical series is one of its categories, or unseen; a text in a numeric one has the slot behind its bins.
@@ -175,13 +175,22 @@ def roll_up(client: Any, kind: Kind, rows: Rows, reference: Reference, limit: in
     rollup = Rollup.empty(rows.starts, reference.slots)
     name, named = _names(kind, reference)
     parameters = {**rows.parameters, **reference.parameters(), **named}
-    expressions = {"layout": _LAYOUT, "limit": limit, "number": forms.number_of("category"), **_keys(reference)}
+    expressions = {
+        "layout": _layout(reference),
+        "limit": limit,
+        "number": forms.number_of("category"),
+        **_keys(reference),
+    }
     for statement, source in _sources(kind, rows, name):
         rollup.add(ask(client, statement.format(source=source, **expressions), parameters, settings))
         if statement is _NUMERIC and reference.has_numbers_as_categories:
             sql = _NUMBERS_AS_CATEGORIES.format(source=source, **expressions)
             rollup.move(ask(client, sql, parameters, settings))
     return rollup
+
+
+def _layout(reference: Reference) -> str:
+    return _LAYOUT.format(references=reference.rows_sql)
 
 
 def _keys(reference: Reference) -> dict[str, str]:
@@ -221,7 +230,7 @@ def unseen_values(
             {"category": forms.number_of("category"), "value": "value"} if statement is _NUMERIC else _keys(reference)
         )
         sql = _UNSEEN.format(
-            layout=_LAYOUT,
+            layout=_layout(reference),
             source=source,
             places=chosen,
             known=f"arrayMap(category -> {keys['category']}, categories)",

@@ -18,7 +18,7 @@ FROM ml_predictions WHERE inserted_at >= {{since}} AND {{which}} GROUP BY {KEY_C
 """
 
 _WINDOWS = """
-SELECT {window} AS window, count() AS rows FROM ml_predictions
+SELECT {window} AS window, count() AS rows, toUnixTimestamp64Milli(min(inserted_at)) AS stored FROM ml_predictions
 WHERE {key} AND time >= {first} AND {until}
 GROUP BY window HAVING max(inserted_at) >= {since} ORDER BY window
 """
@@ -83,9 +83,11 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
     judged = ask(client, _VERDICTS, {**key._asdict(), **limits}, settings.query).to_pylist()
     verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"], row["length"]) for row in judged}
-    timeline = references.load(client, key, settings.query)
+    candidates = references.load(client, key, settings.query, settings.min_rows)
+    columns = (np.asarray(held[name]).tolist() for name in ("window", "rows", "stored"))
+    length_s = int(settings.length)
     return [
         start
-        for start, rows in zip(*(np.asarray(held[name]).tolist() for name in ("window", "rows")), strict=True)
-        if verdicts.get(start) != (rows, references.identity(timeline, start + length), int(settings.length))
+        for start, rows, stored in zip(*columns, strict=True)
+        if verdicts.get(start) != (rows, references.identity(candidates.chosen(stored, start + length)), length_s)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -15,10 +15,12 @@ from modelspan.processor.stats.series import MISSING, TEXT
 from .ask import ask
 from .keys import KEY_CONDITION, MILLISECOND, ModelKey, stored_windows_condition
 from .observe import Observation
+from .settings import SECOND
 from .verdicts import Judged
 
 FEATURE_WINDOWS: Final = "ml_feature_windows"
 DRIFT: Final = "ml_drift"
+REPLACED: Final = "ml_replaced_verdicts"
 WINDOWS: Final = "ml_windows"
 SHARES: Final = (MISSING, TEXT)
 """Kinds of series that have no counts of their own."""
@@ -33,6 +35,17 @@ _WINDOW = [
 _SERIES = [("series_kind", _s), ("series_name", _s), ("reference_id", _s), ("rows", _u64)]
 
 SCHEMAS: Final = {
+    REPLACED: pa.schema(
+        [
+            *_WINDOW,
+            ("replaced_at", _ms),
+            ("rows", _u64),
+            *((name, _s) for name in ("replaced_because", "reference_id", "status", "reason")),
+            ("tests", _u32),
+            ("alpha", _f64),
+            ("drifted", pa.list_(_s)),
+        ]
+    ),
     FEATURE_WINDOWS: pa.schema(
         [
             *_WINDOW,
@@ -67,7 +80,7 @@ SCHEMAS: Final = {
 
 _STORED = """
 SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id, dateDiff('second', window_start, window_end) AS length,
-    toUnixTimestamp64Milli(computed_at) AS computed
+    toUnixTimestamp64Milli(computed_at) AS computed_at, toString(status) AS status, tests, alpha, drifted, reason
 FROM ml_windows FINAL WHERE {condition}
 """
 
@@ -78,7 +91,7 @@ FROM ml_drift FINAL WHERE {condition}
 
 
 class StoredWindow(NamedTuple):
-    """What the newest verdict of a window has seen."""
+    """The newest verdict of a window, and what it has seen."""
 
     rows: int
     reference_id: str
@@ -86,6 +99,11 @@ class StoredWindow(NamedTuple):
     """Seconds."""
     computed_at: int
     """Milliseconds since the epoch."""
+    status: str
+    tests: int
+    alpha: float
+    drifted: list[str]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -113,10 +131,7 @@ def stored_windows(
 ) -> dict[int, StoredWindow]:
     """Newest verdicts of the windows, by start."""
     found = _read(client, _STORED, key, starts, settings)
-    return {
-        row["start"] * MILLISECOND: StoredWindow(row["rows"], row["reference_id"], row["length"], row["computed"])
-        for row in found
-    }
+    return {row.pop("start") * MILLISECOND: StoredWindow(**row) for row in found}
 
 
 def stored_series(
@@ -171,6 +186,17 @@ class VerdictRows:
             if kind not in SHARES:
                 self._rows[FEATURE_WINDOWS].append({**shared, **_empty(kind, name)})
 
+    def replaced(self, frame: Frame, rows: int, reference_id: str, old: StoredWindow) -> None:
+        """Keep the verdict that the one of `frame` replaces, with why."""
+        self._rows[REPLACED].append(
+            {
+                **replace(frame, length=old.length * SECOND).row(),
+                **old._asdict(),
+                "replaced_at": frame.computed_at,
+                "replaced_because": _why(old, rows, reference_id, frame.length // SECOND),
+            }
+        )
+
     def tables(self) -> Iterable[tuple[str, pa.Table]]:
         """Tables in the order in which they are to be stored: the row of the window last, because it says that all is there."""
         return [(name, pa.Table.from_pylist(self._rows[name], schema=schema)) for name, schema in SCHEMAS.items()]
@@ -221,6 +247,19 @@ def _feature_window(observed: Observation) -> dict[str, Any]:
         "min": observed.low,
         "max": observed.high,
     }
+
+
+def _why(old: StoredWindow, rows: int, reference_id: str, length: int) -> str:
+    parts = []
+    if length != old.length:
+        parts.append(f"Windows last {length:,} s now; this one lasted {old.length:,} s.")
+    elif rows != old.rows:
+        parts.append(f"Predictions came late: it had seen {old.rows:,}, there are {rows:,}.")
+    if reference_id != old.reference_id and not old.reference_id:
+        parts.append(f"It had no reference, and now has {reference_id}.")
+    elif reference_id != old.reference_id:
+        parts.append(f"Its reference was {old.reference_id}, and is {reference_id or 'none'} now.")
+    return " ".join(parts)
 
 
 _GONE = "The reference that is in force now does not know this series."

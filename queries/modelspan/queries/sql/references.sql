@@ -1,5 +1,5 @@
 -- title: References
--- description: The reference in force for each model and kind of series: where it comes from and how many rows it has.
+-- description: The references in force for each model and kind of series: where they come from, and for how many series each is the one.
 -- param model String = '' : name of a model; empty means all
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
@@ -18,6 +18,13 @@ WITH
             AND ({service:String} = '' OR service_name = {service:String})
         GROUP BY model_name, model_version, service_name, environment
     ),
+    arrivals AS
+    (
+        SELECT
+            model_name, model_version, service_name, environment, reference_id, series_kind, min(arrived_at) AS arrived
+        FROM ml_reference_arrivals
+        GROUP BY model_name, model_version, service_name, environment, reference_id, series_kind
+    ),
     candidates AS
     (
         SELECT
@@ -29,12 +36,12 @@ WITH
             model_version AS for_version,
             nullIf(model_digest, '') AS for_digest,
             series_kind AS kind,
-            uniqExact(series_name) AS series,
-            max(rows) AS reference_rows,
-            max(created_at) AS created
+            series_name AS series,
+            rows AS reference_rows,
+            created_at AS created,
+            arrivals.arrived AS arrived
         FROM ml_references FINAL
-        GROUP BY
-            reference_id, reference_source, for_service, for_environment, for_model, for_version, for_digest, kind
+        LEFT JOIN arrivals USING (model_name, model_version, service_name, environment, reference_id, series_kind)
     ),
     matched AS
     (
@@ -43,32 +50,68 @@ WITH
             for_model = model_name AND if(reference_source IN ('first_predictions', 'provisional_predictions'),
                 for_version = model_version AND for_service = service_name AND for_environment = environment,
                 for_version IN (model_version, '')) AS is_named,
-            ifNull(for_digest = learnt, 0) AS is_same,
-            max(is_named AND reference_source NOT IN ('first_predictions', 'provisional_predictions'))
-                OVER (PARTITION BY model_name, model_version, service_name, environment) AS any_named
+            ifNull(for_digest = learnt, 0) AND reference_source NOT IN ('first_predictions', 'provisional_predictions') AS is_same,
+            multiIf(for_service = service_name, 2, for_service = '', 1, 0) AS near_service,
+            multiIf(for_environment = environment, 2, for_environment = '', 1, 0) AS near_environment,
+            multiIf(
+                reference_source = 'first_predictions', 6,
+                reference_source = 'provisional_predictions', 7,
+                NOT is_named, 5,
+                reference_source = 'fit', 4,
+                near_service > 0 AND near_environment > 0, 1,
+                for_version = '', 2,
+                startsWith(model_version, 'fit-'), 4,
+                3) AS rank,
+            (for_service, for_environment, for_model, for_version) AS origin
         FROM models
         INNER JOIN candidates ON models.model_name = candidates.for_model OR models.learnt = candidates.for_digest
+        WHERE is_named OR is_same
+    ),
+    aged AS
+    (
+        SELECT
+            *,
+            min(arrived) OVER (PARTITION BY model_name, model_version, service_name, environment, origin) AS since,
+            min(if(rank <= 3, arrived, NULL))
+                OVER (PARTITION BY model_name, model_version, service_name, environment) AS first_set,
+            min(if(rank <= 4, arrived, NULL))
+                OVER (PARTITION BY model_name, model_version, service_name, environment) AS first_named
+        FROM matched
+    ),
+    ranked AS
+    (
+        SELECT
+            *,
+            min((since, origin))
+                OVER (PARTITION BY model_name, model_version, service_name, environment, rank) AS first_of_rank
+        FROM aged
+    ),
+    chosen AS
+    (
+        SELECT *
+        FROM ranked
+        WHERE rank NOT IN (4, 5)
+            OR ((since, origin) = first_of_rank AND ifNull(since <= if(rank = 4, first_set, first_named), 1))
+        ORDER BY
+            model_name, model_version, service_name, environment, kind, series,
+            reference_rows < 100 AND rank < 6, rank,
+            if(rank = 1, (for_version = '', -near_service, -near_environment), (0, 0, 0)),
+            if(rank IN (2, 6, 7), (toDateTime64(0, 3, 'UTC'), ('', '', '', ''), 0), (since, origin, reference_source = 'fit')),
+            if(rank >= 6, toFloat64(created), -toFloat64(created)),
+            reference_id
+        LIMIT 1 BY model_name, model_version, service_name, environment, kind, series
     )
 SELECT
     model_name,
     model_version,
     kind AS series_kind,
     reference_source AS source,
-    round(reference_rows, 3) AS reference_rows,
-    series,
-    created AS created_at,
+    round(max(chosen.reference_rows), 3) AS reference_rows,
+    count() AS series,
+    max(created) AS created_at,
     reference_id,
     service_name,
     environment
-FROM matched
-WHERE is_named OR (is_same AND NOT any_named)
-ORDER BY
-    model_name, model_version, service_name, environment, series_kind,
-    indexOf(['first_predictions', 'provisional_predictions'], source),
-    source = 'fit',
-    (for_version != '',
-        multiIf(for_service = service_name, 2, for_service = '', 1, 0),
-        multiIf(for_environment = environment, 2, for_environment = '', 1, 0)) DESC,
-    if(source IN ('first_predictions', 'provisional_predictions'), -toFloat64(created), toFloat64(created)) DESC,
-    if(source IN ('first_predictions', 'provisional_predictions'), '', reference_id) DESC, reference_id
-LIMIT 1 BY model_name, model_version, service_name, environment, series_kind
+FROM chosen
+GROUP BY model_name, model_version, series_kind, source, reference_id, service_name, environment
+ORDER BY model_name, model_version, service_name, environment, series_kind, series DESC, reference_id
