@@ -303,11 +303,12 @@ def profile_of(telemetry: Any) -> tuple[dict[str, Any], dict[tuple[str, str], An
 
 def test_a_reference_profiles_the_features_by_the_names_and_version_of_the_predictions(telemetry: Any) -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0, np.nan, 2.0], "b": ["x", "y", "x", None], "c": [True, False, True, True]})
-    model = LinearRegression().fit(np.eye(4), [1, 2, 3, 4])
+    served = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
+    model = LinearRegression().fit(served, [1, 2, 3])
     assert set_reference(model, frame, y=[1, 2, 3, 4])
     frame.loc[:, "a"] = 0.0
     attributes, series = profile_of(telemetry)
-    model.predict(np.eye(4))
+    model.predict(served)
     assert attributes["ml.model.version"] == telemetry.batches()[0][0]["ml.model.version"]
     assert (attributes["ml.reference.source"], attributes["ml.reference.sample.count"]) == ("training", 4)
     assert set(series) == {("feature", "a"), ("feature", "b"), ("feature", "c")}
@@ -319,7 +320,7 @@ def test_a_reference_profiles_the_features_by_the_names_and_version_of_the_predi
 
 @pytest.mark.parametrize("hold", [list, tuple])
 def test_rows_in_a_list_or_tuple_keep_the_types_of_their_columns(telemetry: Any, hold: Any) -> None:
-    assert set_reference(MODEL, hold((float(i), "a") for i in range(100)))
+    assert set_reference(LogisticRegression(), hold((float(i), "a") for i in range(100)))
     (event,) = telemetry.events(events.ML_REFERENCE_PROFILE)
     kinds = [type(one) for one in from_json(event.attributes["ml.reference.profile.data"]).series]
     assert kinds == [NumericProfile, CategoricalProfile]
@@ -337,8 +338,9 @@ def test_a_reference_profiles_outputs_only_of_held_out_predictions(telemetry: An
 
 def test_a_large_reference_is_sampled_and_the_same_each_time(telemetry: Any) -> None:
     values = np.arange(250_000, dtype=np.float64).reshape(-1, 1)
-    assert set_reference(MODEL, values)
-    assert set_reference(MODEL, values)
+    model = LinearRegression().fit(X[:, :1], X[:, 1])
+    assert set_reference(model, values)
+    assert set_reference(model, values)
     first, second = (dict(one.attributes) for one in telemetry.events(events.ML_REFERENCE_PROFILE))
     assert first == second
     assert first["ml.reference.sample.count"] == 100_000

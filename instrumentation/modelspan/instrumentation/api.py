@@ -14,6 +14,7 @@ from opentelemetry.semconv._incubating.attributes.artifact_attributes import ART
 from opentelemetry.semconv._incubating.attributes.vcs_attributes import VCS_REF_HEAD_REVISION
 
 from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.forgiving import forgiving, is_model
 from modelspan.instrumentation.recorder.scope import INSIDE, PerRow, PredictionScope, around
 from modelspan.semconv import attributes as ml
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Time = datetime | np.datetime64 | str | float
 
 
+@forgiving(lambda: None)
 def identify(
     model: Any,
     *,
@@ -43,6 +45,8 @@ def identify(
     what it has learnt, which is the same in every process that loads the model; empty ones are not given. The rest is lineage: its
     identifier in a registry, the run and data set that made it, when, from which revision, and the hash of its file.
     """
+    if not is_model("identify", model):
+        return
     lineage = {
         ml.ML_MODEL_ID: model_id,
         ml.ML_TRAINING_RUN_ID: run_id,
@@ -67,6 +71,13 @@ def identify(
         failed("identify a model", error)
 
 
+@contextmanager
+def _nothing_said() -> Iterator[PredictionScope]:
+    """In the place of a context that was called wrongly."""
+    yield copy(INSIDE)
+
+
+@forgiving(_nothing_said)
 @contextmanager
 def prediction_context(
     ids: str | Sequence[Any] | None = None,
@@ -145,6 +156,7 @@ def _times(given: Any) -> Any:
     return times
 
 
+@forgiving(lambda: False)
 def record_actual(
     model: Any,
     prediction_id: str | Sequence[str],
@@ -162,9 +174,12 @@ def record_actual(
     """
     from modelspan.instrumentation.recorder.truth import submit_actuals
 
-    return _try("record an actual", submit_actuals, model, prediction_id, label, value, time, source)
+    return is_model("record_actual", model, or_name=True) and _try(
+        "record an actual", submit_actuals, model, prediction_id, label, value, time, source
+    )
 
 
+@forgiving(lambda: False)
 def record_outcome(
     model: Any,
     prediction_id: str | Sequence[str],
@@ -181,13 +196,18 @@ def record_outcome(
     """
     from modelspan.instrumentation.recorder.truth import submit_outcomes
 
-    return _try("record an outcome", submit_outcomes, model, prediction_id, name, value, unit, time)
+    return is_model("record_outcome", model, or_name=True) and _try(
+        "record an outcome", submit_outcomes, model, prediction_id, name, value, unit, time
+    )
 
 
+@forgiving(lambda: False)
 def set_reference(model: Any, X: Any, y: Any = None, *, predictions: Any = None, name: str | None = None) -> bool:
     """Make a data set what later predictions of the model are compared with.
 
-    `X` are the inputs, as `predict` takes them. At most 100,000 rows are used, a random sample where there are more.
+    `model` is the model or its name; a reference of a name holds for every version of it. `X` are the inputs, as `predict` takes them:
+    with the columns that the model takes, else no reference is set and one warning says which are missing or too many. At most
+    100,000 rows are used, a random sample where there are more; fewer than 100 decide nothing, which is said.
     `y` is accepted and left out: what is compared is predictions with predictions, and those on training data are more
     confident than any later ones. To compare outputs too, give `predictions` on data held out of the training: what
     `predict` returned (one dimension), class probabilities (two), or a mapping of operation to either. `name` is the
@@ -195,9 +215,12 @@ def set_reference(model: Any, X: Any, y: Any = None, *, predictions: Any = None,
     """
     from modelspan.instrumentation.recorder.reference import submit_reference
 
-    return _try("set a reference", submit_reference, model, X, predictions, name)
+    return is_model("set_reference", model, or_name=True) and _try(
+        "set a reference", submit_reference, model, X, predictions, name
+    )
 
 
+@forgiving(lambda: False)
 def flush(timeout: float = 5.0) -> bool:
     """Hand over everything that was recorded, and have the SDK export the events. False if it took longer than `timeout` s."""
     try:

@@ -82,6 +82,9 @@ class CatBoostKind(Kind):
         names: list[str] = model.feature_names_
         return names
 
+    def width(self, model: Any) -> int | None:
+        return len(model.feature_names_)
+
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         if operation != _PREDICT:
             return SCORE

@@ -84,6 +84,9 @@ class BoosterKind(Kind):
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         return learner(model).role
 
+    def width(self, model: Any) -> int | None:
+        return int(model.num_feature())
+
 
 @asked_alone
 class ModelKind(Kind):

@@ -47,6 +47,10 @@ class PyFuncKind(Kind):
         inner = _within(model)
         return kind_of(inner).feature_names(inner, width)
 
+    def width(self, model: Any) -> int | None:
+        inner = _within(model)
+        return kind_of(inner).width(inner)
+
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         inner = _within(model)
         return kind_of(inner).role(inner, operation, is_float)

@@ -63,6 +63,9 @@ class SessionKind(Kind):
         inputs = model.get_inputs()
         return [inputs[0].name] if width == 1 and len(inputs) == 1 else None
 
+    def width(self, model: Any) -> int | None:
+        return None
+
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         if not is_float:
             return LABEL

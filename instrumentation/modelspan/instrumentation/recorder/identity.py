@@ -181,6 +181,12 @@ class Identities:
         """The identity of a model, if it has one."""
         return self.by_id.get(id(model)) or self._changed.get(id(model))
 
+    def named(self, name: str) -> Any:
+        """The only model that the program has identified by a name; None where there is none, or several."""
+        found = [known for known in list(self.by_id.values()) if known.name == name]
+        reference = found[0].reference if len(found) == 1 else None
+        return reference() if isinstance(reference, weakref.ref) else None
+
     def put(self, model: Any, identity: Identity) -> Identity:
         """Make `identity` that of `model`."""
         identity.reference = self._reference(model)

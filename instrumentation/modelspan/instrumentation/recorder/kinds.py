@@ -116,6 +116,11 @@ class Kind:
             model = inner
         return model
 
+    def width(self, model: Any) -> int | None:
+        """Number of the columns that it takes; None where it does not say."""
+        found = getattr(model, "n_features_in_", None)
+        return None if found is None else int(found)
+
     def input_names(self, model: Any) -> Sequence[str]:
         """Names of what a model that takes tensors takes by position, as many as it knows."""
         return ()
@@ -226,9 +231,9 @@ def names_of(model: Any, width: int, own: Sequence[Any] | None = None) -> list[s
     are no names.
     """
     known = _known_names(model, width)
-    if known is not None and _are_positions(known):
+    if known is not None and are_positions(known):
         return _positions(width)
-    if own is not None and not _are_positions(own):
+    if own is not None and not are_positions(own):
         return distinct(own)
     return _positions(width) if known is None else distinct(known)
 
@@ -251,10 +256,26 @@ def _known_names(model: Any, width: int | None) -> Sequence[Any] | None:
     return names if names is not None and width in (None, len(names)) else None
 
 
+def given_names(model: Any) -> list[str] | None:
+    """Names of the columns that a model was fitted with; None where it had none, or does not know."""
+    known = _known_names(model, None)
+    return None if known is None or not len(known) or are_positions(known) else [str(name) for name in known]
+
+
+def width_of(model: Any) -> int | None:
+    """Number of the columns that a model takes; None where it does not say."""
+    try:
+        return kind_of(model).width(model)
+    except Exception as error:  # not fitted
+        heard(error)
+        return None
+
+
 _MADE_UP = re.compile("(?:x|[Cc]olumn_)?([0-9]+)")
 
 
-def _are_positions(names: Sequence[Any]) -> bool:
+def are_positions(names: Sequence[Any]) -> bool:
+    """Whether names of columns are no more than their positions."""
     return isinstance(names, range) or all(
         (found := _MADE_UP.fullmatch(str(name))) is not None and found[1] == str(place)
         for place, name in enumerate(names)

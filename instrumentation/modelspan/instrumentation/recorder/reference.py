@@ -19,6 +19,7 @@ from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
+from modelspan.instrumentation.recorder.reference_check import few_rows, wrong_columns, wrong_predictions
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.profile import Profile, categorical_profile, mixed_profile, to_json
 from modelspan.semconv import attributes as ml
@@ -36,17 +37,42 @@ Predictions = Mapping[str, Snapshot]
 
 
 def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, name: str | None) -> bool:
-    """Copy a bounded sample of the data, and have its profile made and emitted in the background."""
+    """Copy a bounded sample of the data, and have its profile made and emitted in the background. `model` is the model or its name."""
     copied = _sample(x)
-    if copied.rows < 1 or copied.kind == snap.OPAQUE:
-        warn_once("reference", f"set_reference cannot read rows from {type(x).__name__}; no reference is set.")
-        return False
     given = predictions if isinstance(predictions, Mapping) else {_operation(predictions): predictions}
     held_out = {operation: _sample(values) for operation, values in given.items() if values is not None}
-    identity = identities.get(model)
-    identity.training = None
+    called = model if isinstance(model, str) else None
+    if called is not None:
+        model = identities.named(called)
+    problem = _problem(model, x, copied, given, held_out)
+    if problem is not None:
+        warn_once(f"reference:{problem}", f"set_reference sets no reference: {problem}.")
+        return False
+    few = min([copied, *held_out.values()], key=lambda part: part.rows).rows
+    warning = few_rows(few)
+    if warning is not None:
+        warn_once(f"few:{few}", f"set_reference: {warning}")
+    if model is None:
+        identity = Identity(called, "", {})
+        identity.digest = ""
+    else:
+        identity = identities.get(model)
+        if warning is None:
+            identity.training = None
     size = copied.size + sum(part.size for part in held_out.values())
     return recorder.submit(lambda: _emit(recorder, identity, model, copied, held_out, name), size)
+
+
+def _problem(model: Any, x: Any, copied: Snapshot, predictions: Mapping[Any, Any], held_out: Predictions) -> str | None:
+    """Why no reference can be made of what was given, as a sentence; None where one can."""
+    if copied.rows < 1 or copied.kind == snap.OPAQUE:
+        return f"no rows can be read from {type(x).__name__}"
+    problem = None if model is None else wrong_columns(model, x)
+    for operation, part in held_out.items():
+        if part.rows < 1 or part.kind == snap.OPAQUE:
+            problem = problem or f"no predictions can be read from {type(predictions[operation]).__name__}"
+        problem = problem or wrong_predictions(model, operation, predictions[operation])
+    return problem
 
 
 def _sample(values: Any) -> Snapshot:
@@ -70,8 +96,9 @@ def _emit(
     logger = recorder.logger
     if logger is None:
         return
-    identity.resolve(model, recorder.config)
-    announce(logger, identity, model, recorder.policy.described())
+    if model is not None:
+        identity.resolve(model, recorder.config)
+        announce(logger, identity, model, recorder.policy.described())
     series = feature_series(_features(x, model, recorder.policy.afresh()))
     for operation, values in predictions.items():
         found = outputs([values], operation, model)

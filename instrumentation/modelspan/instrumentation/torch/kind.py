@@ -71,6 +71,9 @@ class ModuleKind(Kind):
     def feature_names(self, model: Any, width: int) -> Sequence[str] | None:
         return None
 
+    def width(self, model: Any) -> int | None:
+        return None
+
     def input_names(self, model: Any) -> Sequence[str]:
         forward = unwrapped(model).forward
         if isinstance(forward, torch.ScriptMethod):

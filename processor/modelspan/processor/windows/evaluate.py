@@ -116,7 +116,7 @@ def _groups(
     stored = census.stored_since(client, key, starts, length, settings.query) if candidates.depend_on_time else {}
     alike: dict[tuple[Any, ...], tuple[references.Chosen, list[int]]] = {}
     for start in starts:
-        chosen = candidates.chosen(stored.get(start, 0), start + length)
+        chosen = candidates.chosen(stored.get(start, 0), start, start + length)
         alike.setdefault(tuple(chosen.items()), (chosen, []))[1].append(start)
     groups = []
     for chosen, some in alike.values():

@@ -198,17 +198,21 @@ class Candidates:
             return []
         return [FIRST_PREDICTIONS] if known or not is_provisional_wanted else [PROVISIONAL, FIRST_PREDICTIONS]
 
-    def chosen(self, stored: int, window_end: int) -> Chosen:
-        """Those of a window: `stored` is when its first prediction was stored (milliseconds), its end is in nanoseconds."""
-        found = {kind: self._of_kind(sources, stored, window_end) for kind, sources in self._kinds.items()}
+    def chosen(self, stored: int, start: int, end: int) -> Chosen:
+        """Those of a window: `stored` is when its first prediction was stored (milliseconds), its start and end are in nanoseconds."""
+        found = {kind: self._of_kind(sources, stored, start, end) for kind, sources in self._kinds.items()}
         return {kind: sources for kind, sources in found.items() if sources}
 
-    def _of_kind(self, sources: Sequence[Source], stored: int, window_end: int) -> tuple[Source, ...]:
-        held = _one_baseline([one for one in sources if one.holds_for(window_end)])
+    def _of_kind(self, sources: Sequence[Source], stored: int, start: int, end: int) -> tuple[Source, ...]:
+        held = _one_baseline([one for one in sources if one.holds_for(end)])
         in_time = [one for one in held if one.arrived <= stored]
         late = sorted((one for one in held if one.arrived > stored), key=lambda one: one.arrived)
-        in_order = sorted([*in_time, *late], key=lambda one: not self._is_enough(one))
-        return _adding(in_order)
+        # A baseline that ends within the window may leave it too few rows: it is no reference that a given one has to give way to.
+        is_last = [
+            not self._is_enough(one) or (one.is_baseline and one.valid_from >= start) for one in (*in_time, *late)
+        ]
+        in_order = sorted(zip(is_last, (*in_time, *late), strict=True), key=lambda pair: pair[0])
+        return _adding(one for _, one in in_order)
 
     def _is_enough(self, source: Source) -> bool:
         return source.is_baseline or source.rows >= self._min_rows

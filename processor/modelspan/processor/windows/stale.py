@@ -89,5 +89,6 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
     return [
         start
         for start, rows, stored in zip(*columns, strict=True)
-        if verdicts.get(start) != (rows, references.identity(candidates.chosen(stored, start + length)), length_s)
+        if verdicts.get(start)
+        != (rows, references.identity(candidates.chosen(stored, start, start + length)), length_s)
     ]

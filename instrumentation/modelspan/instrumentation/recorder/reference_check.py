@@ -1,0 +1,108 @@
+"""What a reference has to agree with: the columns that the model takes, enough rows, and the operations and classes of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelspan.instrumentation.failure import heard
+from modelspan.instrumentation.recorder.kinds import LABEL, are_positions, classes, given_names, kind_of, width_of
+from modelspan.instrumentation.recorder.values import label_text
+from modelspan.semconv.attributes import MlOperationNameValues as Operation
+
+ENOUGH_ROWS = 100
+"""With fewer the service tests nothing (`drift.min_rows`)."""
+_SHOWN = 5
+_LABELS = 10_000
+"""Predicted labels that are looked at."""
+
+
+def wrong_columns(model: Any, x: Any) -> str | None:
+    """What is wrong with the columns of a reference, as a sentence; None where nothing is, or the model does not know."""
+    try:
+        own, width = _columns_of(x)
+        known, takes = given_names(model), width_of(model)
+    except Exception as error:  # of a class of the program
+        heard(error)
+        return None
+    if own is not None and known is not None:
+        return _difference(own, known)
+    takes = len(known) if known is not None else takes
+    if takes is not None and width is not None and width != takes:
+        return f"it has {_count(width, 'column')}, and the model takes {takes:,}"
+    return None
+
+
+def _columns_of(x: Any) -> tuple[Sequence[str] | None, int | None]:
+    """Names and number of the columns of an input; None where it has no names, or is not a table."""
+    names = getattr(x, "columns", getattr(x, "column_names", None))
+    if names is None and isinstance(x, (list, tuple)) and x and isinstance(x[0], Mapping):
+        names = {str(key): None for row in x[:_LABELS] for key in row}
+    if names is not None and not callable(names):
+        listed = [str(name) for name in names]
+        return None if are_positions(listed) else listed, len(listed)
+    shape = getattr(x, "shape", None)
+    if shape is not None:
+        return None, int(shape[1]) if len(shape) == 2 else None
+    first: Any = x[0] if isinstance(x, (list, tuple)) and x else None
+    is_row = isinstance(first, (list, tuple)) or len(getattr(first, "shape", [])) == 1
+    return None, len(first) if is_row else None
+
+
+def _difference(own: Sequence[str], known: Sequence[str]) -> str | None:
+    missing, extra = [name for name in known if name not in own], [name for name in own if name not in known]
+    if not missing and not extra:
+        return None
+    parts = [f"it lacks {_listed(missing)}"] if missing else []
+    parts += [f"the model does not take {_listed(extra)}"] if extra else []
+    cause = ""
+    if missing and {_plain(name) for name in missing} == {_plain(name) for name in extra}:
+        cause = " (the names differ in case or separators alone)"
+    elif len(extra) == 1 and not missing:
+        cause = " (the target?)"
+    elif not extra and len(own) < len(known):
+        cause = f" ({len(own):,} of {len(known):,} columns)"
+    return " and ".join(parts) + cause
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return shown + more
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def few_rows(rows: int) -> str | None:
+    """What a reference of so few rows is good for; None where there are enough."""
+    if rows >= ENOUGH_ROWS:
+        return None
+    return (
+        f"{_count(rows, 'row')} decide nothing: below {ENOUGH_ROWS} (drift.min_rows of the service) nothing is tested, and a larger reference"
+        " stays in force. With 1,000 a change of some 10 % of the rows is found, with 10,000 one of some 3 %."
+    )
+
+
+def wrong_predictions(model: Any, operation: str, values: Any) -> str | None:
+    """What is wrong with predictions of a reference, as a sentence; None where nothing is."""
+    if operation not in {one.value for one in Operation}:
+        return f"predictions of {operation!r}: operations are {', '.join(one.value for one in Operation)}"
+    labels = classes(model)
+    if labels is None or not labels or isinstance(labels[0], list):
+        return None
+    shape: tuple[Any, ...] = getattr(values, "shape", ())
+    if operation == Operation.PREDICT_PROBA.value and len(shape) == 2 and shape[1] != len(labels):
+        return f"predictions have {_count(shape[1], 'column')}, and the model knows {len(labels)} classes"
+    is_float = getattr(getattr(values, "dtype", None), "kind", "") == "f"
+    if len(shape) < 2 and kind_of(model).role(model, operation, is_float) == LABEL:
+        known = {label_text(label) for label in labels}
+        found = {label_text(value) for value in list(values)[:_LABELS]} - known - {None}
+        if found:
+            return f"predicted labels {_listed(sorted(map(str, found)))}, which are no classes of the model"
+    return None
