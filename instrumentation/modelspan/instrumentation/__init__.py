@@ -9,9 +9,9 @@ With no change to the program::
 
 or from within it, once the OpenTelemetry SDK is set up::
 
-    from modelspan.instrumentation.sklearn import SklearnInstrumentor
+    from modelspan.instrumentation import instrument
 
-    SklearnInstrumentor().instrument()
+    instrument()
 
 Each prediction that the program makes becomes a row of an ``ml.prediction.batch`` event, with every feature and output;
 a count and a duration in the metrics ``ml.predictions`` and ``ml.operation.duration``; and, within a sampled trace or else
@@ -38,7 +38,7 @@ Nothing below is needed, and nothing below raises.
 Configuration
 -------------
 
-Environment variables; the keyword of the same name of ``SklearnInstrumentor().instrument`` comes first.
+Environment variables; the keyword of the same name of ``instrument``, or of ``SklearnInstrumentor().instrument`` and the like, comes first.
 
 ================================================ ======== ==========================================================
 variable                                         default  meaning
@@ -85,17 +85,27 @@ if TYPE_CHECKING:
         record_outcome,
         set_reference,
     )
+    from modelspan.instrumentation.everything import instrument, uninstrument
 
-__all__ = ["flush", "identify", "prediction_context", "record_actual", "record_outcome", "set_reference"]
+__all__ = [
+    "flush",
+    "identify",
+    "instrument",
+    "prediction_context",
+    "record_actual",
+    "record_outcome",
+    "set_reference",
+    "uninstrument",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Only now: every process that is instrumented imports this package, and few say anything.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from modelspan.instrumentation import api
+    from modelspan.instrumentation import api, everything
 
-    return getattr(api, name)
+    return getattr(everything if name in ("instrument", "uninstrument") else api, name)
 
 
 def __dir__() -> list[str]:
