@@ -118,8 +118,8 @@ class Kind:
 
     def width(self, model: Any) -> int | None:
         """Number of the columns that it takes; None where it does not say."""
-        found = getattr(model, "n_features_in_", None)
-        return None if found is None else int(found)
+        found = attribute(self._first(model), "n_features_in_")
+        return found if isinstance(found, int) else None
 
     def input_names(self, model: Any) -> Sequence[str]:
         """Names of what a model that takes tensors takes by position, as many as it knows."""
