@@ -205,14 +205,13 @@ class Candidates:
 
     def _of_kind(self, sources: Sequence[Source], stored: int, start: int, end: int) -> tuple[Source, ...]:
         held = _one_baseline([one for one in sources if one.holds_for(end)])
+        if any(self._is_enough(one) and not one.is_baseline for one in held):
+            # A baseline that ends within the window leaves it few rows: a given reference does not share it with one.
+            held = [one for one in held if not (one.is_baseline and one.valid_from >= start)]
         in_time = [one for one in held if one.arrived <= stored]
         late = sorted((one for one in held if one.arrived > stored), key=lambda one: one.arrived)
-        # A baseline that ends within the window may leave it too few rows: it is no reference that a given one has to give way to.
-        is_last = [
-            not self._is_enough(one) or (one.is_baseline and one.valid_from >= start) for one in (*in_time, *late)
-        ]
-        in_order = sorted(zip(is_last, (*in_time, *late), strict=True), key=lambda pair: pair[0])
-        return _adding(one for _, one in in_order)
+        in_order = sorted([*in_time, *late], key=lambda one: not self._is_enough(one))
+        return _adding(in_order)
 
     def _is_enough(self, source: Source) -> bool:
         return source.is_baseline or source.rows >= self._min_rows
