@@ -143,8 +143,8 @@ def set_up_sdk():
 
 def rows():
     flush()
-    name = "ml.prediction.batch.row.count"
-    return sum(log.log_record.attributes.get(name, 0) for log in logs.get_finished_logs())
+    batches = [log.log_record for log in logs.get_finished_logs() if log.log_record.event_name == "ml.prediction.batch"]
+    return sum(batch.attributes["ml.prediction.batch.row.count"] for batch in batches)
 """
 
 

@@ -166,4 +166,4 @@ for model in models:
     )
     for name in ("XGBClassifier", "LGBMClassifier", "CatBoostClassifier"):
         assert done.stdout.count(f'"ml.model.name": "{name}"') >= 2, done.stdout + done.stderr
-    assert done.stdout.count('"ml.prediction.batch"') == 3
+    assert done.stdout.count('"event_name": "ml.prediction.batch"') == 3

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import decimal
 import itertools
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,7 +24,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassi
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelspan.instrumentation import prediction_context
+from modelspan.instrumentation import prediction_context, set_reference
+from modelspan.semconv import attributes as ml
+from modelspan.semconv import events
 from modelspan.semconv.attributes import ML_CAPTURE_UNREADABLE
 
 RNG = np.random.default_rng(0)
@@ -401,3 +404,16 @@ def test_what_is_too_large_for_a_number_is_no_warning(telemetry: Any) -> None:
         Anything().predict(np.array([[1e308, np.longdouble("1e4000"), -np.inf, 5e-324]]))
         telemetry.batch()
     assert said == []
+
+
+def test_a_name_that_no_receiver_takes_is_shortened_and_stays_apart(telemetry: Any) -> None:
+    long = ["é" * 2000 + end for end in ("a", "b")]
+    model = LinearRegression().fit(pd.DataFrame([[0.0, 1.0], [1.0, 0.0]], columns=long), [0.0, 1.0])
+    model.predict(pd.DataFrame([[2.0, 3.0]], columns=long))
+    found = [name for name in telemetry.batch().column_names if name.startswith("feature.")]
+    assert len(set(found)) == 2
+    assert max(len(name.encode()) for name in found) <= 1024
+    assert set_reference(model, pd.DataFrame(np.eye(2).repeat(60, 0), columns=long))
+    (reference,) = telemetry.events(events.ML_REFERENCE_PROFILE)
+    profile = json.loads(bytes(reference.attributes[ml.ML_REFERENCE_PROFILE_DATA]))
+    assert sorted(f"feature.{one['name']}" for one in profile["series"]) == sorted(found)

@@ -54,6 +54,7 @@ variable                                         default  meaning
 ``OTEL_INSTRUMENTATION_ML_MODEL_VERSION``                 version of models that the program does not identify
 ``OTEL_INSTRUMENTATION_ML_SPAN_RATE``            10       spans per second and model outside of a sampled trace
 ``OTEL_INSTRUMENTATION_ML_SPAN_FEATURES``        false    features of single rows on their spans, as one map
+``OTEL_INSTRUMENTATION_ML_FORM``                 batches  ``rows``: each prediction is an event that people can read
 ``OTEL_INSTRUMENTATION_ML_REFERENCE``            auto     references of what is fitted: ``auto``, ``off``
 ``OTEL_INSTRUMENTATION_ML_FLUSH_INTERVAL``       1        seconds between two batches
 ``OTEL_INSTRUMENTATION_ML_QUEUE_BYTES``          64 MiB   bytes that may wait; what does not fit is dropped and counted

@@ -17,7 +17,7 @@ from modelspan.instrumentation.recorder.outputs import Outputs, outputs
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.scope import PerRow, PredictionScope
 from modelspan.instrumentation.recorder.snapshot import OPAQUE, Kept, unreadable
-from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered
+from modelspan.instrumentation.recorder.texts import Texts, from_strings, joined, numbered, scattered, short
 from modelspan.instrumentation.recorder.times import UNKNOWN
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_CAPTURE_UNREADABLE
@@ -117,7 +117,7 @@ class Group:
         }
         if self.first.error is not None:
             table[names.ERROR_TYPE] = columns.from_texts([self.first.error] * self.size)
-        return {name: column for name, column in table.items() if not column.is_empty()}
+        return {short(name): column for name, column in table.items() if not column.is_empty()}
 
     def _traces(self, spans: Mapping[int, Ids]) -> dict[str, Column]:
         if not spans:

@@ -16,7 +16,7 @@ from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.budget import Budget
 from modelspan.instrumentation.recorder.kinds import describe, kind_of
-from modelspan.instrumentation.recorder.texts import readable
+from modelspan.instrumentation.recorder.texts import readable, short
 
 _MAX_PINNED = 64
 _MOST_TELLS = 7
@@ -66,8 +66,8 @@ class Identity:
     )
 
     def __init__(self, name: str | None, version: str | None, lineage: Mapping[str, Any]) -> None:
-        self.name = None if name is None else readable(str(name))
-        self.version = None if version is None else readable(str(version))
+        self.name = None if name is None else short(readable(str(name)))
+        self.version = None if version is None else short(readable(str(version)))
         self.lineage = dict(lineage)
         self.tells: tuple[Tell, ...] = ()
         """Who is still to be asked about the model; of two that contradict each other the later one is right."""
@@ -96,13 +96,15 @@ class Identity:
         if self.tells:
             self._ask()
         if self.name is None:
-            self.name = readable(config.model_name or self.origin.name or _name_of(model))
+            self.name = short(readable(config.model_name or self.origin.name or _name_of(model)))
         if self.version is None:
             # A refit, which asks first, waits for a digest that is being made, so that none is made of a model in change.
             with _resolving:
                 if self.version is None:
                     told = config.model_version or self.origin.version
-                    self.version = readable(told) if told else _FIT + (self._tried_digest_of(model)[:12] or "unknown")
+                    self.version = (
+                        short(readable(told)) if told else _FIT + (self._tried_digest_of(model)[:12] or "unknown")
+                    )
 
     def know_digest(self, model: Any) -> None:
         """Have the digest made, unless the model has become another since. In the background: takes milliseconds and more."""

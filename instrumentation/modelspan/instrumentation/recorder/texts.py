@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -55,11 +56,22 @@ def readable(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
+MAX_NAME = 900
+"""Bytes of a name; a receiver takes 1,024, with what stands before it."""
+
+
+def short(name: str) -> str:
+    """The name; of one that is too long its beginning, and a digest of all of it."""
+    if 4 * len(name) <= MAX_NAME or len(encoded := name.encode()) <= MAX_NAME:
+        return name
+    return f"{encoded[: MAX_NAME - 40].decode(errors='ignore')}...{hashlib.sha256(encoded).hexdigest()[:16]}"
+
+
 def distinct(labels: Iterable[Any]) -> list[str]:
-    """Labels of columns as names that Arrow can write, where a NUL would end them; one that was there before gets a number: `a`,
-    `a.1`, `a.2`.
+    """Labels of columns as names that Arrow can write, where a NUL would end them, and not too long; one that was there before gets a
+    number: `a`, `a.1`, `a.2`.
     """
-    names = [readable(str(label)).replace("\0", "?") for label in labels]
+    names = [short(readable(str(label)).replace("\0", "?")) for label in labels]
     if len(set(names)) == len(names):
         return names
     taken = set(names)
