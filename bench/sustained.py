@@ -28,6 +28,8 @@ from bench.service import BIN, Service
 
 CALLS = 30_000
 WARM_UP = 3_000
+SECONDS = 10
+"""Of a run at a given rate, at most."""
 ROUNDS = 3
 PATIENCE = 30.0
 """Seconds in which rows must have been stored after the program ended."""
@@ -128,6 +130,7 @@ def _stored(service: Service, name: str, rows: int) -> int:
 
 def measure(load: Load, calls: int, rounds: int, service: Service) -> str:
     """A row of the table."""
+    calls = min(calls, load.rate * SECONDS) if load.rate else calls
     bare: list[Run] = []
     recorded: list[Run] = []
     stored = 0

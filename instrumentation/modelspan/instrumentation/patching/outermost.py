@@ -170,6 +170,7 @@ def outermost_call(operation: str, recorder: Recorder, lasting: Lasting | None =
             rows = result.shape[0] if type(result) is ndarray and result.shape else max(measure(value)[0], 1)
             queue.put_left_out(new(LeftOut, (identity, model, operation, rows, duration)))
             identity.budget.before += 1
+            turns.give_way()
         except Exception as problem:
             failed("count a prediction", problem)
 

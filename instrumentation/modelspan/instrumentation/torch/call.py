@@ -115,6 +115,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
         try:
             queue.put_left_out(_new(LeftOut, (identity, model, _PREDICT, rows, duration)))
             identity.budget.before += 1
+            turns.give_way()
         except Exception as problem:
             failed("count a prediction", problem)
 
