@@ -24,7 +24,7 @@ X = np.random.default_rng(3).normal(size=(500, 20))
 MODEL = LogisticRegression().fit(X, X[:, 0] > 0)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_a_loop_of_predictions_loses_no_row(tmp_path: Path, receiver: Any, threads: int) -> None:
     url, got = receiver
     source = f"""
@@ -34,7 +34,7 @@ def test_a_loop_of_predictions_loses_no_row(tmp_path: Path, receiver: Any, threa
     x = np.random.default_rng(0).normal(size=(500, 20))
     model = LogisticRegression().fit(x, x[:, 0] > 0)
     def predict():
-        for k in range({24_000 // threads}):
+        for k in range(24_000):
             model.predict(x[k % 500 : k % 500 + 1])
     workers = [threading.Thread(target=predict) for _ in range({threads})]
     for worker in workers:
@@ -42,7 +42,7 @@ def test_a_loop_of_predictions_loses_no_row(tmp_path: Path, receiver: Any, threa
     for worker in workers:
         worker.join()
     """
-    small = {"OTEL_INSTRUMENTATION_ML_QUEUE_CALLS": "6000", "OPENBLAS_NUM_THREADS": "1"}
+    small = {"OTEL_INSTRUMENTATION_ML_QUEUE_CALLS": str(8000 * threads), "OPENBLAS_NUM_THREADS": "1"}
     environment = {**PATIENT, **small, "OTEL_EXPORTER_OTLP_ENDPOINT": url}
     under_opentelemetry_instrument(tmp_path / "program.py", source, **environment)
     batches = attributes_of(got, "ml.prediction.batch")
@@ -50,7 +50,7 @@ def test_a_loop_of_predictions_loses_no_row(tmp_path: Path, receiver: Any, threa
         [batch[name] or 0 for batch in batches]
         for name in ("ml.prediction.batch.row.count", "modelspan.recorder.rows.dropped")
     )
-    assert (sum(rows), max(dropped)) == (24_000, 0)
+    assert (sum(rows), max(dropped)) == (24_000 * threads, 0)
 
 
 def test_a_handler_of_a_signal_that_predicts_while_its_program_gives_way_stops_nothing(

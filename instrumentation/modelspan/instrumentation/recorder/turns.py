@@ -108,9 +108,12 @@ class Turns:
 
     def wake(self) -> None:
         """Have the background thread work now."""
+        now = perf_counter_ns()
         if self._wakes:
             self._wakes = 0
-            self._set_due(perf_counter_ns() + GRACE)
+            self._set_due(now + GRACE)
+        else:  # it falls behind
+            self._set_due(min(self.due, now + TURN))
         _post(self._wake)
 
     # What the background thread does.
