@@ -15,7 +15,7 @@ from modelspan.instrumentation.recorder.kinds import Kind
 from tests.instrumentation.conftest import Telemetry
 from tests.instrumentation.faults import Fault, places
 
-X = np.random.default_rng(0).normal(size=(60, 3))
+X = np.random.default_rng(0).normal(size=(120, 3))
 Y = X[:, 0] > 0
 FRAME = pd.DataFrame(X, columns=list("abc"))
 ALL = {place: found for place, found in places("recorder").items() if found[0] is not Kind}
@@ -26,7 +26,7 @@ def program(model: Any) -> list[Any]:
     """What a user does; all results."""
     results = [model.predict(X[:1]), model.predict_proba(X), model.decision_function(X.tolist()), model.predict(X[:2])]
     results.append(model.predict(X[:, ::-1].copy()))
-    with prediction_context(ids=[f"id-{i}" for i in range(60)], segment={"country": "DE"}):
+    with prediction_context(ids=[f"id-{i}" for i in range(120)], segment={"country": "DE"}):
         results.append(model.predict(X))
     with pytest.raises(ValueError, match="features"):
         model.predict(X[:, :2])

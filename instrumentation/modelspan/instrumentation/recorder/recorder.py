@@ -266,8 +266,8 @@ class Recorder:
             return False
         token = otel_context.attach(otel_context.Context())
         began = time.thread_time()
-        self.turns.work()
         try:
+            self.turns.work()
             self._prepare()
             from modelspan.instrumentation.recorder.metrics import PredictionMetrics
 
@@ -294,10 +294,12 @@ class Recorder:
             failed("process what was recorded", error)
         finally:
             otel_context.detach(token)
-            self._worked_since(began)
-            self.turns.rest()
             self._until = math.inf
-            self._work.release()
+            try:
+                self._worked_since(began)
+                self.turns.rest()
+            finally:
+                self._work.release()
         return True
 
     def _worked_since(self, began: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelspan.instrumentation.failure import heard
+from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.kinds import LABEL, are_positions, classes, given_names, kind_of, width_of
 from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
@@ -23,7 +23,7 @@ def wrong_columns(model: Any, x: Any) -> str | None:
         own, width = _columns_of(x)
         known, takes = given_names(model), width_of(model)
     except Exception as error:  # of a class of the program
-        heard(error)
+        failed("compare the columns of a reference with those of the model", error)
         return None
     if own is not None and known is not None:
         return _difference(own, known)
