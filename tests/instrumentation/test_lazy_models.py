@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -122,3 +124,43 @@ def test_a_classifier_of_the_program_that_holds_its_classes_keeps_their_names(te
 
     Plain().fit(X, Y).predict_proba(X[:1])
     assert telemetry.batch()["score"].to_pylist() == [0.75]
+
+
+def test_neither_a_dict_of_the_program_nor_any_of_its_descriptors_is_asked() -> None:
+    class Asking:
+        def __get__(self, model: Any, cls: Any) -> Any:
+            asked["descriptor"] += 1
+
+    class Odd:
+        classes_ = Asking()
+        steps = "held by the class"
+
+        @property
+        def __dict__(self) -> Any:  # type: ignore[override]
+            asked["__dict__"] += 1
+            return {"estimator": 1}
+
+    asked.clear()
+    found = [attribute(Odd(), name) for name in ("classes_", "estimator", "steps")]
+    assert (found, has_method(Odd(), "estimator"), has_method(Odd(), "steps")) == (
+        [None, None, "held by the class"],
+        False,
+        True,
+    )
+    assert not asked
+
+
+def test_what_a_model_holds_comes_before_what_its_class_does_and_a_class_is_not_kept() -> None:
+    def made() -> Any:
+        class Local:
+            steps, classes_ = [("of", "class")], ("a", "b")
+
+        return Local()
+
+    model = made()
+    model.steps = []
+    assert (attribute(model, "steps"), attribute(model, "classes_")) == ([], ("a", "b"))
+    cls = weakref.ref(type(model))
+    del model
+    gc.collect()
+    assert cls() is None

@@ -2,42 +2,88 @@
 
 from __future__ import annotations
 
-import inspect
-from types import MemberDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 LIBRARIES = frozenset({"catboost", "imblearn", "lightgbm", "mlflow", "onnxruntime", "sklearn", "torch", "xgboost"})
 """Packages whose properties tell what was learnt, and do no more."""
 
 _ABSENT = object()
+_OWN, _OWN_OR_CLASS, _CLASS, _ASK, _LEAVE = range(5)
+"""How an attribute is read: what the model holds; that, else what its class holds; the latter alone; by asking the model; not at all."""
+
+_ways: WeakKeyDictionary[type, dict[str, int]] = WeakKeyDictionary()
+"""By class: how each attribute is read. No value of a class is kept here: it may refer to the class."""
+
+# Not `cls.__mro__` and `vars(cls)`: a metaclass may be the program's.
+_bases_of = type.__dict__["__mro__"].__get__
+_held_by = type.__dict__["__dict__"].__get__
 
 
 def attribute(model: Any, name: str, default: Any = None) -> Any:
     """What a model or its class holds under a name, or what a property of a library says; `default` where it is neither."""
-    found = inspect.getattr_static(model, name, _ABSENT)
-    if found is _ABSENT:
-        return default
-    owner = _owner(type(model), name)
-    if owner is None or found is not vars(owner)[name] or not hasattr(type(found), "__get__"):
-        return found
-    if isinstance(found, MemberDescriptorType) or _is_of_library(owner):
+    cls = type(model)
+    ways = _ways.get(cls)
+    if ways is None:
+        ways = _ways[cls] = {}
+    way = ways.get(name)
+    if way is None:
+        way = ways[name] = _way_of(cls, name)
+    if way == _ASK:
         return getattr(model, name, default)
-    return default
+    if way == _LEAVE:
+        return default
+    if way != _CLASS:
+        own = object.__getattribute__(model, "__dict__").get(name, _ABSENT)
+        if own is not _ABSENT:
+            return own
+    return default if way == _OWN else _on_class(cls, name, default)
 
 
 def has_method(model: Any, name: str) -> bool:
     """Whether a model, or class of models, has a method; one of a library may have it only for some models."""
     cls = model if isinstance(model, type) else type(model)
     owner = _owner(cls, name)
-    if (owner is None and _is_of_library(cls)) or (owner is not None and _is_of_library(owner)):
+    if is_of_library(cls if owner is None else owner):
         return hasattr(model, name)
-    return inspect.getattr_static(model, name, None) is not None
+    on_class = _on_class(cls, name, None)
+    if model is cls or not _holds(cls):
+        return on_class is not None
+    return object.__getattribute__(model, "__dict__").get(name, on_class) is not None
+
+
+def is_of_library(cls: type) -> bool:
+    """Whether a class is one of a library whose properties may be read."""
+    return str(cls.__module__).partition(".")[0] in LIBRARIES
+
+
+def _way_of(cls: type, name: str) -> int:
+    owner = _owner(cls, name)
+    if owner is None:
+        return _OWN if _holds(cls) else _LEAVE
+    kind = type(_on_class(cls, name))
+    if not hasattr(kind, "__get__"):
+        return _OWN_OR_CLASS if _holds(cls) else _CLASS
+    if issubclass(kind, MemberDescriptorType) or is_of_library(owner):
+        return _ASK
+    return _OWN if _holds(cls) and not hasattr(kind, "__set__") and not hasattr(kind, "__delete__") else _LEAVE
+
+
+def _holds(cls: type) -> bool:
+    """Whether its instances hold attributes: not where the program puts something in the place of `__dict__`."""
+    return type(_on_class(cls, "__dict__")) is GetSetDescriptorType
 
 
 def _owner(cls: type, name: str) -> type | None:
     """The class from which instances of `cls` have an attribute."""
-    return next((base for base in cls.__mro__ if name in vars(base)), None)
+    for base in _bases_of(cls):
+        if name in _held_by(base):
+            return base  # type: ignore[no-any-return]
+    return None
 
 
-def _is_of_library(cls: type) -> bool:
-    return str(cls.__module__).partition(".")[0] in LIBRARIES
+def _on_class(cls: type, name: str, default: Any = _ABSENT) -> Any:
+    """What instances of `cls` have an attribute from."""
+    owner = _owner(cls, name)
+    return default if owner is None else _held_by(owner)[name]
