@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression, Ridge
 
+from modelspan.instrumentation import prediction_context
 from modelspan.instrumentation.recorder import current, duty
 from modelspan.instrumentation.recorder.duty import BACKLOG_BYTES, BACKLOGGED_BYTES, LEAST_BYTES, WINDOW, Duty
 from modelspan.instrumentation.recorder.strata import Strata
@@ -160,3 +161,15 @@ def test_rows_of_models_that_are_fitted_all_the_time_are_counted_where_there_is_
     assert rows["Ridge"] + point.value == sum(range(2, 7))
     assert rows["Ridge"] < sum(range(2, 7))
     assert point.attributes["modelspan.drop.reason"] == "many_fits"
+
+
+def test_rows_with_an_id_are_recorded_though_models_are_fitted_all_the_time(
+    again: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duty, "FITS", 0.001)
+    telemetry = again(duty=1e-9)
+    for k in range(5):
+        with prediction_context(ids=[f"{k}-{i}" for i in range(3)]):
+            Ridge(alpha=1 + k).fit(X[:50], X[:50, 0]).predict(X[:3])
+    assert telemetry.rows() == 15
+    assert telemetry.points("modelspan.recorder.dropped") == []

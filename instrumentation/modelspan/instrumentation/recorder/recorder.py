@@ -373,8 +373,7 @@ class Recorder:
                 continue
             first = receive(work[0], clock).identity
             is_new = first.fitted and first.announced is None
-            if is_new and not self._fit_credit.allows(monotonic()):
-                self._leave_fit_out(work)
+            if is_new and not self._fit_credit.allows(monotonic()) and self._leave_fit_out(work):
                 continue
             before, began = self._emitter.accounted, time.thread_time()
             try:
@@ -387,10 +386,13 @@ class Recorder:
             if is_new:
                 self._fit_credit.spend(time.thread_time() - began)
 
-    def _leave_fit_out(self, work: list[Item]) -> None:
-        """Count the rows of a model for which there is no time."""
+    def _leave_fit_out(self, work: list[Item]) -> bool:
+        """Count the rows of a model for which there is no time. False for rows that actuals are to find."""
         calls = [receive(item, 0) for item in work]
+        if any(call.scope is not None and call.scope.identifies for call in calls):
+            return False
         self.queue.drop(calls[0].identity, MANY_FITS, sum(call.rows for call in calls))
+        return True
 
     def _give_up(self, work: list[Item] | Task) -> None:
         """Count what is too late."""
