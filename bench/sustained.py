@@ -1,4 +1,4 @@
-"""What recording costs a program that predicts without end: `python -m bench.sustained [NAME ...]`, or `make bench-sustained`.
+"""Benchmark: overhead of recording in a program that predicts without end: `python -m bench.sustained [NAME ...]`, or `make bench-sustained`.
 
 Each run is a process of its own, bare or under `opentelemetry-instrument`, which exports over gRPC to a real `modelspan serve`. Runs
 alternate bare, recorded, recorded, bare, so that what drifts cancels. A run lasts long enough for the background thread and the

@@ -191,7 +191,7 @@ def own(process: psutil.Process) -> int:
 
 
 def send(service: Service, case: Case, body: bytes, over_grpc: bool) -> str:
-    """What became of it, in one word."""
+    """Send a request and return its status in one word."""
     try:
         if over_grpc:
             return _over_grpc(service, case, body)
@@ -278,7 +278,7 @@ HEAD = (
 
 @contextlib.contextmanager
 def bounded() -> Iterator[str]:
-    """What is started within the block has 2 GB, where this user may make control groups."""
+    """Limit processes started within the block to 2 GB, where this user may create control groups."""
     roots = {"/sys/fs/cgroup": "memory.max", "/sys/fs/cgroup/memory": "memory.limit_in_bytes"}
     for root, limit in roots.items():
         group = Path(root) / f"modelspan-proof-{os.getpid()}"

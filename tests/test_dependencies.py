@@ -1,4 +1,4 @@
-"""What is declared in pyproject.toml: no version with a known fault in what reads from the network, and a small demo."""
+"""Dependencies in pyproject.toml: no version with a known fault in what reads from the network, and a small demo."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_query_lists_every_query_with_its_parameters(run: Run) -> None:
 
 
 def on_a_terminal(*arguments: str, columns: int = 120, **environment: str) -> str:
-    """What a terminal of this width gets."""
+    """Return what a command prints on a terminal of this width."""
     terminal, end = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "modelspan.cli", *arguments],

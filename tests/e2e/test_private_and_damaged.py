@@ -1,4 +1,4 @@
-"""What the service keeps on disk: for its own user alone, and refused where it was damaged."""
+"""Data on disk is readable by the user of the service alone, and refused if damaged."""
 
 from __future__ import annotations
 

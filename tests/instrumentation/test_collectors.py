@@ -74,7 +74,7 @@ def collector_of() -> Iterator[Callable[..., tuple[Collector, str]]]:
 
 
 def send_to(exporter: Any, send: Callable[[], Any], timeout: float = 60) -> bool:
-    """Whether all that a program sends is delivered."""
+    """True if everything that a program sends is delivered."""
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     SklearnInstrumentor().instrument(logger_provider=provider, **WHOLE)

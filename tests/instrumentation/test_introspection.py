@@ -139,7 +139,7 @@ def test_everything_that_stands_in_has_the_arguments_of_what_it_stands_in_for(in
 
 
 def _is_reached(function: Any) -> bool:
-    """Whether its module, or the class in it, has the function under its name."""
+    """True if the function is found under its qualified name in its module."""
     found: Any = sys.modules.get(function.__module__)
     for part in function.__qualname__.split("."):
         found = vars(found).get(part) if hasattr(found, "__dict__") else None

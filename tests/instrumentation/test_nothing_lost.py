@@ -1,4 +1,4 @@
-"""What the program identifies is recorded whole, dated right, and names its model, whatever the load and whoever limits it."""
+"""Rows with ids are recorded whole, with the right time and model, under any load and limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What saved queries say of windows that were really evaluated."""
+"""Saved queries over windows that were really evaluated."""
 
 from __future__ import annotations
 

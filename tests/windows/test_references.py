@@ -1,4 +1,4 @@
-"""Which reference is in force: series by series, the own before those of others, and for the past what was there then."""
+"""Choice of the reference in force: by series, the model's own before others, and for past windows the one of that time."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def forgiving(instead: Callable[[], Any]) -> Callable[[Callable[_P, _R]], Callab
 
 
 def is_model(caller: str, model: Any, *, or_name: bool = False) -> bool:
-    """Whether something may be a model, or with `or_name` the name of one. Where it is none, one warning says so."""
+    """True if the argument may be a model, or with `or_name` the name of one. Else warn once."""
     if or_name and isinstance(model, str):
         found = bool(model.strip())
     else:

@@ -143,7 +143,7 @@ class _Unit:
         return xxhash.xxh3_128_intdigest(f"{SPLIT}:{self.name}:{self.table}".encode())
 
     def kept(self) -> pa.Table:
-        """What of it is to be stored."""
+        """Return the rows to store."""
         keep = None if self.keep is None else self.keep[self.first : self.first + len(self)]
         return self.rows if keep is None or keep.all() else self.rows.take(pa.array(np.flatnonzero(keep)))
 
@@ -165,7 +165,7 @@ def _units(rows: pa.Table, start: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _bytes(rows: pa.Table) -> int:
-    """What the rows hold, without the dictionaries, which all rows of a table share."""
+    """Return the bytes of the rows without dictionaries, which all rows of a table share."""
     return int(rows.nbytes) - sum(_dictionary_bytes(chunk) for column in rows.columns for chunk in column.chunks)
 
 

@@ -206,7 +206,7 @@ class Pipeline:
             _log.warning(f"{error.problem}; the journal holds what arrives", reason=str(error))
 
     def _not_ok(self, problem: str, reason: str) -> bool:
-        """Whether the problem is a new one."""
+        """Note a problem of the store; False if it is known already."""
         if self.state.startswith(problem):
             return False
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

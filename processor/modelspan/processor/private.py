@@ -1,4 +1,4 @@
-"""What the service keeps holds inputs of models: nobody but its own user reads it."""
+"""File permissions: stored data holds inputs of models, so only the user of the service may read it."""
 
 from __future__ import annotations
 

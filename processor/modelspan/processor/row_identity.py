@@ -19,7 +19,7 @@ def identities(rows: pa.Table, places: Collection[int]) -> list[tuple[str, str]]
 
 
 def found(rows: pa.Table, wanted: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Those of the wanted rows that the table holds."""
+    """Yield the wanted rows that the table holds."""
     alike = pc.is_in(_glances(rows), pa.array({glance for glance, _ in wanted}, pa.string()))
     for place in pc.indices_nonzero(alike).to_pylist():
         identity = (_glances(rows.slice(place, 1))[0].as_py(), _digest(rows, place))

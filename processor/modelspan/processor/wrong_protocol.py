@@ -17,7 +17,7 @@ _MAX_BYTES: Final = 64 << 10
 
 
 def spoken(first: bytes) -> str | None:
-    """What the first bytes of a connection are the beginning of; None: nothing that is known here."""
+    """Return the protocol that the first bytes of a connection begin (HTTP/2 or TLS); None if it is neither."""
     if first[:14] == _PREFACE[:14]:
         return HTTP2
     return TLS if first[:2] == b"\x16\x03" else None

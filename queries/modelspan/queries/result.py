@@ -66,7 +66,7 @@ def bind(statement: str, parameters: Mapping[str, str]) -> tuple[str, dict[str, 
 
 
 def has_format(client: Any, statement: str) -> bool:
-    """Whether the statement itself says in which format to answer. The engine's parser tells: it takes no second FORMAT."""
+    """True if the statement has a FORMAT clause of its own, as the engine's parser sees it."""
     if "format" not in statement.lower():
         return False
     return bool(client.query(_HAS_FORMAT, parameters=bind(_HAS_FORMAT, {"statement": statement})[1]).result_rows[0][0])

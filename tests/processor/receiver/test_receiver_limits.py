@@ -1,4 +1,4 @@
-"""What a request may become in memory is limited before it is acknowledged, for every signal, encoding and transport."""
+"""Memory of a request is bounded before it is acknowledged, for every signal, encoding and transport."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What is followed whichever libraries are instrumented: servers that shut down, explainers of models, work in other threads,
-and what is asked about functions.
-"""
+"""Common hooks, set whichever library is instrumented: server shutdown, model explainers, thread pools, `inspect`."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def _can_be_written(parameters: Parameters) -> bool:
 
 
 def _can_be_usual(parameters: Parameters) -> bool:
-    """Whether it takes two arguments, and what else it takes may be left out and given by name."""
+    """True if the function takes two required positional arguments and everything else is optional and may be given by name."""
     first, rest = parameters.positional[:2], parameters.positional[2:] + parameters.by_name
     return (
         len(first) == 2

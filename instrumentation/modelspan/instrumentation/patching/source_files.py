@@ -42,4 +42,4 @@ def _original_of(value: Any) -> Any:
 
 
 HOOKS = {"inspect": _follow}
-"""What to do when a module is imported, by its name."""
+"""Import hooks by module name."""

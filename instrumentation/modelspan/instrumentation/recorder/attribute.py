@@ -22,7 +22,7 @@ _held_by = type.__dict__["__dict__"].__get__
 
 
 def attribute(model: Any, name: str, default: Any = None) -> Any:
-    """What a model or its class holds under a name, or what a property of a library says; `default` where it is neither."""
+    """Return an attribute of a model or its class, or the value of a library's own property; otherwise `default`."""
     cls = type(model)
     ways = _ways.get(cls)
     if ways is None:
@@ -42,7 +42,7 @@ def attribute(model: Any, name: str, default: Any = None) -> Any:
 
 
 def has_method(model: Any, name: str) -> bool:
-    """Whether a model, or class of models, has a method; one of a library may have it only for some models."""
+    """True if a model or model class has the method; a library's class is asked, as it may offer the method for some models only."""
     cls = model if isinstance(model, type) else type(model)
     owner = _owner(cls, name)
     if is_of_library(cls if owner is None else owner):
@@ -54,7 +54,7 @@ def has_method(model: Any, name: str) -> bool:
 
 
 def is_of_library(cls: type) -> bool:
-    """Whether a class is one of a library whose properties may be read."""
+    """True if the class belongs to a library whose properties are safe to read."""
     return str(cls.__module__).partition(".")[0] in LIBRARIES
 
 
@@ -71,7 +71,7 @@ def _way_of(cls: type, name: str) -> int:
 
 
 def _holds(cls: type) -> bool:
-    """Whether its instances hold attributes: not where the program puts something in the place of `__dict__`."""
+    """True if instances have a real `__dict__`, not one that the program's class replaces."""
     return type(_on_class(cls, "__dict__")) is GetSetDescriptorType
 
 
@@ -84,6 +84,6 @@ def _owner(cls: type, name: str) -> type | None:
 
 
 def _on_class(cls: type, name: str, default: Any = _ABSENT) -> Any:
-    """What instances of `cls` have an attribute from."""
+    """Return the raw class attribute that instances of `cls` inherit (no descriptor is run)."""
     owner = _owner(cls, name)
     return default if owner is None else _held_by(owner)[name]

@@ -28,5 +28,5 @@ perf_counter_ns = _time.perf_counter_ns
 
 
 def ticks_since_1970() -> int:
-    """What to add to `perf_counter_ns()` to have nanoseconds since 1970."""
+    """Return the offset from `perf_counter_ns()` to Unix time, in nanoseconds."""
     return int(time_ns() - perf_counter_ns())

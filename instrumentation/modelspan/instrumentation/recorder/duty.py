@@ -61,7 +61,7 @@ class FitCredit:
         self._since = now
 
     def allows(self, now: float) -> bool:
-        """Whether one more may be described, at a monotonic time in seconds."""
+        """True if credit is left at `now` (monotonic time, seconds)."""
         self._left = min(FITS, self._left + (now - self._since) * self._share)
         self._since = now
         return self._left > 0

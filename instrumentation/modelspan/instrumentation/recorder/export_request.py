@@ -101,7 +101,7 @@ def _on_our_terms(exporter: Any) -> Iterator[_Watch]:
 
 
 def _response_hooks(exporter: Any) -> list[Any]:
-    """What the exporter's session of `requests` calls with a response before it reads it."""
+    """Return the response hooks of the exporter's `requests` session, which run before a response is read."""
     transport = getattr(getattr(exporter, "_client", None), "_transport", None)
     session = getattr(exporter, "_session", None) or getattr(transport, "_session", None)
     hooks = getattr(session, "hooks", None)

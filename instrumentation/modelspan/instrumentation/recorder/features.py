@@ -42,7 +42,7 @@ def join_key(one: Snapshot) -> Any:
 
 
 def _shape_of(rows: Sequence[Any]) -> type | int | None:
-    """What the rows of a sequence are: dicts, lists of so many values, or None: values."""
+    """Return the shape of the rows of a sequence: `dict`, the greatest length of lists, or None for single values."""
     if rows and all(isinstance(row, dict) for row in rows):
         return dict
     return max(map(len, rows)) if rows and all(isinstance(row, list) for row in rows) else None

@@ -74,15 +74,15 @@ class Identity:
         self.digest: str | None = None
         """Of what the model has learnt; None: not made yet, empty: not to be made."""
         self.origin = Origin()
-        """What those who were asked said."""
+        """Name, version and lineage that the sources in `tells` have reported."""
         self.fitted = False
-        """Whether this process fitted it, by what the program called."""
+        """True if the program called `fit` on it in this process."""
         self.announced: object = None
         """The announcements of which `ml.model.loaded` is one."""
         self.budget = Budget()
         """Time that the program's threads may spend on recording it."""
         self.plan: Any = None
-        """What the instrumentation of its library found out about its calls."""
+        """Cached facts about its calls, set by the instrumentation of its library."""
         self.spans = (0.0, 0.0)
         """Spans that may still be made without a trace, and when that was worked out."""
         self.reference: Any = None

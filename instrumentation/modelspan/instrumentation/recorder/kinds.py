@@ -107,7 +107,7 @@ class Kind:
         return names  # type: ignore[no-any-return]  # of the model
 
     def _first(self, model: Any) -> Any:
-        """What takes the input: the first step of a pipeline, the best estimator of a search."""
+        """Return the estimator that takes the input: the first step of a pipeline, the best estimator of a search."""
         for _ in range(10):
             steps = attribute(model, "steps")
             inner = steps[0][1] if isinstance(steps, list) and steps else attribute(model, "best_estimator_")
@@ -147,11 +147,11 @@ _LIBRARIES = {
 """By package: the module that has the kinds of its models as `KINDS`, by the name of a class. Imported with the first of them."""
 _by_class: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
 _floats: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-"""Whether the first outputs of a model that does not say what it predicts were floating-point numbers."""
+"""True by model if its first outputs were floating-point numbers; only for models that do not say what they predict."""
 
 
 def _returns_floats(model: Any, is_float: bool) -> bool:
-    """What the first outputs of the model were, so that whole numbers among later ones are not taken for labels, nor the reverse."""
+    """True if the first outputs of the model were floats; fixed by its first call, so that later whole numbers are not taken for labels."""
     try:
         return _floats.setdefault(model, is_float)
     except TypeError:  # it cannot be hashed or referred to weakly
@@ -275,7 +275,7 @@ _MADE_UP = re.compile("(?:x|[Cc]olumn_)?([0-9]+)")
 
 
 def are_positions(names: Sequence[Any]) -> bool:
-    """Whether names of columns are no more than their positions."""
+    """True if the column names are only positions (0, 1, ...; `x0`; `Column_0`)."""
     return isinstance(names, range) or all(
         (found := _MADE_UP.fullmatch(str(name))) is not None and found[1] == str(place)
         for place, name in enumerate(names)

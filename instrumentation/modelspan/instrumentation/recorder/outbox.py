@@ -70,7 +70,7 @@ class Outbox:
         self._accepted = self._settled = 0
         self._limit = REQUEST_BYTES
         self.away = False
-        """Whether the last attempt failed."""
+        """True if the last export attempt failed."""
         self._lost: Counter[Loss] = Counter()
         self._closed = self._shut = False
         self._filled, self._hurry = threading.Event(), threading.Event()
@@ -116,7 +116,7 @@ class Outbox:
     # What the recorder calls.
 
     def holds(self) -> bool:
-        """Whether something waits. What a forked process finds here is its parent's to deliver."""
+        """True if events of this process wait for export. After a fork the parent delivers its own."""
         return self.bytes > 0 and self._process == os.getpid()
 
     def export(self) -> bool:

@@ -46,7 +46,7 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
 
 
 def _is_float(values: npt.NDArray[Any]) -> bool:
-    """Whether there are floating-point numbers, missing ones aside."""
+    """True if the values hold floating-point numbers, missing values aside."""
     if values.dtype.kind != "O":
         return values.dtype.kind == "f"
     return _is_number(values) and any(isinstance(one, (float, np.floating)) for one in values.flat)

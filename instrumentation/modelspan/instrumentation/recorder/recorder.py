@@ -81,7 +81,7 @@ class Recorder:
         """Whether it could not start, which was said."""
         self.recorder_id = secrets.token_hex(8)
         self._life = object()
-        """What a thread of an earlier process does not have."""
+        """Token of this start: a background thread that holds an earlier one ends (it was started before a fork)."""
         self.turns.start_over()
         self.queue.plain_bytes = -1
         self.queue.start_over()

@@ -85,7 +85,7 @@ class FeaturePolicy:
 
     @property
     def withholds(self) -> bool:
-        """Whether anything is withheld of features by their name."""
+        """True if an allow-list or a rule withholds features by name."""
         return self._allowed is not None or bool(self._rules)
 
     def choose(self, names: Sequence[str]) -> list[int]:
@@ -106,7 +106,7 @@ class FeaturePolicy:
         return kept
 
     def _action(self, name: str) -> Action | None:
-        """What is done with a feature; where its other name has a rule, too, and one of the two drops it, it is dropped."""
+        """Return the redaction rule of a feature, by either of its names; a rule that drops it wins."""
         if not self._rules:
             return None
         actions = [self._action_of(name)]

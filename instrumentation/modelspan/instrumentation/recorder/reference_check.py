@@ -1,4 +1,4 @@
-"""What a reference has to agree with: the columns that the model takes, enough rows, and the operations and classes of predictions."""
+"""Validation of references: columns that the model takes, enough rows, known operations and classes of predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LABELS = 10_000
 
 
 def wrong_columns(model: Any, x: Any) -> str | None:
-    """What is wrong with the columns of a reference, as a sentence; None where nothing is, or the model does not know."""
+    """Return a sentence on the columns that do not fit the model; None if all fit or the model does not know its columns."""
     try:
         own, width = _columns_of(x)
         known, takes = given_names(model), width_of(model)
@@ -80,7 +80,7 @@ def _count(number: int, what: str) -> str:
 
 
 def few_rows(rows: int) -> str | None:
-    """What a reference of so few rows is good for; None where there are enough."""
+    """Return a warning for a reference of too few rows; None if there are enough."""
     if rows >= ENOUGH_ROWS:
         return None
     return (
@@ -90,7 +90,7 @@ def few_rows(rows: int) -> str | None:
 
 
 def wrong_predictions(model: Any, operation: str, values: Any) -> str | None:
-    """What is wrong with predictions of a reference, as a sentence; None where nothing is."""
+    """Return a sentence on predictions of a reference that do not fit the model; None if they do."""
     if operation not in {one.value for one in Operation}:
         return f"predictions of {operation!r}: operations are {', '.join(one.value for one in Operation)}"
     labels = classes(model)

@@ -28,11 +28,11 @@ class PredictionScope:
 
     @property
     def identifies(self) -> bool:
-        """Whether actuals are to find each row: the program gave ids, or is here for nothing but those that are generated."""
+        """True if actuals must find each row: the program gave ids, or opened the context for the generated ids alone."""
         return self.ids is not None or (self.segment is None and self.variant is None and self.times is None)
 
     def of_rows(self, rows: Sequence[int], total: int) -> PredictionScope:
-        """What it says about some of the `total` rows of a call."""
+        """Return the scope of some of the `total` rows of a call."""
 
         def picked(given: Any) -> Any:
             if given is None or isinstance(given, (str, int)) or len(given) != total:

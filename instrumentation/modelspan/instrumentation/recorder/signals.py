@@ -46,7 +46,7 @@ class Signals:
         self._most_undelivered = most_undelivered
         self._outboxes: list[Outbox] = []
         self._other_processors: list[Any] = []
-        """Those that take events as they are emitted, or the provider where it is not the SDK's."""
+        """Log processors without an outbox, or the provider if it is not the SDK's: they get events as they are emitted."""
         self.tracer: Tracer | None = None
         self.logger: Logger | None = None
         self.logger_provider: Any = None

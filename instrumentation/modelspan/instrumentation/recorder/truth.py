@@ -1,4 +1,4 @@
-"""What became known after a prediction: the actual label or value, and the outcome for the business, in batches like predictions."""
+"""Ground truth: actual labels or values, and business outcomes, that become known after a prediction; in batches like predictions."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _identifier(recorder: Recorder, model: Any) -> Who:
 
 
 def _identified(ids: Sequence[str | None]) -> npt.NDArray[np.bool_]:
-    """Which of the ids are there; how many are missing is said once."""
+    """Return a mask of the ids that are present; warn once with the number of missing ones."""
     known = np.array([one is not None for one in ids], dtype=bool)
     if not known.all():
         missing = len(ids) - int(known.sum())

@@ -73,11 +73,11 @@ class Turns:
         self._worker = 0
         """The thread that works, which another one than the background thread may do; 0 while none does."""
         self._given = False
-        """Whether a caller gave way since the background thread woke up."""
+        """True if a caller gave way since the background thread woke up."""
         self._ends = 0
         """When that turn is over."""
         self.hot = False
-        """Whether the background thread was overdue when it last wanted the lock."""
+        """True if the background thread was overdue when it last wanted the lock."""
         self._parked = False
         self._exporting = False
         self._began = 0

@@ -56,7 +56,7 @@ def _whole(value: Any) -> int | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value stands for none: None, NaN, NaT, a masked value or pandas' NA."""
+    """True if the value is missing: None, NaN, NaT, a masked value or pandas' NA."""
     return form(value) is None
 
 

@@ -1,4 +1,4 @@
-"""What the engine offers to readers: functions, table functions, tables, formats.
+"""Functions, table functions, tables and formats of the engine that readers may use.
 
 All of it is read from the engine, and what this file does not know is refused, so that a new version of the engine opens no
 door. A function is known by its category: a new one that computes on text, dates or arrays works at once; one in a category
@@ -84,7 +84,7 @@ class Catalogue:
     withheld: set[str] = field(default_factory=set)
     """Functions that they may not call."""
     nameable: set[str] = field(default_factory=set)
-    """Those of them that take arguments: a bare name could stand for one, as in `arrayMap(file, ...)`."""
+    """Withheld functions that take arguments, so that a bare name could stand for one, as in `arrayMap(file, ...)`."""
     aggregates: set[str] = field(default_factory=set)
     combinators: tuple[str, ...] = ()
     system_tables: set[str] = field(default_factory=set)
@@ -122,7 +122,7 @@ class Catalogue:
         )
 
     def may_call(self, name: str) -> bool:
-        """Whether readers may call the function: one that is known, or an aggregate with combinators (`sumIf`)."""
+        """True if readers may call the function: an allowed one, or an aggregate with combinators (`sumIf`)."""
         name = name.lower()
         return name in self.functions or self._is_combined(name)
 

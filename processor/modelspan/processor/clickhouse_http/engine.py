@@ -212,14 +212,14 @@ class Running:
         self.tag = tag
         """Names the query to `ReadOnlyEngine.kill`."""
         self.statement = statement
-        """What runs: the query as the engine's parser prints it."""
+        """SQL that runs: the query as the engine's parser prints it."""
         self.format = chosen
         self.rows = 0
         """Rows of the result that `chunks` has yielded."""
         self._handle = handle
         self._query = query
         self.blockwise = blockwise
-        """Whether the result comes in blocks; otherwise it is made in memory as a whole."""
+        """True if the result is streamed in blocks; else all of it is made in memory first."""
 
     def chunks(self) -> Iterator[bytes]:
         """Run it and yield the result in pieces. Raises QueryError, in the middle too."""

@@ -1,4 +1,4 @@
-"""Which statements a reader may run: an allow-list over the syntax tree; what it does not know is refused.
+"""Read-only guard: an allow-list over the syntax tree of a statement; anything it does not know is refused.
 
 The engine is told `readonly=1` as well, but as an embedded engine it trusts the process it runs in: read-only, it still reads
 files and the environment (the function `file`, also where it is only named, as in `arrayMap(file, ...)` or `* APPLY file`),

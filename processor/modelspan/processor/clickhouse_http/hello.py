@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 NAME = "modelspan"
-"""What the port calls itself. The name of the machine is nobody's business."""
+"""Server name told to clients, in place of the host name, which stays private."""
 
 _HELLO = re.compile(r"SELECT '\w+' AS `displayName\(\)`, version\(\), revision\(\), timezone\(\)(?: FORMAT Native)?")
 _ASKS_HOST = re.compile(

@@ -46,7 +46,7 @@ class Stream(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What a payload says it holds."""
+    """Sizes that a payload declares in its Arrow metadata, before anything is decoded."""
 
     layout: bytes
     cells: int
@@ -59,7 +59,7 @@ class Claims(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What a payload is once it is decoded."""
+    """Size of a payload once decoded."""
 
     cells: int
     """Values, with those that the store adds to a row."""

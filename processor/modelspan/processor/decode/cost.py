@@ -144,7 +144,7 @@ class _Found:
         self._places: dict[int, list[tuple[Places, Places]]] = {}
 
     def taken(self) -> list[tuple[int, tuple[Places, Places]]]:
-        """What was found since this was last asked."""
+        """Return what was found since the last call, and forget it."""
         places, self._places = self._places, {}
         return [
             (number, (np.concatenate([s for s, _ in several]), np.concatenate([e for _, e in several])))

@@ -71,7 +71,7 @@ class Logs:
                     append((*row[:-2], texts(values), name))
 
     def _event(self, name: str, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> bool:
-        """Whether the record was taken as an event of models."""
+        """Store a record as a model event; False if it is none or was rejected (counted and logged)."""
         handler = _HANDLERS.get(name)
         try:
             if handler is not None:

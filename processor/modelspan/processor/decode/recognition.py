@@ -1,4 +1,4 @@
-"""Which event of models a log record is: by its name, or by what no other record has.
+"""Recognise model events among log records, by event name or by attributes that no other record has.
 
 The name is the youngest field of a log record. Older collectors and other agents drop it, or move it elsewhere.
 """
@@ -34,17 +34,17 @@ def event_of(name: str, values: dict[str, Raw]) -> str:
 
 
 def is_batch(values: dict[str, Raw]) -> bool:
-    """Whether an event holds rows, or counts them."""
+    """True if an event holds rows, or counts them."""
     return any(name in values for name in _BATCH)
 
 
 def looks_like_ours(name: str, values: dict[str, Raw]) -> bool:
-    """Whether a record without a known name is likely to be an event of models."""
+    """True if a record without a known name is likely to be a model event."""
     return name not in _NAMES and (name.startswith("ml.") or any(key.startswith(_OURS) for key in values))
 
 
 def may_be_ours(record: LogRecord) -> bool:
-    """Whether a look at the attributes of a record is worth while, which takes longer than this."""
+    """True if a record may be a model event; a cheap test before its attributes are decoded."""
     return record.event_name in _NAMES or any(pair.key.startswith(_OURS) for pair in record.attributes)
 
 

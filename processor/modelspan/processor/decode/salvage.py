@@ -1,4 +1,4 @@
-"""What can be decoded of a request that cannot be decoded whole."""
+"""Salvage of a request that cannot be decoded whole: the parts that can be, and the others with their errors."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def check(directory: Path, map_bytes: int) -> None:
 
 
 def look(directory: Path, map_bytes: int) -> str:
-    """What is wrong with the file; empty when nothing is."""
+    """Return what is wrong with the journal file; empty if it is sound."""
     file = directory / FILE
     size = file.stat().st_size
     if not size:

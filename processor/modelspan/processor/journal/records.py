@@ -22,7 +22,7 @@ class Record:
     signal: Signal
     payload: bytes
     intact: bool = True
-    """Whether the bytes are those that were written."""
+    """False if the checksum does not match the bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from modelspan.processor.journal.records import Record, Signal
 
 _KEY = struct.Struct(">QBQ")
 _PLACE = struct.Struct(">QB")
-"""What a key begins with; all of it in the first format."""
+"""Prefix of a key: sequence and signal; the whole key in the first format."""
 _NUMBER = struct.Struct(">Q")
 _FORMAT = b"2"
 _FIRST_FORMAT = b"1"

@@ -77,7 +77,7 @@ _MEMBERS: Final[Mapping[str, Callable[[], _Zlib | _Zstd]]] = {
     "zstd": _Zstd,
 }
 CODINGS: Final = (*_MEMBERS, "identity")
-"""What is accepted, in the order in which it is named."""
+"""Accepted content codings, in the order in which they are listed to clients."""
 
 
 def inflate(data: bytes, coding: str, limit: int, hold: Callable[[int], None] = lambda size: None) -> bytes:

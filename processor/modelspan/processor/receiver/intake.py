@@ -1,4 +1,4 @@
-"""What both transports do with a request: hold memory for it, check it, hand it on, wait until it is durable."""
+"""Admission of a request, over HTTP and gRPC alike: reserve memory, check it, hand it on, wait until it is durable."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Limits:
         return self.values // 3
 
     def check(self, signal: Signal, payload: bytes) -> bool:
-        """Whether the request holds data. Raises `Refusal` for what is none, and for one that is beyond a limit."""
+        """True if the request holds data. Raises `Refusal` if it is no OTLP request or is beyond a limit."""
         if len(payload) > self.size:
             raise too_large(self.size)
         self._check_messages(signal, payload)
@@ -130,7 +130,7 @@ class Limits:
             self._check_repeated("bytes of attributes of batches, once for each row,", repeated, _REPEATED_IN_ONE)
 
     def _check_shared(self, signal: Signal, request: Any) -> None:
-        """What records share is stored with each of them."""
+        """Refuse a request whose shared parts (resource, scope, metric name), repeated in each record, exceed the limit."""
         of_scopes = of_metrics = 0
         resources, scopes, records = _SHAPES[signal]
         for resource in getattr(request, resources):

@@ -127,7 +127,7 @@ def _smallest_effect(result: SeriesResult, threshold: float) -> float:
 
 
 def _found_nothing(result: SeriesResult, threshold: float, smallest: float) -> str:
-    """What that is worth: how small a change would have been found, or why none could be."""
+    """Return how small a change would have been found, or why none could be."""
     if result.sameness:
         return f": {result.sameness}"
     if result.attainable_p > threshold:

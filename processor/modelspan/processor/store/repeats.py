@@ -68,7 +68,7 @@ class Repeats:
         self._unmarked: dict[Model, int] = {}
 
     def batches(self, keys: Collection[int], token: str) -> set[int]:
-        """Those of the keys of deliveries (128 bits) that a block with another token has stored."""
+        """Return the delivery keys (128 bits) that a block with another token has stored already."""
         return {key for some in _chunks(sorted(keys), _IDS_PER_QUERY) for key in self._ingested(some, BATCH, token)}
 
     def predictions(self, decoded: Decoded, rows: pa.Table, now: int) -> Mask | None:

@@ -21,7 +21,7 @@ class Kind:
 
 
 WEIGHTED = "weight BETWEEN 1e-9 AND 1e9"
-"""What is stored today; an earlier version took any positive weight."""
+"""Valid weights: the bounds applied to rows today. An earlier version stored any positive weight."""
 
 FEATURE = Kind("feature", WEIGHTED, "1")
 LABEL = Kind("label", f"{WEIGHTED} AND error_type = ''", "label IS NOT NULL")

@@ -49,7 +49,7 @@ class Observation:
     unseen: tuple[tuple[str, float], ...] = ()
     """Most frequent values that the reference does not list, with their weights; only where they became more frequent."""
     caveat: str = ""
-    """What a provisional reference is, and how far the full one has come."""
+    """Note for people on a provisional reference, with the progress of the full one."""
 
 
 Observations = dict[int, list[Observation]]

@@ -89,7 +89,7 @@ Series = NumericProfile | CategoricalProfile
 
 @dataclass(frozen=True)
 class Source:
-    """What was given at once of one kind of series of a model."""
+    """One stored reference: the series of one kind of a model that arrived together."""
 
     reference_id: str
     source: str
@@ -113,12 +113,12 @@ class Source:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it was built from the first predictions, be it of all that are wanted or of few."""
+        """True if it was built from the first predictions, provisional or full."""
         return self.source in BASELINES
 
     @property
     def is_provisional(self) -> bool:
-        """Whether a baseline of more predictions will take its place."""
+        """True if a baseline of more predictions will replace it."""
         return self.source == PROVISIONAL
 
     @property
@@ -127,7 +127,7 @@ class Source:
         return self.service_name, self.environment, self.model_name, self.model_version
 
     def holds_for(self, window_end: int) -> bool:
-        """Whether any row before `window_end` may be compared with it."""
+        """True if any row before `window_end` may be compared with it."""
         return not self.is_baseline or self.valid_from < window_end
 
 
@@ -137,7 +137,7 @@ Chosen = Mapping[str, tuple[Source, ...]]
 
 @dataclass(frozen=True)
 class Reference:
-    """What one kind of series of a model is compared with.
+    """Reference of one kind of series of a model, combined from its sources.
 
     Series `i` comes from `sources_of[i]` and owns the slots from `bases[i]` on: one for each of its counts, then one for texts among
     numbers. Slots count from 1; the SQL of `rollup` numbers them in the same way, and slot 0 is for names that no source knows.
@@ -150,9 +150,9 @@ class Reference:
     slots: int
     """Number of slots, the unknown one included."""
     has_numbers_as_categories: bool = False
-    """Whether a number may be a category."""
+    """True if a number may be a category."""
     has_dates: bool = False
-    """Whether a category is a date or time."""
+    """True if a category is a date or time."""
 
     @property
     def baseline(self) -> Source | None:
@@ -188,7 +188,7 @@ class Candidates:
 
     @property
     def depend_on_time(self) -> bool:
-        """Whether windows that were stored at different times may be compared with different references."""
+        """True if windows stored at different times may have different references."""
         return any(len(sources) > 1 for sources in self._kinds.values())
 
     def missing_baselines(self, kind: str, is_provisional_wanted: bool) -> list[str]:
@@ -199,7 +199,7 @@ class Candidates:
         return [FIRST_PREDICTIONS] if known or not is_provisional_wanted else [PROVISIONAL, FIRST_PREDICTIONS]
 
     def chosen(self, stored: int, start: int, end: int) -> Chosen:
-        """Those of a window: `stored` is when its first prediction was stored (milliseconds), its start and end are in nanoseconds."""
+        """Return the sources in force for a window: `stored` is when its first prediction was stored (milliseconds); start and end in nanoseconds."""
         found = {kind: self._of_kind(sources, stored, start, end) for kind, sources in self._kinds.items()}
         return {kind: sources for kind, sources in found.items() if sources}
 
@@ -227,7 +227,7 @@ def _one_baseline(sources: list[Source]) -> list[Source]:
 
 
 def _adding(sources: Iterable[Source]) -> tuple[Source, ...]:
-    """Those that know a series which none before knows."""
+    """Return the sources that add a series which none before them has."""
     known: set[str] = set()
     chosen = []
     for one in sources:

@@ -194,7 +194,7 @@ def _layout(reference: Reference) -> str:
 
 
 def _keys(reference: Reference) -> dict[str, str]:
-    """What categories and values are compared by."""
+    """Return the SQL keys by which categories and values are compared."""
     if not reference.has_dates:
         return {"category": "category", "value": "observed.value"}
     return {"category": forms.date_key("category"), "value": forms.date_key("observed.value")}

@@ -82,7 +82,7 @@ class Settings:
 
     @property
     def is_provisional_wanted(self) -> bool:
-        """Whether fewer predictions stand in for the first ones until all are there."""
+        """True if a provisional baseline stands in until the full one is complete."""
         return 0 < self.provisional_predictions < self.first_predictions
 
     def baseline_rows(self, source: str) -> int:

@@ -52,7 +52,7 @@ class WaitingWindows:
 
     @property
     def has_room(self) -> bool:
-        """Whether it is worth looking for what was dropped."""
+        """True if there is room to look for dropped windows again."""
         waiting = len(self._models) - len(self._quiet)
         return self._count <= self._settings.max_waiting // 2 and waiting <= self._settings.max_models // 2
 
