@@ -1,4 +1,4 @@
-"""How much memory a byte on the wire costs: the worst requests that the limits admit, and worse ones, against a service in 2 GB.
+"""Memory amplification: memory per byte on the wire of the worst requests that the limits admit, and of worse ones, in a service of 2 GB.
 
     python -m proof.amplification
 

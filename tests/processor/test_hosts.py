@@ -1,4 +1,4 @@
-"""Who is trusted as the host of a listening port, and which web pages may ask."""
+"""Trusted `Host` names of a listening port, and origins of web pages that may ask."""
 
 from __future__ import annotations
 

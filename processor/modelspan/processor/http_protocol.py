@@ -36,7 +36,7 @@ class LimitedProtocol(HttpToolsProtocol):
     max_discarded = 64 << 20
     """Bytes of bodies that are still received on one connection after the answer, so that its client reads that."""
     seconds_to_read_the_rest = 30.0
-    """How long a closed connection is kept for what its client has not read."""
+    """Seconds for which a closed connection is kept, so that its client can read the rest."""
     max_connections = 512
     """Each costs a file descriptor and some 50 kB."""
     here = "this port speaks HTTP/1.1 without TLS"
@@ -50,7 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_new = True
         self._http2: Http2Refusal | None = None
         self._waits_since: float | None = None
-        """When the wait for a request, or for the rest of one, began; None while there is an answer to give."""
+        """Start of the wait for a request, or for the rest of one; None while there is an answer to give."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)

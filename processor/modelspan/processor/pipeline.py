@@ -94,7 +94,7 @@ class Pipeline:
         self.state = OK
         """`ok`, or since when and why the store does not take rows."""
         self._since: float | None = None
-        """When the block in work was begun, on the monotonic clock."""
+        """Start of the block in work, on the monotonic clock."""
         self._journal = journal
         self._store = store
         self._repeats = Repeats(store)

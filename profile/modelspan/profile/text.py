@@ -1,4 +1,4 @@
-"""How numbers are written where they stand beside texts."""
+"""Text form of numbers that stand beside texts."""
 
 from __future__ import annotations
 

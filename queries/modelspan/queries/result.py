@@ -108,7 +108,7 @@ def _is_dynamic(kind: Any) -> bool:
 
 
 def _reader(kind: Any) -> Reader | None:
-    """How values of this type become text where they hold times; None where they hold none."""
+    """Return the converter of values of this type that writes times as text; None if the type holds no times."""
     base = kind.base_type
     if base == "DateTime64":
         scale = _scale(kind.name)

@@ -1,4 +1,4 @@
-"""Who may not write, who came to the wrong port, and who only holds connections: each is told, and none stops the others."""
+"""Clients that may not write, speak to the wrong port, or only hold connections: each is told, and none stops the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a session's model is: from its file, and from what is written in it."""
+"""Identity of the model of an ONNX Runtime session, from its file and its metadata."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ LIBRARIES = frozenset({"catboost", "imblearn", "lightgbm", "mlflow", "onnxruntim
 
 _ABSENT = object()
 _OWN, _OWN_OR_CLASS, _CLASS, _ASK, _LEAVE = range(5)
-"""How an attribute is read: what the model holds; that, else what its class holds; the latter alone; by asking the model; not at all."""
+"""Ways to read an attribute: from the instance; from the instance, else the class; from the class; by `getattr`; not at all."""
 
 _ways: WeakKeyDictionary[type, dict[str, int]] = WeakKeyDictionary()
 """By class: how each attribute is read. No value of a class is kept here: it may refer to the class."""

@@ -1,4 +1,4 @@
-"""How much the background thread may work, and what follows for the size of what callers copy."""
+"""CPU budget of the background thread, and the bytes that callers may copy under it."""
 
 from __future__ import annotations
 

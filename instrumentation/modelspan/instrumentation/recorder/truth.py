@@ -207,7 +207,7 @@ def _table(
 
 
 def _times(time: Any, count: int) -> npt.NDArray[np.int64]:
-    """When each became known; now where that is not said."""
+    """Return the time at which each row became known; now by default."""
     found = UNKNOWN if time is None else each_in_nanoseconds(time)
     if np.min(found, initial=0) < 0:
         raise ValueError(f"{time} is before 1970")

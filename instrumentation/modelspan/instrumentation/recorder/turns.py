@@ -67,15 +67,15 @@ class Turns:
         # Greenlets take turns by themselves, and threads without a common lock need none.
         self._useful = type(self._giving).__module__ == "_thread" and getattr(sys, "_is_gil_enabled", lambda: True)()
         self.due = NEVER
-        """When a caller is to give way, by `perf_counter_ns`."""
+        """Time from which a caller has to give way, by `perf_counter_ns`."""
         self._wakes = NEVER
-        """When the background thread wants the lock again; 0 once it does."""
+        """Time at which the background thread wants the lock again; 0 once it does."""
         self._worker = 0
         """The thread that works, which another one than the background thread may do; 0 while none does."""
         self._given = False
         """True if a caller gave way since the background thread woke up."""
         self._ends = 0
-        """When that turn is over."""
+        """End of the current turn."""
         self.hot = False
         """True if the background thread was overdue when it last wanted the lock."""
         self._parked = False

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 _SECONDS_TO_READ_A_PIECE = 20
 _PATIENCE_SECONDS = 1.0
-"""How long a reader may leave a piece unread while others wait for its place."""
+"""Seconds that a reader may leave a piece unread while others wait for its place."""
 _LOOK_SECONDS = 0.25
 
 

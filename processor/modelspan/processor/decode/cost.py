@@ -31,7 +31,7 @@ _RECORD_DEPTH: Final = 4
 
 
 class Cost(NamedTuple):
-    """How many messages and numbers a request holds."""
+    """Count of the messages and numbers of a request."""
 
     records: int
     """Resources, scopes, log records, spans, metrics, points, events, links and exemplars."""

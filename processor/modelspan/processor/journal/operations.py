@@ -25,7 +25,7 @@ class Counters:
     ready: int = 0
     ready_size: int = 0
     refused: tuple[float, str] = (-inf, "")
-    """When a request was refused last (monotonic clock), and why."""
+    """Time (monotonic clock) and reason of the last refused request."""
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 

@@ -31,7 +31,7 @@ _SHAPES: Final = {
     Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
 }
 _REPEATED, _REPEATED_IN_ONE = 8, 4
-"""How many times the largest request may be what records repeat; and what those repeat that are decoded at once."""
+"""Most bytes that records may repeat, in multiples of the largest request; and of those that are decoded at once."""
 MAX_DEPTH: Final = 100
 """Messages inside one another: what protobuf parsers accept."""
 _BATCH: Final = attributes.ML_PREDICTION_BATCH_DATA.encode()

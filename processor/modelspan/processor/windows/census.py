@@ -44,7 +44,7 @@ class WindowCensus:
 def stored_since(
     client: Any, key: ModelKey, starts: Sequence[int], length: int, settings: Mapping[str, Any]
 ) -> dict[int, int]:
-    """When the first prediction of each window was stored, in milliseconds, by start of the window."""
+    """Time at which the first prediction of each window was stored (milliseconds), by start of the window."""
     sql = (
         f"SELECT {window_sql(length)} AS window, toUnixTimestamp64Milli(min(inserted_at)) AS since FROM ml_predictions"
         f" WHERE {KEY_CONDITION} AND {windows_condition(starts, length)} GROUP BY window"

@@ -39,7 +39,7 @@ PROVISIONAL = "provisional_predictions"
 """The first predictions as well, but far fewer: what windows are compared with until the full baseline is there."""
 BASELINES = (FIRST_PREDICTIONS, PROVISIONAL)
 _OF_A_FIT = "fit-"
-"""How a version begins that nobody gave: it is a digest of what the model has learnt."""
+"""Prefix of a generated version: a digest of the fitted model."""
 
 # One row of ml_references is found by these; parameters carry the names, so no name is ever part of a statement.
 _ROW = (
@@ -104,9 +104,9 @@ class Source:
     operation: str
     """Operation whose rows it counted; empty: any."""
     created: int
-    """When it was last given; milliseconds, as `arrived`."""
+    """Time at which it was last given; milliseconds, as `arrived`."""
     arrived: int
-    """When it was first given."""
+    """Time at which it was first given."""
     rows: float
     names: tuple[str, ...] = field(repr=False)
     """Of its series."""
