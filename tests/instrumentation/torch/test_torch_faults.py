@@ -43,7 +43,7 @@ BY_THE_CALLER = {
 """What a call of a module runs of the recorder."""
 REFUSED = ("torch.kind:ModuleKind.classes", "torch.kind:ModuleKind.input_names")
 """Questions to models that may go without an answer."""
-NEVER = ("torch.kind:ModuleKind.feature_names", "torch.kind:ModuleKind.width")
+NEVER = ("torch.kind:ModuleKind.feature_names",)
 """Of tables, which modules are not given; asked only in another mode."""
 
 
