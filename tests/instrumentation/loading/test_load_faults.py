@@ -35,8 +35,6 @@ Y = (X[:, 0] > 0).astype(int)
 ALL = places("loading", "onnxruntime")
 CALLED_BY_OPENTELEMETRY = ("onnxruntime:OnnxRuntimeInstrumentor.instrumentation_dependencies",)
 IN_A_FORK = ("loading.files:._start_over",)
-FOR_A_REFERENCE = ("onnxruntime.identity:SessionKind.width",)
-"""Asked where a program sets one."""
 REFUSED = ("onnxruntime.identity:SessionKind.classes", "onnxruntime.identity:SessionKind.feature_names")
 """Questions to models that may go without an answer."""
 
@@ -131,7 +129,7 @@ def user(folder: Path) -> Instrumented:
     )
 
 
-@pytest.mark.parametrize("place", but(ALL, CALLED_BY_OPENTELEMETRY, IN_A_FORK, FOR_A_REFERENCE, REFUSED))
+@pytest.mark.parametrize("place", but(ALL, CALLED_BY_OPENTELEMETRY, IN_A_FORK, REFUSED))
 def test_a_fault_changes_no_result_and_is_said_once(
     place: str, user: Instrumented, caplog: pytest.LogCaptureFixture
 ) -> None:
