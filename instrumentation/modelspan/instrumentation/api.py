@@ -41,7 +41,7 @@ def identify(
 ) -> None:
     """Say who a model is. Holds for this object until the process ends; the object itself is not changed.
 
-    Without `name` a model is called after the class of its final estimator, without `version` `fit-` and 12 digits of a digest of
+    Without `name` a model is called after the file that it was loaded from, else the class of its final estimator, without `version` `fit-` and 12 digits of a digest of
     what it has learnt, which is the same in every process that loads the model; empty ones are not given. The rest is lineage: its
     identifier in a registry, the run and data set that made it, when, from which revision, and the hash of its file.
     """

@@ -15,17 +15,18 @@ SOURCES = "arraySort(groupUniqArray(concat(series_kind, ' ', reference_source)))
 
 
 @pytest.mark.parametrize("arguments", [[], ["search"]], ids=["pipeline", "search"])
-def test_the_verdicts_of_a_server_use_the_data_of_the_fit(
+def test_the_verdicts_of_a_server_that_names_the_model_after_its_file_use_the_data_of_the_fit(
     deployment: Deployment, arguments: list[str], tmp_path: Path
 ) -> None:
-    file = str(tmp_path / "model.joblib")
+    file = str(tmp_path / "fraud.joblib")
     deployment.run("train.py", file, *arguments)
     trained = wait_for(lambda: references(deployment), "the reference of the training program")
     assert deployment.rows("count()") == [(0,)]
     server = Deployment(deployment.collector, tmp_path)
     server.run("serve.py", file)
 
-    ((version,),) = wait_for(lambda: server.rows("DISTINCT model_version"), "the predictions")
+    ((name, version),) = wait_for(lambda: server.rows("DISTINCT model_name, model_version"), "the predictions")
+    assert name == "fraud"
     assert trained == [("RandomForestClassifier", version, "fit", ["amount", "country"], 3000.0)]
     usual, shifted = wait_for(lambda: windows(server), "the verdicts")
     assert usual == ("ok", [])

@@ -46,14 +46,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     joblib.dump(model, made / "m.joblib")
     (made / "m.pickle").write_bytes(pickle.dumps(model))
     skops.io.dump(model, made / "m.skops")
-    xgboost.XGBClassifier(n_estimators=2, n_jobs=1).fit(X, Y).save_model(made / "m.ubj")
-    lgb.LGBMClassifier(n_estimators=2, n_jobs=1, verbose=-1).fit(X, Y).booster_.save_model(made / "m.txt")
+    xgboost.XGBClassifier(n_estimators=2, n_jobs=1).fit(X, Y).save_model(made / "xgb.ubj")
+    lgb.LGBMClassifier(n_estimators=2, n_jobs=1, verbose=-1).fit(X, Y).booster_.save_model(made / "lgb.txt")
     small = {"iterations": 2, "thread_count": 1, "verbose": 0, "allow_writing_files": False}
-    catboost.CatBoostClassifier(**small).fit(X, Y).save_model(str(made / "m.cbm"))
+    catboost.CatBoostClassifier(**small).fit(X, Y).save_model(str(made / "cat.cbm"))
     torch.manual_seed(0)
-    torch.save(torch.nn.Linear(3, 1).state_dict(), made / "m.pt")
+    torch.save(torch.nn.Linear(3, 1).state_dict(), made / "linear.pt")
     options = {id(model): {"zipmap": False}}
-    (made / "m.onnx").write_bytes(to_onnx(model, X[:1], options=options).SerializeToString())
+    (made / "session.onnx").write_bytes(to_onnx(model, X[:1], options=options).SerializeToString())
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", ends[:1], ends[1:])
     onnx_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
@@ -78,18 +78,18 @@ def program(folder: Path) -> list[Any]:
     unknown = skops.io.get_untrusted_types(file=folder / "m.skops")
     results.append(skops.io.load(folder / "m.skops", trusted=unknown).predict(X))
     results += [
-        lgb.Booster(model_file=folder / "m.txt").predict(X, num_threads=1),
+        lgb.Booster(model_file=folder / "lgb.txt").predict(X, num_threads=1),
         outcome(joblib.load, folder / "none"),
     ]
-    results.append(catboost.CatBoostClassifier().load_model(str(folder / "m.cbm")).predict(X, thread_count=1))
+    results.append(catboost.CatBoostClassifier().load_model(str(folder / "cat.cbm")).predict(X, thread_count=1))
     boosted = xgboost.XGBClassifier(n_jobs=1)
-    boosted.load_model(folder / "m.ubj")
+    boosted.load_model(folder / "xgb.ubj")
     module = torch.nn.Linear(3, 1)
-    module.load_state_dict(torch.load(folder / "m.pt"))
+    module.load_state_dict(torch.load(folder / "linear.pt"))
     results += [boosted.predict(X), module.weight.detach().numpy(), GaussianNB().fit(X, Y).predict(X)]
-    session = session_of(folder / "m.onnx")
+    session = session_of(folder / "session.onnx")
     results += [*session.run(None, {"X": X}), outcome(session.run, None, {"X": X[:, :2]}), outcome(session.run, None)]
-    described = session_of((folder / "m.onnx").read_bytes())
+    described = session_of((folder / "session.onnx").read_bytes())
     for _ in range(3):  # known after the first, packed as the second
         results += described.run(["label"], {"X": X[:1]})
     results += [one.numpy() for one in session.run_with_ort_values(None, {"X": ort.OrtValue.ortvalue_from_numpy(X)})]

@@ -51,7 +51,7 @@ def test_the_event_of_a_loaded_model_says_where_it_comes_from(loads: Any, tmp_pa
     (event,) = loads.events(events.ML_MODEL_LOADED)
     found = dict(event.attributes)
     expected = {
-        "ml.model.name": "LogisticRegression",
+        "ml.model.name": "fraud",
         "ml.model.version": f"fit-{fingerprint(MODEL)[:12]}",
         **of_file(path, "joblib.load"),
     }

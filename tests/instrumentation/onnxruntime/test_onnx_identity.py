@@ -48,7 +48,19 @@ def test_a_file_and_its_bytes_are_the_same_version(sessions: Any, tmp_path: Path
     path.write_bytes(converted(MODEL).SerializeToString())
     for source in (path, str(path), path.read_bytes()):
         session(source).run(None, {"X": X[:1]})
-    assert len({(a["ml.model.name"], a["ml.model.version"]) for a, _ in sessions.batches()}) == 1
+    assert len({a["ml.model.version"] for a, _ in sessions.batches()}) == 1
+
+
+def test_a_file_that_says_nothing_leaves_the_name_to_its_folder_then_to_the_graph(
+    sessions: Any, tmp_path: Path
+) -> None:
+    made = converted(MODEL).SerializeToString()
+    for folder in ("de", "fr"):
+        (tmp_path / folder / "1").mkdir(parents=True)
+        (tmp_path / folder / "1/model.onnx").write_bytes(made)
+        session(tmp_path / folder / "1/model.onnx").run(None, {"X": X[:1]})
+    session(made).run(None, {"X": X[:1]})
+    assert [a["ml.model.name"] for a, _ in sessions.batches()] == ["de", "fr", "ONNX(LinearRegression)"]
 
 
 def test_metadata_comes_before_the_file(sessions: Any, tmp_path: Path) -> None:

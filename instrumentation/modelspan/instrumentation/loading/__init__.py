@@ -23,8 +23,8 @@ The ``ml.model.loaded`` event of a model that was loaded by
 
 has the file (``ml.model.source.uri``), what loaded it, and its SHA-256 (``artifact.hash``), of files up to 512 MiB. It may be given by
 its path or open for reading, also by what decompresses it. The digest is
-made in the background, once for each file. Name and version stay what they are: a model that is fitted and one that is
-loaded are the same version. ONNX Runtime and MLflow say more; their instrumentors do that.
+made in the background, once for each file. A model that nobody named is
+named after its file (``fraud.joblib``: ``fraud``), or the folder of a file whose name says nothing; its version is what it was when it was fitted. ONNX Runtime and MLflow say more; their instrumentors do that.
 
 Of a model that the program itself fits, the event has the time at which the fit ended, the run (``MLFLOW_RUN_ID``, or the
 active run of MLflow), and the revision of the program: that of the environment of common CI systems, else of the Git repository

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt
-from modelspan.instrumentation.loading.files import path_of
+from modelspan.instrumentation.loading.files import path_of, seen
 from modelspan.instrumentation.loading.function import NotedFunction
-from modelspan.instrumentation.loading.origins import loaded_from, reloaded_from
+from modelspan.instrumentation.loading.names import Keys, key_of
+from modelspan.instrumentation.loading.origins import loaded_from, of_file, prepare, reloaded_from
 from modelspan.instrumentation.loading.weights import note_weights, took_weights
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.signatures import parameters_of, wraps
 from modelspan.instrumentation.patching.wrappers import Method
+from modelspan.instrumentation.recorder.attribute import is_of_library, own
+from modelspan.instrumentation.recorder.identity import identities
 
-PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "forward")
+PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "forward")
+"""Methods of what is recorded, as far as it is of a library."""
 
 _SEE = "see what a model is loaded from"
 
@@ -171,28 +176,45 @@ def _reloading(original: Method, loader: str, patches: Patches) -> Method:
     return load_model
 
 
-def noted(loaded: Any, file: Any, loader: str) -> None:
+def noted(loaded: Any, opened: Any, loader: str) -> None:
     """Something was loaded from a path or an open file: it, or what it holds by name or position, may be models."""
-    if path_of(file) is None:
+    if path_of(opened) is None:
         return
-    for model in _held(loaded, _DEPTH):
-        if _is_model(model):
-            loaded_from(model, file, loader)
+    models: dict[int, tuple[Keys, Any]] = {}
+    for at, held in islice(_held(loaded, _DEPTH), _MOST_HELD):
+        if _has(type(held), (*PREDICTIONS, "transform")):
+            models.setdefault(id(held), (at, held))
+    file = seen(opened) if models else None
+    if file is None:
+        return
+    named = tuple(at for at, held in models.values() if _has(type(held), PREDICTIONS) and _is_recorded(held))
+    for at, held in models.values():
+        identities.tell(held, of_file(file, loader, at, named))
+    prepare(file)
 
 
-_MOST_HELD = 100
+_MOST_HELD = 1000
 _DEPTH = 3
 """Containers within one another: a bundle that holds models by name beside what else it holds."""
 
 
-def _held(loaded: Any, depth: int) -> list[Any]:
+def _held(loaded: Any, depth: int, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """What was loaded, and what it holds, with the keys that lead there: an object of the program holds by attributes."""
     if not isinstance(loaded, (dict, list, tuple)):
-        return [loaded]
-    if depth == 0 or len(loaded) > _MOST_HELD:
-        return []
-    parts = loaded.values() if isinstance(loaded, dict) else loaded
-    return [held for part in parts for held in _held(part, depth - 1)]
+        if isinstance(loaded, type) or type(loaded).__module__ == "builtins":
+            return
+        yield at, loaded
+        loaded = {} if _is_recorded(loaded) else own(loaded)
+    if depth > 0 and len(loaded) <= _MOST_HELD:
+        pairs = loaded.items() if isinstance(loaded, dict) else enumerate(loaded)
+        for place, (key, part) in enumerate(pairs):
+            yield from _held(part, depth - 1, (*at, key_of(key, place)))
 
 
-def _is_model(value: Any) -> bool:
-    return not isinstance(value, type) and any(name in vars(cls) for cls in type(value).__mro__ for name in PREDICTIONS)
+def _has(cls: type, methods: Sequence[str]) -> bool:
+    return any(name in vars(base) for base in cls.__mro__ for name in methods)
+
+
+def _is_recorded(value: Any) -> bool:
+    """Whether its predictions are: those of the libraries, and of classes that derive from theirs."""
+    return any(map(is_of_library, type(value).__mro__))

@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_FILENAME, ARTIFACT_HASH
 
 from modelspan.instrumentation.config import Config
-from modelspan.instrumentation.loading import files
+from modelspan.instrumentation.loading import files, names
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder.identity import Origin, Tell, identities
 from modelspan.semconv import attributes as ml
@@ -24,12 +24,12 @@ def loaded_from(model: Any, given: Any, loader: str) -> None:
 
 def reloaded_from(model: Any, given: Any, loader: str, config: Config) -> None:
     """An object took over what a file holds: another model from now on."""
-    identities.refit(model, config)
+    identities.reload(model, config)
     loaded_from(model, given, loader)
 
 
-def of_file(file: files.File, loader: str) -> Tell:
-    """Tells what is known of a model from its file."""
+def of_file(file: files.File, loader: str, at: names.Keys = (), named: tuple[names.Keys, ...] = ((),)) -> Tell:
+    """Tells what is known of a model from its file, which holds it at some place, and models that bear its name at those `named`."""
 
     def tell() -> Origin:
         lineage = {
@@ -38,7 +38,7 @@ def of_file(file: files.File, loader: str) -> Tell:
             ARTIFACT_FILENAME: file.path.replace("\\", "/").rpartition("/")[2],
             ARTIFACT_HASH: partial(_hash, file),
         }
-        return Origin(lineage=lineage)
+        return Origin(lineage=lineage, file_name=names.of_parts(names.of_file(file.path), named).get(at))
 
     return tell
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_HASH
 
-from modelspan.instrumentation.loading import files, origins
+from modelspan.instrumentation.loading import files, names, origins
 from modelspan.instrumentation.onnxruntime.values import output_names
 from modelspan.instrumentation.recorder import kinds
 from modelspan.instrumentation.recorder.identity import Origin, identities
@@ -19,8 +19,6 @@ from modelspan.instrumentation.recorder.kinds import LABEL, SCORE, VALUE, Kind
 from modelspan.semconv import attributes as ml
 
 _LOADER = "onnxruntime.InferenceSession"
-_PLAIN_NAMES = frozenset({"model", "main", "main_graph", "graph", "torch_jit", "torch-jit-export", ""})
-"""Names that say nothing."""
 _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 """In the wire form of ONNX: the key of the name of a file that holds weights, and the length of that name."""
 _SCORES = re.compile("prob|score", re.IGNORECASE)
@@ -34,11 +32,9 @@ class SessionKind(Kind):
 
     def name(self, model: Any) -> str:
         meta = model.get_modelmeta()
-        path = getattr(model, "_model_path", None)
-        stem = os.path.splitext(os.path.basename(path))[0] if path else ""
-        given = meta.custom_metadata_map.get("name", "")
-        candidates = (given, stem, meta.graph_name)
-        return next((one for one in candidates if one.lower() not in _PLAIN_NAMES), type(model).__name__)
+        given, path = _name_in(meta), getattr(model, "_model_path", None)
+        graph = None if names.is_generic(meta.graph_name) else meta.graph_name
+        return given or (names.of_file(os.path.abspath(path)) if path else None) or graph or type(model).__name__
 
     def digest(self, model: Any) -> str:
         content = getattr(model, "_model_bytes", None)
@@ -99,7 +95,13 @@ def _origin(meta: Any, content: bytes | None) -> Origin:
     }
     lineage |= {key: value for key, value in said.items() if value}
     number = meta.version if 0 < meta.version < 2**63 - 1 else None
-    return Origin(version=given.get("version") or (None if number is None else str(number)), lineage=lineage)
+    return Origin(_name_in(meta), given.get("version") or (None if number is None else str(number)), lineage=lineage)
+
+
+def _name_in(meta: Any) -> str | None:
+    """The name that is written in the model, unless it says nothing."""
+    given: str = meta.custom_metadata_map.get("name", "")
+    return None if names.is_generic(given) else given
 
 
 def _of_file(path: Any) -> str | None:

@@ -48,9 +48,13 @@ def has_method(model: Any, name: str) -> bool:
     if is_of_library(cls if owner is None else owner):
         return hasattr(model, name)
     on_class = _on_class(cls, name, None)
-    if model is cls or not _holds(cls):
-        return on_class is not None
-    return object.__getattribute__(model, "__dict__").get(name, on_class) is not None
+    return (on_class if model is cls else own(model).get(name, on_class)) is not None
+
+
+def own(value: Any) -> dict[str, Any]:
+    """What an object holds itself."""
+    found: dict[str, Any] = object.__getattribute__(value, "__dict__") if _holds(type(value)) else {}
+    return found
 
 
 def is_of_library(cls: type) -> bool:

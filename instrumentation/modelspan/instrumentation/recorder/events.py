@@ -9,9 +9,10 @@ from opentelemetry._logs import Logger, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.semconv._incubating.attributes.event_attributes import EVENT_NAME
 
+from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder.clock import time_ns
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.identity import Identity
+from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.kinds import classes
 from modelspan.instrumentation.recorder.outputs import MAX_CLASSES
@@ -22,6 +23,11 @@ from modelspan.semconv import attributes as ml
 from modelspan.semconv import events as names
 
 BATCH_BYTES = 512 * 1024
+
+SAME_NAME = (
+    "Two models of this process are both called {0!r}, because nobody named them; their versions tell them apart. If they are not versions"
+    " of one model, call identify(model, name=...), or load each from a file with a name of its own. (logged once)"
+)
 
 _ARROW = "modelspan.instrumentation.recorder.arrow"
 """Imported with the first batch: a program that makes none needs no Arrow."""
@@ -218,6 +224,8 @@ def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[s
         return
     identity.announced = _announced
     identity.know_digest(model)
+    if identities.other_of_the_name(identity) is not None:
+        warn_once("same-name", SAME_NAME.format(identity.name))
     attributes = {
         **who(identity),
         **identity.facts(model),

@@ -17,9 +17,13 @@ from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.budget import Budget
 from modelspan.instrumentation.recorder.kinds import describe, kind_of
 from modelspan.instrumentation.recorder.texts import readable, short
+from modelspan.semconv.attributes import ML_MODEL_SOURCE_URI
 
 _MAX_PINNED = 64
 _MOST_TELLS = 7
+_MOST_COMPARED = 100
+BY_HAND, BY_FILE, BY_CLASS = "hand", "file", "class"
+"""Who named a model: somebody (the program, the environment, a registry), its file, or nobody."""
 
 
 class Origin(NamedTuple):
@@ -29,6 +33,8 @@ class Origin(NamedTuple):
     version: str | None = None
     lineage: Mapping[str, Any] = {}
     """Attributes. A function stands for what takes its time to find out: it is called in the background, None is left out."""
+    file_name: str | None = None
+    """Name after the file that it was loaded from, where nobody gives one."""
 
     def known(self) -> dict[str, Any]:
         """The lineage, with what had to be found out."""
@@ -56,6 +62,7 @@ class Identity:
         "fitted",
         "lineage",
         "name",
+        "named_by",
         "origin",
         "plan",
         "reference",
@@ -68,6 +75,8 @@ class Identity:
     def __init__(self, name: str | None, version: str | None, lineage: Mapping[str, Any]) -> None:
         self.name = None if name is None else short(readable(str(name)))
         self.version = None if version is None else short(readable(str(version)))
+        self.named_by = BY_CLASS if name is None else BY_HAND
+        """Where its name is from."""
         self.lineage = dict(lineage)
         self.tells: tuple[Tell, ...] = ()
         """Who is still to be asked about the model; of two that contradict each other the later one is right."""
@@ -96,7 +105,9 @@ class Identity:
         if self.tells:
             self._ask()
         if self.name is None:
-            self.name = short(readable(config.model_name or self.origin.name or _name_of(model)))
+            given, file_name = config.model_name or self.origin.name, self.origin.file_name
+            self.named_by = BY_HAND if given else BY_FILE if file_name else BY_CLASS
+            self.name = short(readable(given or file_name or _name_of(model)))
         if self.version is None:
             # A refit, which asks first, waits for a digest that is being made, so that none is made of a model in change.
             with _resolving:
@@ -133,12 +144,17 @@ class Identity:
         tells, self.tells = self.tells, ()
         for tell in tells:
             try:
-                name, version, lineage = tell()
+                told = tell()
             except Exception as error:
                 failed("find out where a model comes from", error)
                 continue
             old = self.origin
-            self.origin = Origin(name or old.name, version or old.version, {**old.lineage, **lineage})
+            self.origin = Origin(
+                told.name or old.name,
+                told.version or old.version,
+                {**old.lineage, **told.lineage},
+                told.file_name or old.file_name,
+            )
 
     def facts(self, model: Any) -> dict[str, Any]:
         """Attributes that say what the model is: type, framework, task."""
@@ -196,6 +212,23 @@ class Identities:
         self._changed.pop(id(model), None)
         return identity
 
+    def other_of_the_name(self, identity: Identity) -> Identity | None:
+        """A model that has the same name by chance, and has learnt something else; one of the same file is a version of it."""
+        if identity.named_by == BY_HAND or not identity.digest:
+            return None
+        file = identity.origin.lineage.get(ML_MODEL_SOURCE_URI)
+        return next(
+            (
+                other
+                for other in list(self.by_id.values())[-_MOST_COMPARED:]
+                if other.name == identity.name
+                and other.named_by != BY_HAND
+                and other.digest not in (None, "", identity.digest)
+                and (file is None or other.origin.lineage.get(ML_MODEL_SOURCE_URI) != file)
+            ),
+            None,
+        )
+
     def identify(self, model: Any, identity: Identity) -> None:
         """The program says who a model is; what is known from elsewhere is still known."""
         old = self.known(model)
@@ -215,12 +248,12 @@ class Identities:
             return
         told = old.version is None or old.version.startswith(_FIT) or old.version == old.origin.version
         given = None if told else old.version
-        name = old.name
         try:
             old.facts(model)
             old.resolve(model, config)
         finally:
-            new = Identity(name, given, old.lineage)
+            new = Identity(old.name, given, old.lineage)
+            new.named_by = old.named_by
             if given is not None:
                 new.digest = (
                     ""  # a loop that trains on a model with a version of its own would have one made at every step
@@ -229,6 +262,13 @@ class Identities:
             with _resolving:  # no digest is made of a model in change
                 self._changed[id(model)] = new
                 self.by_id.pop(id(model), None)
+
+    def reload(self, model: Any, config: Config) -> None:
+        """A model becomes another that a file holds: named after that, if it was named after a file."""
+        self.refit(model, config)
+        new = self.known(model)
+        if new is not None and new.named_by == BY_FILE:
+            new.name, new.origin = None, Origin(file_name=new.name)
 
     def forget_budgets(self) -> None:
         """Nothing was spent yet on any model."""
