@@ -95,6 +95,12 @@ def test_the_place_of_artifacts_that_is_no_experiment_is_not_taken_for_one(
     assert "ml.training.experiment.id" not in loaded(models)
 
 
+def test_a_model_in_a_folder_goes_by_its_name(models: Any, log: Callable[..., Any], tmp_path: Path) -> None:
+    mlflow.sklearn.save_model(log().model, tmp_path / "churn")
+    mlflow.pyfunc.load_model(str(tmp_path / "churn")).predict(X)
+    assert loaded(models)["ml.model.name"] == "churn"
+
+
 def test_identify_comes_first(models: Any, log: Callable[..., Any]) -> None:
     logged = log(registered_model_name="fraud-scorer")
     model = mlflow.pyfunc.load_model("models:/fraud-scorer/1")

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from modelspan.instrumentation.failure import attempt, failed
+from modelspan.instrumentation.loading import names
 from modelspan.instrumentation.mlflow.datasets import Place, ask_of, place_of
 from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.signatures import wraps
@@ -130,7 +131,8 @@ def _origin(found: Found, uri: str | None, loader: str, runs: Place) -> Origin:
         ml.ML_TRAINING_DATASET_NAMES: run and partial(_of_datasets, 0, run, runs),
         ml.ML_TRAINING_DATASET_DIGESTS: run and partial(_of_datasets, 1, run, runs),
     }
-    return Origin(found.name or _name_of(uri), version, {key: value for key, value in lineage.items() if value})
+    known = {key: value for key, value in lineage.items() if value}
+    return Origin(found.name or _name_of(uri), version, known, _folder_of(uri))
 
 
 def _of_datasets(part: int, run: str, runs: Place) -> list[str] | None:
@@ -149,3 +151,10 @@ def _name_of(uri: str | None) -> str | None:
         return None
     last = uri.rstrip("/").rpartition("/")[2]
     return None if last == _PLAIN_NAME else last
+
+
+def _folder_of(uri: str | None) -> str | None:
+    """The folder, here or in a store of objects, that a model is loaded from."""
+    if uri is None or uri.startswith(("models:/", "runs:/")):
+        return None
+    return names.of_file(f"{uri.rstrip('/')}/{_PLAIN_NAME}")
