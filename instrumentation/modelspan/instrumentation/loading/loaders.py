@@ -208,7 +208,8 @@ def _held(loaded: Any, depth: int, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     if depth > 0 and len(loaded) <= _MOST_HELD:
         pairs = loaded.items() if isinstance(loaded, dict) else enumerate(loaded)
         for place, (key, part) in enumerate(pairs):
-            yield from _held(part, depth - 1, (*at, key_of(key, place)))
+            if type(part).__module__ != "builtins" or isinstance(part, (dict, list, tuple)):
+                yield from _held(part, depth - 1, (*at, key_of(key, place)))
 
 
 def _has(cls: type, methods: Sequence[str]) -> bool:
