@@ -57,7 +57,7 @@ def test_what_is_too_much_at_once_is_stored_in_parts_or_kept_aside_and_what_foll
     [kept] = service.data_dir.glob("quarantine/*.pb")
     assert kept.read_bytes() == unstorable.payload
     assert "memory limit exceeded" in json.loads(kept.with_suffix(".json").read_text())["reason"]
-    listed = service.rows("SELECT file, `table`, rows, bytes FROM ml_quarantined")
+    listed = service.rows("SELECT ml_quarantined.file, `table`, rows, bytes FROM ml_quarantined")
     assert listed == [(kept.name, "otel_logs", 1, len(unstorable.payload))]
     assert page(service, "/readyz").text == "ready\n"
 
