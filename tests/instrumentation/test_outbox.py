@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs import export as log_export
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from sklearn.linear_model import LinearRegression
 
-from modelspan.instrumentation import flush, record_actual
+from modelspan.instrumentation import flush, prediction_context, record_actual
 from modelspan.instrumentation.recorder import current as recorder
 from modelspan.instrumentation.recorder import outbox
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
@@ -140,6 +140,16 @@ def test_what_is_kept_is_bounded_and_the_oldest_is_lost(
     found = program.exporter.rows()
     assert 2 < len(found) < 31
     assert sorted(found) == [*range(32 - len(found), 31), 50]
+
+
+def test_one_call_of_more_than_may_wait_is_delivered_as_it_is_emitted(started: Callable[..., Program]) -> None:
+    program = started(batch_rows=100, queue_bytes=400_000)
+    many = np.random.default_rng(1).normal(size=(4_000, 3))
+    with prediction_context(ids=np.arange(4_000)):
+        MODEL.predict(many)
+    assert flush()
+    assert program.exporter.rows() == [100] * 40
+    assert program.kept_bytes() == 0
 
 
 def test_an_event_that_is_refused_while_others_are_delivered_is_given_up(started: Callable[..., Program]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -31,6 +32,8 @@ MOST_REFUSALS = 3
 _RECORD_BYTES = 200
 """Bytes of a record beside its attributes."""
 
+Exporting = Callable[[], AbstractContextManager[None]]
+"""Gives the context within which a thread that emits events exports them."""
 Loss = tuple[str, str]
 """Model and event of rows that were lost."""
 
@@ -52,7 +55,7 @@ class Waiting:
 class Outbox:
     """Stands between a batch processor and its queue. Like an exporter, one thread at a time exports."""
 
-    def __init__(self, processor: Any, scope: str, most_bytes: int) -> None:
+    def __init__(self, processor: Any, scope: str, most_bytes: int, exporting: Exporting = nullcontext) -> None:
         owner: Any = processor._batch_processor
         while isinstance(owner, Outbox) and not owner.holds():
             owner = owner._owner
@@ -60,6 +63,7 @@ class Outbox:
         self._owner: Any = owner
         self._scope = scope
         self._most_bytes = most_bytes
+        self._exporting = exporting
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._waiting: deque[Waiting] = deque()
@@ -94,7 +98,9 @@ class Outbox:
         """Take a record of ours; leave any other to the SDK."""
         ours = getattr(record.instrumentation_scope, "name", None) == self._scope
         if ours and self._process == os.getpid():
-            self._put(Waiting(record))
+            one = Waiting(record)
+            self._make_room(one.size)
+            self._put(one)
         else:
             self._owner.emit(record)
 
@@ -211,6 +217,12 @@ class Outbox:
 
     # What waits.
 
+    def _make_room(self, size: int) -> None:
+        """Export where a record of so many bytes would push out others, unless the collector is away. Only the drain emits events, no caller."""
+        if self.holds() and self.bytes + size > self._most_bytes and not self.away:
+            with self._exporting():
+                self.export()
+
     def _put(self, one: Waiting) -> None:
         with self._lock:
             self._accepted += 1
@@ -271,7 +283,9 @@ def _first(waiting: deque[Waiting], size: int) -> list[Waiting]:
     return found
 
 
-def outboxes(provider: Any, scope: str, most_bytes: int) -> tuple[list[Outbox], list[Any]]:
+def outboxes(
+    provider: Any, scope: str, most_bytes: int, exporting: Exporting = nullcontext
+) -> tuple[list[Outbox], list[Any]]:
     """An outbox for each batch processor of a logger provider, and the processors that have none: where the provider is not the SDK's,
     the provider itself. What these take goes as it did.
     """
@@ -283,7 +297,7 @@ def outboxes(provider: Any, scope: str, most_bytes: int) -> tuple[list[Outbox], 
     for processor in getattr(several, "_log_record_processors", (provider,)):
         owner = getattr(processor, "_batch_processor", None)
         if all(hasattr(owner, name) for name in ("emit", "_exporter", "_export_lock", "_schedule_delay")):
-            found.append(Outbox(processor, scope, most_bytes))
+            found.append(Outbox(processor, scope, most_bytes, exporting))
         else:
             others.append(processor)
     return found, others

@@ -91,7 +91,7 @@ class Recorder:
         self._duty = Duty(self.config.duty, self.config.call_bytes, monotonic())
         self._fit_credit = FitCredit(self.config.duty, monotonic())
         self._starting = threading.RLock()  # a handler of a signal may predict while its thread is at it
-        self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2)
+        self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2, self.turns.exporting)
         self._prepared = False
         self._metrics: PredictionMetrics | None = None
         self._row_number = 0

@@ -13,7 +13,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 
 from modelspan.instrumentation.failure import attempt
 from modelspan.instrumentation.recorder.leaving import LastExport
-from modelspan.instrumentation.recorder.outbox import Loss, Outbox, outboxes
+from modelspan.instrumentation.recorder.outbox import Exporting, Loss, Outbox, outboxes
 from modelspan.semconv.schema import SCHEMA_URL
 
 SCOPE = "modelspan.instrumentation"
@@ -40,10 +40,11 @@ class Providers(NamedTuple):
 class Signals:
     """The live parts of the SDK; None for a signal that nobody set up."""
 
-    def __init__(self, providers: Providers, version: str, most_undelivered: int) -> None:
+    def __init__(self, providers: Providers, version: str, most_undelivered: int, exporting: Exporting) -> None:
         self._providers = providers
         self._version = version
         self._most_undelivered = most_undelivered
+        self._exporting = exporting
         self._outboxes: list[Outbox] = []
         self._other_processors: list[Any] = []
         """Log processors without an outbox, or the provider if it is not the SDK's: they get events as they are emitted."""
@@ -74,7 +75,9 @@ class Signals:
                 self._prepare_exit(meter_provider)
 
     def _take_over(self) -> None:
-        self._outboxes, self._other_processors = outboxes(self.logger_provider, SCOPE, self._most_undelivered)
+        self._outboxes, self._other_processors = outboxes(
+            self.logger_provider, SCOPE, self._most_undelivered, self._exporting
+        )
 
     def _prepare_exit(self, provider: Any) -> None:
         if hasattr(provider, "force_flush") and hasattr(provider, "shutdown"):
