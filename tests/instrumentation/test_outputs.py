@@ -16,6 +16,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.multioutput import ClassifierChain
 from sklearn.svm import SVC
 
+from modelspan.instrumentation.recorder.kinds import kind_of
+
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(60, 3))
 BINARY = (X[:, 0] > 0).astype(int)
@@ -174,3 +176,16 @@ def test_a_float_array_of_whole_numbers_is_a_value_in_every_process(telemetry: A
 def columns_of(telemetry: Any, model: Any) -> dict[str, list[Any]]:
     model.predict(X[:2])
     return columns(telemetry.batch())
+
+
+def test_the_role_of_an_output_is_kept_without_the_hash_and_equality_of_the_model() -> None:
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("asked")
+
+    first, second = Odd(), Odd()
+    roles = [kind_of(one).role(one, "predict", floats) for one in (first, second) for floats in (True, False)]
+    assert roles == ["value"] * 4
+    assert kind_of(fresh := Odd()).role(fresh, "predict", False) == "label"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from modelspan.instrumentation.failure import failed, heard
 from modelspan.instrumentation.recorder.attribute import attribute, has_method
@@ -146,16 +147,19 @@ _LIBRARIES = {
 }
 """By package: the module that has the kinds of its models as `KINDS`, by the name of a class. Imported with the first of them."""
 _by_class: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
-_floats: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-"""True by model if its first outputs were floating-point numbers; only for models that do not say what they predict."""
+_floats: dict[int, tuple[ref[Any], bool]] = {}
+"""True by `id` of a model, whose own hash and equality are never asked, if its first outputs were floating-point numbers; only for models that do not say what they predict."""
 
 
 def _returns_floats(model: Any, is_float: bool) -> bool:
     """True if the first outputs of the model were floats; fixed by its first call, so that later whole numbers are not taken for labels."""
-    try:
-        return _floats.setdefault(model, is_float)
-    except TypeError:  # it cannot be hashed or referred to weakly
-        return is_float
+    key = id(model)
+    known = _floats.get(key)
+    if known is not None and known[0]() is model:
+        return known[1]
+    with suppress(TypeError):  # it cannot be referred to weakly
+        _floats[key] = ref(model, lambda _: _floats.pop(key, None)), is_float
+    return is_float
 
 
 def kind_of(model: Any) -> Kind:
