@@ -267,9 +267,29 @@ def test_outcomes(telemetry: Any) -> None:
     ]
 
 
-def test_lengths_that_do_not_fit_are_refused_without_an_error(telemetry: Any) -> None:
-    assert not record_actual("m", ["a", "b", "c"], label=["x", "y"])
+@pytest.mark.parametrize("labels", [["x", "y"], ["x"], []])
+def test_lengths_that_do_not_fit_are_refused_in_one_sentence(
+    telemetry: Any, caplog: pytest.LogCaptureFixture, labels: list[str]
+) -> None:
+    failure._said.clear()
+    assert not record_actual("m", ["a", "b", "c"], label=labels)
     assert telemetry.events(events.ML_PREDICTION_ACTUAL) == []
+    (said,) = caplog.records
+    assert f"{len(labels)} of label in a list for 3 prediction ids" in said.message
+    assert not said.exc_info
+
+
+def test_values_that_are_no_numbers_are_left_out_and_the_others_are_taken(
+    telemetry: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure._said.clear()
+    ids = [f"id-{i}" for i in range(1000)]
+    assert not record_actual("m", ids, value=["1.5"] * 999 + ["N/A"])
+    assert not record_outcome("m", ["a", "b"], "revenue", ["?", 2])
+    assert [one["value"] for one in telemetry.truth(events.ML_PREDICTION_ACTUAL)] == [1.5] * 999
+    assert [one["prediction_id"] for one in telemetry.truth(events.ML_PREDICTION_OUTCOME)] == ["b"]
+    (said,) = [one.message for one in caplog.records]
+    assert said.startswith("1 of 1000 values are no numbers")
 
 
 @pytest.mark.parametrize("time", ["1969-12-31", pd.NaT, "soon"])

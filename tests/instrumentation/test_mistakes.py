@@ -57,6 +57,10 @@ WRONG = [
     (UNNAMED, FRAME.assign(target=Y), "it has 4 columns, and the model takes 3"),
     (UNNAMED, [[1.0, 2.0]] * 200, "it has 2 columns, and the model takes 3"),
     (UNNAMED, object(), "no rows can be read from object"),
+    (UNNAMED, FRAME.to_numpy()[:, 0], "it has 1 dimension, and the model takes a table of 3 columns"),
+    (MODEL, [1.0] * 200, "it has 1 dimension, and the model takes a table of 3 columns"),
+    (MODEL, np.zeros((300, 3, 1)), "it has 3 dimensions, and the model takes a table of 3 columns"),
+    (MODEL, FRAME[[*NAMES, "age"]], "it has more than one column called 'age'"),
 ]
 
 
@@ -82,6 +86,13 @@ def test_columns_in_another_order_are_found_by_their_names(telemetry: Any) -> No
     assert set_reference(MODEL, FRAME[NAMES[::-1]])
     (_, series) = references(telemetry)[-1]
     assert series["feature", "age"].mean == pytest.approx(FRAME.age.mean())
+
+
+def test_a_reference_without_a_value_is_taken_and_warned_of(telemetry: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert set_reference(MODEL, FRAME * np.nan)
+    assert flush()
+    (said,) = [record.message for record in caplog.records]
+    assert said.startswith("set_reference: every value of the reference is missing")
 
 
 def test_few_rows_are_taken_and_a_warning_says_what_they_are_good_for(
@@ -128,7 +139,7 @@ def test_a_reference_of_a_name_that_the_program_gave_is_one_of_that_model(
     assert "it lacks 'income', 'tenure'" in caplog.records[0].message
 
 
-@pytest.mark.parametrize("model", [None, 7, [MODEL], {"m": MODEL}, FRAME, FRAME.to_numpy(), ""])
+@pytest.mark.parametrize("model", [None, 7, [MODEL], {"m": MODEL}, FRAME, FRAME.to_numpy(), "", type(MODEL)])
 def test_what_is_no_model_is_named_in_a_warning(telemetry: Any, caplog: pytest.LogCaptureFixture, model: Any) -> None:
     assert identify(model, name="a") is None
     assert not set_reference(model, FRAME)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_HASH
 from opentelemetry.semconv._incubating.attributes.vcs_attributes import VCS_REF_HEAD_REVISION
 
-from modelspan.instrumentation.failure import failed, warn_once
+from modelspan.instrumentation.failure import failed, misread, warn_once
 from modelspan.instrumentation.forgiving import forgiving, is_model
 from modelspan.instrumentation.recorder.scope import INSIDE, PerRow, PredictionScope, around
 from modelspan.semconv import attributes as ml
@@ -58,6 +58,8 @@ def identify(
         ml.ML_REFERENCE_ID: reference_id,
     }
     try:
+        import numpy  # noqa: F401  # first, because hooks that wait for it import what follows
+
         from modelspan.instrumentation.recorder.identity import Identity, identities
 
         known = {key: str(value) for key, value in lineage.items() if value is not None}
@@ -124,6 +126,9 @@ def _read(what: str, read: Callable[[Any], Any], given: Any) -> Any:
     """What was given, as `read` reads it; None where it cannot."""
     try:
         return None if given is None else read(given)
+    except (TypeError, ValueError) as error:
+        misread(f"read the {what} of prediction_context", error)
+        return None
     except Exception as error:
         failed(f"read the {what} of prediction_context", error)
         return None
@@ -170,7 +175,7 @@ def record_actual(
 
     `model` is the model or its name. One prediction, or as many as there are ids, of which those without label and value are left
     out. `time` is when it became known, now by default; `source` is "system", "human" or "heuristic". False if it could not be
-    taken, or an id is missing; the others are taken.
+    taken, an id is missing, or a value is no number; the others are taken.
     """
     from modelspan.instrumentation.recorder.truth import submit_actuals
 
@@ -191,8 +196,8 @@ def record_outcome(
 ) -> bool:
     """Record what came of a prediction for the business, such as `name="revenue"`, `value=12.5`, `unit="EUR"`.
 
-    `model` is the model or its name. One prediction, or as many as there are ids. False if it could not be taken, or an id is
-    missing; the others are taken.
+    `model` is the model or its name. One prediction, or as many as there are ids. False if it could not be taken, an id is
+    missing, or a value is no number; the others are taken.
     """
     from modelspan.instrumentation.recorder.truth import submit_outcomes
 
@@ -239,6 +244,9 @@ def _try(what: str, submit: Callable[..., bool], *arguments: Any) -> bool:
                 warn_once("no-sdk", f"OpenTelemetry is not set up in this process: could not {what}.")
             return False
         return submit(recorder, *arguments)
+    except (TypeError, ValueError) as error:
+        misread(what, error)
+        return False
     except Exception as error:
         failed(what, error)
         return False

@@ -27,6 +27,12 @@ def failed(part: str, error: BaseException) -> None:
     _say(f"{type(error).__qualname__} at {_origin(error)}", message, error)
 
 
+def misread(part: str, error: ValueError | TypeError) -> None:
+    """Log that `part` failed for what the program gave, which needs no traceback."""
+    heard(error)
+    warn_once(f"{part}: {error}", f"Modelspan could not {part}: {error}. Said once.")
+
+
 def heard(error: BaseException) -> None:
     """Raise `error` if a handler of a signal did."""
     if _is_of_a_signal(error):

@@ -54,9 +54,15 @@ def is_model(caller: str, model: Any, *, or_name: bool = False) -> bool:
         found = bool(model.strip())
     else:
         is_data = hasattr(type(model), "shape") and not hasattr(type(model), "predict") and not callable(model)
-        found = model is not None and not isinstance(model, _NO_MODELS) and not is_data
+        found = model is not None and not isinstance(model, (*_NO_MODELS, type)) and not is_data
     if not found:
-        shown = "None" if model is None else repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
+        shown = _shown(model)
         wanted = "the model or its name" if or_name else "the model itself"
         warn_once(f"{caller}:{shown}", f"{caller}() did nothing: it takes {wanted} first, and was given {shown}.")
     return found
+
+
+def _shown(given: Any) -> str:
+    if given is None or isinstance(given, str):
+        return repr(given)
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"

@@ -14,7 +14,13 @@ NOWHERE = [f"--{signal}_exporter=none" for signal in ("traces", "metrics", "logs
 
 @pytest.mark.parametrize(
     "first",
-    ["import joblib", "import numpy", "import cloudpickle", "from modelspan.instrumentation import flush; flush()"],
+    [
+        "import joblib",
+        "import numpy",
+        "import cloudpickle",
+        "from modelspan.instrumentation import flush; flush()",
+        "from modelspan.instrumentation import identify; identify(type('M', (), {})(), name='own')",
+    ],
 )
 def test_no_order_of_imports_loses_an_instrumentation(first: str) -> None:
     program = (

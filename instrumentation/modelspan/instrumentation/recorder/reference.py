@@ -99,10 +99,16 @@ def _emit(
     if model is not None:
         identity.resolve(model, recorder.config)
         announce(logger, identity, model, recorder.policy.described())
-    series = feature_series(_features(x, model, recorder.policy.afresh()))
+    found = _features(x, model, recorder.policy.afresh())
+    if found and all(column.is_empty() for column in found.values()):
+        warn_once(
+            "missing-reference",
+            "set_reference: every value of the reference is missing; no drift can be found with it.",
+        )
+    series = feature_series(found)
     for operation, values in predictions.items():
-        found = outputs([values], operation, model)
-        series += [_profile(kind, "", found[column]) for column, kind in _KINDS if column in found]
+        told = outputs([values], operation, model)
+        series += [_profile(kind, "", told[column]) for column, kind in _KINDS if column in told]
     if not series:
         warn_once("empty-reference", "set_reference was given no feature that is captured; no reference is set.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,9 +26,15 @@ def wrong_columns(model: Any, x: Any) -> str | None:
     except Exception as error:  # of a class of the program
         failed("compare the columns of a reference with those of the model", error)
         return None
+    twice = [] if own is None or list(own) == known else [name for name, times in Counter(own).items() if times > 1]
+    if twice:
+        return f"it has more than one column called {_listed(twice)}"
     if own is not None and known is not None:
         return _difference(own, known)
     takes = len(known) if known is not None else takes
+    dimensions = _dimensions(x)
+    if takes is not None and dimensions not in (None, 2):
+        return f"it has {_count(dimensions, 'dimension')}, and the model takes a table of {_count(takes, 'column')}"
     if takes is not None and width is not None and width != takes:
         return f"it has {_count(width, 'column')}, and the model takes {takes:,}"
     return None
@@ -47,6 +54,15 @@ def _columns_of(x: Any) -> tuple[Sequence[str] | None, int | None]:
     first: Any = x[0] if isinstance(x, (list, tuple)) and x else None
     is_row = isinstance(first, (list, tuple)) or len(getattr(first, "shape", [])) == 1
     return None, len(first) if is_row else None
+
+
+def _dimensions(x: Any) -> int | None:
+    """Dimensions of an array or a list; None of anything else."""
+    shape = getattr(x, "shape", None)
+    if shape is not None:
+        return len(shape)
+    first: Any = x[0] if isinstance(x, (list, tuple)) and x else None
+    return 1 if isinstance(first, (bool, int, float, str)) else None
 
 
 def _difference(own: Sequence[str], known: Sequence[str]) -> str | None:

@@ -66,11 +66,12 @@ def submit_actuals(
     if label is None and value is None:
         raise ValueError("an actual has a label or a value: give one")
     ids = id_texts(prediction_id)
-    labels, values = _labels(label, len(ids)), _numbers(value, len(ids))
+    labels, (values, read) = _labels(label, len(ids)), _numbers(value, len(ids))
     known = _identified(ids) & (_present(labels) | _present(values))
     table = _table(ids, time, {names.LABEL: labels, names.VALUE: values}, known)
     attributes = {} if source is None else {ml.ML_ACTUAL_SOURCE: source}
-    return _submit(recorder, model, events.ML_PREDICTION_ACTUAL, attributes, table) and None not in ids
+    taken = _submit(recorder, model, events.ML_PREDICTION_ACTUAL, attributes, table)
+    return taken and None not in ids and bool(read.all())
 
 
 def submit_outcomes(
@@ -80,9 +81,11 @@ def submit_outcomes(
     if not name:
         raise ValueError("an outcome has a name: give one")
     ids = id_texts(prediction_id)
-    table = _table(ids, time, {names.VALUE: _numbers(value, len(ids))}, _identified(ids))
+    values, read = _numbers(value, len(ids))
+    table = _table(ids, time, {names.VALUE: values}, _identified(ids) & read)
     attributes = {ml.ML_OUTCOME_NAME: name} | ({} if unit is None else {ml.ML_OUTCOME_UNIT: unit})
-    return _submit(recorder, model, events.ML_PREDICTION_OUTCOME, attributes, table) and None not in ids
+    taken = _submit(recorder, model, events.ML_PREDICTION_OUTCOME, attributes, table)
+    return taken and None not in ids and bool(read.all())
 
 
 def _submit(recorder: Recorder, model: Any, event: str, attributes: Attributes, table: Mapping[str, Column]) -> bool:
@@ -220,9 +223,24 @@ def _labels(label: Any, count: int) -> Column:
     return columns.from_texts([label_text(one) for one in _per_id(label, count, "label")])
 
 
-def _numbers(value: Any, count: int) -> Column:
-    numbers = [np.nan if is_missing(one) else float(one) for one in _per_id(value, count, "value")]
-    return columns.from_array(np.array(numbers, dtype=np.float64))
+def _numbers(value: Any, count: int) -> tuple[Column, npt.NDArray[np.bool_]]:
+    """Values, missing where they cannot be read, and a mask of those that can; warn once with the number of the others."""
+    numbers = [_number(one) for one in _per_id(value, count, "value")]
+    read = np.array([one is not None for one in numbers], dtype=bool)
+    if not read.all():
+        warn_once(
+            "no-number",
+            f"{count - int(read.sum())} of {count} values are no numbers: they are not recorded. Said once.",
+        )
+    return columns.from_array(np.array(numbers, dtype=np.float64)), read
+
+
+def _number(value: Any) -> float | None:
+    """A value as a number, NaN if it is missing; None of what is no number."""
+    try:
+        return np.nan if is_missing(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _present(column: Column) -> npt.NDArray[np.bool_]:
@@ -234,10 +252,12 @@ def _bytes(column: Column) -> int:
 
 
 def _per_id(given: Any, count: int, what: str) -> list[Any]:
-    """One value for each of so many ids: one for all, or as many as there are ids."""
+    """One value for each of so many ids: one value for all, or a list of as many as there are ids."""
     found = elements(given)
-    if found is None or len(found) == 1:
-        return (found or [given]) * count
+    if found is None:
+        return [given] * count
     if len(found) != count:
-        raise ValueError(f"{len(found)} of {what} for {count} prediction ids: give one for each, or one for all")
+        raise ValueError(
+            f"{len(found)} of {what} in a list for {count} prediction ids: give one for each, or a single one for all"
+        )
     return found
