@@ -400,6 +400,19 @@ def test_a_query_id_comes_back(gateway: Gateway) -> None:
     assert ask(gateway, "SELECT 1", query_id="mine").headers["x-clickhouse-query-id"] == "mine"
 
 
+@pytest.mark.parametrize("field", ["default_format", "max_threads", "database", "param_a", "query_id", "query", "%ff"])
+def test_a_field_that_is_not_utf8_is_refused(gateway: Gateway, field: str) -> None:
+    answer = httpx.post(f"{gateway.url}/?{field}=%ff", content="SELECT 1")
+    assert answer.status_code == 400
+    assert answer.text.startswith("Code: 62. DB::Exception: The query, a setting or a parameter is not UTF-8.")
+
+
+def test_a_query_id_that_cannot_be_printed_is_refused(gateway: Gateway) -> None:
+    for query_id in ("a\r\nx-other: b", "a\0", "\x7f"):
+        answer = ask(gateway, "SELECT 1", query_id=query_id)
+        assert (answer.status_code, "query_id" in answer.text) == (400, True)
+
+
 def test_a_setting_is_honoured_in_the_url_and_in_the_statement(gateway: Gateway) -> None:
     sql = "SELECT toUInt64(1) AS x FORMAT JSONEachRow"
     assert ask(gateway, sql, output_format_json_quote_64bit_integers="1").json() == {"x": "1"}

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from modelspan.processor.clickhouse_http.zones import CATEGORIES as _ZONED
+
 # Categories whose functions see their arguments and nothing else.
 _PURE = {
     "Arithmetic", "Arrays", "Bit", "Bitmap", "Comparison", "Conditional", "Dates and Times", "Distance", "Encoding",
@@ -37,6 +39,11 @@ _NAMES_ELSEWHERE = """
 _PURE_ELSEWHERE = frozenset(_NAMES_ELSEWHERE.split())
 # Of the pure categories, these read word lists that the configuration names.
 _IMPURE = {"stem", "lemmatize", "synonyms"}
+# These take a time that grows with the product of two lengths, and the engine stops in none of them, however long it runs.
+_UNSTOPPABLE = re.compile(
+    r"(?:edit|(?:damerau|array)?levenshtein)distance\w*|jaro(?:winkler)?\w*|stringjaccard\w*|arraysimilarity\w*",
+    re.IGNORECASE,
+)
 # The parser's own, which `system.functions` does not list.
 _SYNTAX = {"lambda", "grouping", "untuple", "exists"}
 
@@ -85,6 +92,10 @@ class Catalogue:
     """Functions that they may not call."""
     nameable: set[str] = field(default_factory=set)
     """Withheld functions that take arguments, so that a bare name could stand for one, as in `arrayMap(file, ...)`."""
+    unstoppable: set[str] = field(default_factory=set)
+    """Withheld functions that only compute, but that no limit of time ends."""
+    zoned: dict[str, str] = field(default_factory=dict)
+    """Functions that may take a time zone or a type, by alias, with their own names."""
     aggregates: set[str] = field(default_factory=set)
     combinators: tuple[str, ...] = ()
     system_tables: set[str] = field(default_factory=set)
@@ -99,6 +110,12 @@ class Catalogue:
         rows = [line.split("\t") for line in column(_FUNCTIONS)]
         of_name = {name: (category, without_arguments) for name, _, _, _, category, without_arguments in rows}
         allowed, withheld, nameable, aggregates = set(_SYNTAX), set(), set(), set()
+        unstoppable = {name.lower() for name, original, *_ in rows if _UNSTOPPABLE.fullmatch(original)}
+        zoned = {
+            name.lower(): original.lower()
+            for name, original, is_aggregate, *_ in rows
+            if is_aggregate != "1" and of_name.get(original, ("", "0"))[0] in _ZONED
+        }
         for name, original, is_aggregate, is_builtin, *_ in rows:
             category, without_arguments = of_name.get(original, ("", "0"))
             if is_builtin == "1" and (is_aggregate == "1" or _is_pure(original, category)):
@@ -114,6 +131,8 @@ class Catalogue:
             functions=allowed - withheld,
             withheld=withheld,
             nameable=nameable,
+            unstoppable=unstoppable,
+            zoned=zoned,
             aggregates=aggregates,
             combinators=tuple(name.lower() for name in combinators),
             system_tables={*column("SELECT name FROM system.tables WHERE database = 'system'")},
@@ -135,7 +154,7 @@ class Catalogue:
 
 
 def _is_pure(name: str, category: str) -> bool:
-    return (category in _PURE and name not in _IMPURE) or name in _PURE_ELSEWHERE
+    return (category in _PURE and name not in _IMPURE and not _UNSTOPPABLE.fullmatch(name)) or name in _PURE_ELSEWHERE
 
 
 def _formats(column: Column) -> dict[str, tuple[str, str]]:

@@ -186,7 +186,9 @@ class ReadOnlyEngine:
     def _rules(self, handle: Any, query: Query, tag: str) -> Guard:
         """Set limits and the database, and return the rules there. The name `default` means the database of the store."""
         named = query.database or "default"
-        guard = Guard(self._catalogue, self._database if named == "default" else named, self._databases)
+        guard = Guard(
+            self._catalogue, self._database if named == "default" else named, self._databases, query.parameters
+        )
         _run(handle, f"USE {quoted(guard.database, '`')}")
         guard.check_database(guard.database)
         settings = self._limits.settings() | self._forbidden | {"log_comment": tag}

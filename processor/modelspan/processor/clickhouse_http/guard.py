@@ -7,12 +7,13 @@ writes files (INTO OUTFILE), and opens connections (table functions, DESCRIBE of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from modelspan.processor.clickhouse_http.catalogue import SYSTEM_TABLES, TABLE_FUNCTIONS, Catalogue
 from modelspan.processor.clickhouse_http.errors import UNKNOWN_FUNCTION, QueryError
 from modelspan.processor.clickhouse_http.syntax import Node, Statement, nodes, refused
+from modelspan.processor.clickhouse_http.zones import check_arguments, check_type
 
 _STATEMENTS = {
     "SelectWithUnionQuery",
@@ -78,16 +79,21 @@ _SAID = {
 }
 _IN = {f"{locality}{word}{ending}" for locality in ("", "global") for word in ("in", "notin", "nullin", "notnullin")
        for ending in ("", "ignoreset")}  # fmt: skip
+_STRUCTURED = {"generaterandom", "null", "sqlstandardvalues", "values"}
 _FORMATS_ROWS = {"formatrow", "formatrownonewline"}
 
 
 @dataclass(frozen=True)
 class Guard:
-    """The rules for one request: `database` is the current one, `databases` are those that hold tables of the store."""
+    """The rules for one request: `database` is the current one, `databases` are those that hold tables of the store.
+
+    `parameters` are the values that the request gives.
+    """
 
     catalogue: Catalogue
     database: str
     databases: Collection[str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, statement: Statement) -> None:
         """Raise QueryError (164, READONLY) unless the statement only reads the store."""
@@ -136,11 +142,15 @@ class Guard:
     def _check_table_function(self, node: Node) -> None:
         if str(node["name"]).lower() not in TABLE_FUNCTIONS:
             raise refused(f"the table function {node['name']} could reach outside of the store")
+        first = next(iter(node.get("arguments", {}).get("children", [])), {"type": "Literal"})
+        if str(node["name"]).lower() in _STRUCTURED and first["type"] != "Literal" and first.get("name") != "tuple":
+            raise refused(f"the first argument of {node['name']} may be the structure of a table; write it out")
 
     def _check_function(self, node: Node) -> None:
         name = str(node["name"])
         self._check_name(name)
         arguments = node.get("arguments", {}).get("children", [])
+        check_arguments(name, arguments, self.catalogue.zoned, self.parameters)
         if name.lower() in _IN and len(arguments) == 2 and arguments[1].get("type") == "Identifier":
             self._check_table(_parts(arguments[1]))
         if name.lower() in _FORMATS_ROWS:
@@ -153,6 +163,8 @@ class Guard:
             self._check_name(str(node["func_name"]))
 
     def _check_name(self, name: str) -> None:
+        if name.lower() in self.catalogue.unstoppable:
+            raise refused(f"no limit of time stops the function {name} once it compares long values")
         if name.lower() in self.catalogue.withheld:
             raise refused(f"the function {name} could see or do more than read the store")
         if not self.catalogue.may_call(name):
@@ -172,6 +184,12 @@ class Guard:
         kind = str(node["param_type"]).partition("(")[0].strip().lower()
         if kind not in self.catalogue.types:
             raise refused(f"the parameter {node['name']} has no value, or its type {node['param_type']} is none")
+        check_type(str(node["param_type"]))
+        check_type(self.parameters.get(str(node["name"]), ""))
+
+    def _check_literal(self, node: Node) -> None:
+        if node["value"].get("field_type") == "String":
+            check_type(str(node["value"]["value"]))
 
     def _check_explain(self, node: Node) -> None:
         if node["kind"] not in _EXPLAIN or "query" not in node or node["query"].get("type") != "SelectWithUnionQuery":
@@ -198,6 +216,7 @@ _CHECKS: dict[str, Callable[[Guard, Node], None]] = {
     "Function": Guard._check_function,
     "ColumnsApplyTransformer": Guard._check_apply,
     "Identifier": Guard._check_identifier,
+    "Literal": Guard._check_literal,
     "QueryParameter": Guard._check_parameter,
     "ExplainQuery": Guard._check_explain,
     "ShowTablesQuery": Guard._check_show_tables,

@@ -52,10 +52,12 @@ def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Reque
             parse_qsl(
                 query_string.decode("latin-1"),
                 keep_blank_values=True,
-                errors="surrogateescape",
+                errors="strict",
                 max_num_fields=MAX_FIELDS,
             )
         )
+    except UnicodeDecodeError:
+        raise _not_utf8() from None
     except ValueError:
         raise _too_many_fields() from None
     body = _decoded(body, headers.get("content-encoding", ""))
@@ -66,6 +68,8 @@ def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Reque
         sql = "\n".join(part for part in (fields.pop("query", ""), body.decode()) if part)
     except UnicodeDecodeError:
         raise QueryError(SYNTAX_ERROR, "The query is not UTF-8. (SYNTAX_ERROR)") from None
+    if not fields.get("query_id", "").isprintable():
+        raise QueryError(SYNTAX_ERROR, "The query_id has characters that cannot be printed. (SYNTAX_ERROR)")
     if len(sql) > MAX_QUERY_BYTES:
         raise too_large()
     return Request(
@@ -121,9 +125,15 @@ def form_fields(content_type: str, body: bytes) -> dict[str, str]:
     for part in parts:
         headers, _, content = part.partition(b"\r\n\r\n")
         if found := _FIELD_NAME.search(headers[:1024]):
-            name = (found[1] if found[1] is not None else found[2]).decode(errors="surrogateescape")
-            fields[name] = content.decode(errors="surrogateescape")
+            try:
+                fields[(found[1] if found[1] is not None else found[2]).decode()] = content.decode()
+            except UnicodeDecodeError:
+                raise _not_utf8() from None
     return fields
+
+
+def _not_utf8() -> QueryError:
+    return QueryError(SYNTAX_ERROR, "The query, a setting or a parameter is not UTF-8. (SYNTAX_ERROR)")
 
 
 def _too_many_fields() -> QueryError:

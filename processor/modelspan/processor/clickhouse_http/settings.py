@@ -12,6 +12,7 @@ from typing import Any
 
 from modelspan.processor.clickhouse_http.errors import UNKNOWN_SETTING, QueryError
 from modelspan.processor.clickhouse_http.syntax import Node, nodes, quoted, refused
+from modelspan.processor.clickhouse_http.zones import check_zone
 
 _TRANSPORT = re.compile(
     r"(?:http|log|input_format|insert|async_insert|session|send|receive|connect|network|stream|tcp|idle)_\w+"
@@ -70,6 +71,8 @@ class Settings:
         text = _text(value)
         if not _HONOURED.fullmatch(name) and not (_SWITCH.fullmatch(name) and _NUMBER.fullmatch(text)):
             raise refused(f"the setting {name} is not one that readers may set")
+        if name == "session_timezone":
+            check_zone(text)
         if name == _FILTER:
             check(f"SELECT {text}")
         return quoted(text)
