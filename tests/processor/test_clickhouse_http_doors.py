@@ -339,6 +339,8 @@ def _zoned(path: str) -> Iterator[str | tuple[str, dict[str, str]]]:
             f"JSONExtract('[1]', 1, '{named}')",
             f"JSONExtract('[1]', 1, concat('DateTime(', '''{path}'')'))",
             f"defaultValueOfTypeName('{named}')",
+            f"getSubcolumn(1::Dynamic, concat('DateTime(', '''{path}'')'))",
+            f"d.`DateTime('{path}')` FROM (SELECT 1::Dynamic AS d)",
             f"* FROM values('a {named}', 0)",
             f"* FROM values(concat('a ', '{named}'), 0)",
             f"* FROM generateRandom('a {named}') LIMIT 1",

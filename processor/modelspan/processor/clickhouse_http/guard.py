@@ -172,6 +172,7 @@ class Guard:
 
     def _check_identifier(self, node: Node) -> None:
         parts = _parts(node)
+        check_type(".".join(parts))  # A part of a column of several types is named by its type.
         if len(parts) == 1 and parts[0].lower() in self.catalogue.nameable:
             raise refused(
                 f"{parts[0]} may be taken for the function of that name, which readers may not call;"

@@ -30,7 +30,9 @@ _VALUES = (
 )
 _CAST = re.compile(r"_?cast|accuratecast\w*|reinterpret")
 _TYPED_LAST = re.compile(r"jsonextract(?:keysandvalues)?(?:caseinsensitive)?")
-_TYPED = re.compile(r"defaultvalueoftypename|structureto\w+|gettypeserializationstreams|dynamicelement|variantelement")
+_TYPED = re.compile(
+    r"defaultvalueoftypename|structureto\w+|gettypeserializationstreams|dynamicelement|variantelement|getsubcolumn"
+)
 # Functions of no text: a computed scale, interval, origin or default is no zone.
 _OF_NO_TEXT = re.compile(
     r"to(?:u?int|float|decimal|interval|date|startof|lastday|unixtimestamp|monday|timezone)\w*|now\w*|today|yesterday|makedate\w*"
