@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import xgboost
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -86,6 +87,11 @@ def test_columns_in_another_order_are_found_by_their_names(telemetry: Any) -> No
     assert set_reference(MODEL, FRAME[NAMES[::-1]])
     (_, series) = references(telemetry)[-1]
     assert series["feature", "age"].mean == pytest.approx(FRAME.age.mean())
+
+
+def test_an_arrow_table_is_a_reference_by_the_names_of_its_columns(telemetry: Any) -> None:
+    assert set_reference(MODEL, pa.Table.from_pandas(FRAME))
+    assert {name for _, name in references(telemetry)[-1][1]} == set(NAMES)
 
 
 def test_a_reference_without_a_value_is_taken_and_warned_of(telemetry: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -42,7 +42,9 @@ def wrong_columns(model: Any, x: Any) -> str | None:
 
 def _columns_of(x: Any) -> tuple[Sequence[str] | None, int | None]:
     """Names and number of the columns of an input; None where it has no names, or is not a table."""
-    names = getattr(x, "columns", getattr(x, "column_names", None))
+    names = getattr(x, "column_names", None)  # of Arrow tables, whose `columns` are the values
+    if not isinstance(names, list):
+        names = getattr(x, "columns", None)
     if names is None and isinstance(x, (list, tuple)) and x and isinstance(x[0], Mapping):
         names = {str(key): None for row in x[:_LABELS] for key in row}
     if names is not None and not callable(names):
