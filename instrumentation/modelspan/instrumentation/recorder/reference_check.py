@@ -26,7 +26,11 @@ def wrong_columns(model: Any, x: Any) -> str | None:
     except Exception as error:  # of a class of the program
         failed("compare the columns of a reference with those of the model", error)
         return None
-    twice = [] if own is None or list(own) == known else [name for name, times in Counter(own).items() if times > 1]
+    twice = (
+        []
+        if own is None or known is None or list(own) == known
+        else [name for name, times in Counter(own).items() if times > 1]
+    )
     if twice:
         return f"it has more than one column called {_listed(twice)}"
     if own is not None and known is not None:
