@@ -199,7 +199,7 @@ _DEPTH = 3
 
 
 def _held(loaded: Any, depth: int, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """What was loaded, and what it holds, with the keys that lead there: an object of the program holds by attributes."""
+    """The loaded object and the objects that it holds, with the keys that lead there: an object of the program holds by attributes."""
     if not isinstance(loaded, (dict, list, tuple)):
         if isinstance(loaded, type) or type(loaded).__module__ == "builtins":
             return
@@ -217,5 +217,5 @@ def _has(cls: type, methods: Sequence[str]) -> bool:
 
 
 def _is_recorded(value: Any) -> bool:
-    """Whether its predictions are: those of the libraries, and of classes that derive from theirs."""
+    """True if predictions of its class are recorded: of a library, or of a class that derives from one of its."""
     return any(map(is_of_library, type(value).__mro__))

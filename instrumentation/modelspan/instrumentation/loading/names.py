@@ -35,7 +35,7 @@ _MOST_FOLDERS = 3
 
 
 def of_file(path: str) -> str | None:
-    """What the file of a model calls it; None where neither the file nor its folder says anything."""
+    """The name of a model by its file or folder; None where neither the file nor its folder says anything."""
     *folders, file = [part for part in path.replace("\\", "/").split("/") if part]
     stem = _stem(file)
     if not is_generic(stem):
@@ -67,7 +67,7 @@ def key_of(key: Any, place: int) -> str:
 
 
 def is_generic(name: str, generic: frozenset[str] = _GENERIC) -> bool:
-    """Whether a name is made of such words and of numbers alone, so that it says nothing."""
+    """True if a name is made of such words and of numbers alone, so that it says nothing."""
     if _NUMBER.fullmatch(name):
         return True
     return all(word.lower() in generic or _NUMBER.fullmatch(word) for word in _WORDS.split(name) if word)
