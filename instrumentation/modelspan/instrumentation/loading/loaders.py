@@ -217,5 +217,5 @@ def _has(cls: type, methods: Sequence[str]) -> bool:
 
 
 def _is_recorded(value: Any) -> bool:
-    """True if predictions of its class are recorded: of a library, or of a class that derives from one of its."""
+    """True if predictions of its class are recorded: a class of a library, or one derived from it."""
     return any(map(is_of_library, type(value).__mro__))

@@ -52,7 +52,7 @@ def has_method(model: Any, name: str) -> bool:
 
 
 def own(value: Any) -> dict[str, Any]:
-    """The attributes in the instance dictionary and slots of an object."""
+    """The instance dictionary of an object; empty if its class has none."""
     found: dict[str, Any] = object.__getattribute__(value, "__dict__") if _holds(type(value)) else {}
     return found
 
