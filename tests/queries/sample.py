@@ -84,7 +84,7 @@ INSERT INTO ml_replaced_verdicts (service_name, environment, model_name, model_v
     computed_at, replaced_at, replaced_because, rows, reference_id, status, tests, alpha, drifted, reason)
 VALUES
 ('shop', 'prod', 'fraud', '2', '', '2025-03-01 12:00:00', '2025-03-01 12:05:00', 1, 2,
-    'Predictions came late: it had seen 9, there are 1,200.', 9, 'train2', 'ok', 3, 0.05, [], 'early')
+    'Predictions came late: 9 were there, now 1,200 are.', 9, 'train2', 'ok', 3, 0.05, [], 'early')
 """
 
 DRIFT = """

@@ -316,7 +316,7 @@ def _granules(plan: Any) -> list[tuple[int, int]]:
 def test_the_history_of_a_window_has_the_verdict_that_was_replaced_and_why(gateway: Gateway) -> None:
     by_moment = ask(gateway, "verdict_history", model="fraud", window="2025-03-01T12:04:59Z")
     assert [(row["status"], row["rows"], row["reference_id"], row["replaced_because"]) for row in by_moment] == [
-        ("ok", 9, "train2", "Predictions came late: it had seen 9, there are 1,200."),
+        ("ok", 9, "train2", "Predictions came late: 9 were there, now 1,200 are."),
         ("drifted", 1200, "train2", ""),
     ]
     assert [row["replaced_at"] is None for row in by_moment] == [False, True]

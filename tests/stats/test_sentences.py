@@ -55,7 +55,7 @@ CASES: dict[str, tuple[WindowVerdict, str]] = {
     "huge": (numbers(NORMAL * 1e300, NORMAL * 1e300 + 1e300), "the share of values below "),
     "largest": (numbers([1.7e308, -1.7e308] * 500, [1.7e308] * 500), "went from 50 % to 0 %"),
     "denormal": (numbers([0.0, TINY] * 500, [TINY] * 500), "went from 50 % to 0 %"),
-    "zero alone": (numbers(np.zeros(2_000), np.zeros(2_000)), "all its values lie in one bin, as in the reference"),
+    "zero alone": (numbers(np.zeros(2_000), np.zeros(2_000)), "all its values are the same, as in the reference"),
     "zero leaves": (numbers(np.zeros(2_000), np.ones(2_000)), "values above 0 went from 0 % to 100 %"),
     "seconds since 1970": (
         numbers(1_764_590_000 + RNG.integers(0, 900, 3_000), 1_764_590_400 + RNG.integers(0, 900, 3_000)),
@@ -88,7 +88,7 @@ CASES: dict[str, tuple[WindowVerdict, str]] = {
         "there are only missing values, as in the reference",
     ),
     "never missing": (numbers(NORMAL, NORMAL), "there are no missing values, as in the reference"),
-    "hardly missing": (numbers(np.append(NORMAL, NAN), NORMAL), "it varies in too few rows for a test to find any"),
+    "hardly missing": (numbers(np.append(NORMAL, NAN), NORMAL), "too few of its rows differ for a test to find any"),
     "ids": (texts(IDS[:2_000], IDS[2_000:]), "its values hardly repeat, so the reference lists none"),
     "one category": (texts(["a"] * 500, ["a"] * 500), "it has one value in all rows, as in the reference"),
     "a category never there": (texts([None] * 500, [None] * 500), "every value is missing, as in the reference"),
@@ -118,7 +118,7 @@ def test_a_verdict_on_extreme_values_reads_like_any_other(case: str) -> None:
 
 def test_ids_are_not_said_to_be_few_rows() -> None:
     assert "few rows" not in CASES["ids"][0].series[0].reason
-    assert CASES["ids"][0].reason.endswith("as what they look at hardly varies or never repeats.")
+    assert CASES["ids"][0].reason.endswith("(nearly) all rows are alike, such as never missing, or no two are.")
 
 
 def test_what_drifted_has_a_severity_and_what_did_not_has_none() -> None:

@@ -53,7 +53,7 @@ def test_an_unchanged_window_is_ok_and_says_what_it_would_have_found() -> None:
     )
     assert (verdict.status, verdict.tests, verdict.drifted) == ("ok", 3, ())
     assert [s.threshold for s in verdict.series] == [0.05 / 3] * 3
-    assert verdict.reason == "None of 3 tests found drift."
+    assert verdict.reason == "3 tests found no drift."
     assert verdict.series[0].reason.startswith("amount shows no drift; a change of ")
 
 
@@ -62,14 +62,16 @@ def test_the_number_of_tests_is_that_of_the_reason_and_leaves_out_those_without_
     values = np.random.default_rng(6).normal(size=2_000)
     verdict = decide_window([numeric(complete, values), missing(complete, values)])
     assert verdict.tests == 1
-    assert (
-        verdict.reason
-        == "None of 1 tests found drift; 1 more could find none, as what they look at hardly varies or never repeats."
+    nothing = (
+        "In 1 series there was nothing to test: (nearly) all rows are alike, such as never missing, or no two are."
     )
+    assert verdict.reason == f"1 test found no drift. {nothing}"
     constant = numeric_profile(np.full(5_000, 3.0), kind="feature", name="unit")
     verdict = decide_window([numeric(constant, np.full(500, 3.0))])
     assert verdict.tests == 0
-    assert verdict.reason == "No test could find drift, as what they look at hardly varies or never repeats."
+    assert verdict.reason == nothing
+    verdict = decide_window([numeric(complete, values), no_reference("label", "", **sums(2_000))])
+    assert verdict.reason == "1 test found no drift. 1 had too few rows or no reference."
 
 
 def test_a_moved_number_drifts_and_the_reason_names_the_place() -> None:
@@ -104,7 +106,45 @@ def test_several_drifted_series_come_by_falling_severity() -> None:
     label = CategoricalProfile("label", "", 1000.0, 0.0, ("no", "yes"), np.array([900.0, 100.0, 0.0]))
     verdict = decide_window([numeric(AMOUNT, unchanged(2_000) + 0.2), categorical(label, [500, 500, 0])])
     assert verdict.drifted == ("label", "amount")
-    assert verdict.reason.startswith("2 series drifted. The most: label drifted")
+    assert verdict.reason.startswith("2 series drifted, most of all label: the share of ")
+
+
+def test_how_rare_a_change_is_by_chance_holds_for_all_tests_of_the_window_together() -> None:
+    def share(name: str, p_value: float) -> SeriesResult:
+        sizes = {"effective_rows": 500.0, "reference_rows": 500.0, "rows": 500}
+        return SeriesResult(
+            "feature",
+            name,
+            "proportion",
+            effect=0.5,
+            p_value=p_value,
+            attainable_p=0.0,
+            finding="it moved",
+            **sizes,  # type: ignore[arg-type]
+        )
+
+    alone = decide_window([share("a", 0.004)])
+    assert alone.reason == "a drifted: it moved; by chance, at most one unchanged window in 250 shows as much."
+    others = [share(f"other {i}", 0.5) for i in range(4)]
+    among = decide_window([share("a", 0.004), *others])
+    assert (
+        among.reason
+        == "a drifted: it moved; by chance, at most one unchanged window in 50 shows as much in any of its 5 tests."
+    )
+    both = decide_window([share("b", 0.004), share("a", 0.00001), *others[:2]])
+    assert "at most one unchanged window in 83 shows" in both.series[0].reason
+    assert "at most one unchanged window in 25,000 shows" in both.series[1].reason
+    assert "in 1,300 shows" in decide_window([share("a", 1 / 1399)]).reason
+    assert decide_window([share("a", 1e-300), *others]).reason == "a drifted: it moved; chance alone does not do that."
+
+
+def test_a_series_without_a_name_and_one_with_an_endless_name_are_named_in_a_sentence() -> None:
+    nameless = numeric_profile(REFERENCE, kind="feature", name="")
+    endless = numeric_profile(REFERENCE, kind="feature", name="x" * 10_000)
+    verdict = decide_window([numeric(nameless, unchanged(50)), numeric(endless, REFERENCE[:2_000] + 1)])
+    assert verdict.series[0].reason.startswith("'' has 48 rows with a value")
+    assert verdict.series[1].reason.startswith(f"{'x' * 59}… drifted: ")
+    assert verdict.drifted == ("x" * 10_000,)
 
 
 def test_a_significant_trifle_is_tolerated() -> None:
@@ -162,6 +202,10 @@ def test_a_series_that_no_reference_knows_has_no_reference() -> None:
     ]
     verdict = decide_window(results)
     assert {s.status for s in verdict.series} == {"no_reference"}
+    assert [s.reason for s in verdict.series[:2]] == [
+        "There is no reference for label.",
+        "There is no reference for new.",
+    ]
     assert (verdict.status, verdict.reason) == ("no_reference", "There is no reference to compare with.")
     assert decide_window([*results, numeric(AMOUNT, unchanged(500))]).status == "ok"
 

@@ -39,7 +39,7 @@ def test_the_baseline_is_made_of_exactly_the_first_rows_and_tested_windows_come_
 
     windows = lab.windows()
     assert [row["status"] for row in windows] == ["no_reference", "ok", "ok", "ok"]
-    assert "being collected, 600 of 1,000 rows" in windows[0]["reason"]
+    assert "The first 1,000 predictions become the reference: 600 of 1,000 so far." in windows[0]["reason"]
     assert [row["reference_id"] for row in windows] == ["", *[reference["reference_id"]] * 3]
     tested = [lab.drift(window=window)["feature", "x"]["rows"] for window in range(4)]
     assert tested == [600, 200, 600, 600]
@@ -51,7 +51,7 @@ def test_a_window_with_few_rows_behind_the_baseline_is_not_tested(lab_with: Call
         lab.predict(window_times(600, window), {"x": RNG.normal(size=600)})
     lab.settle()
     assert [row["status"] for row in lab.windows()] == ["no_reference", "no_reference", "ok"]
-    assert "too few rows follow" in lab.windows()[1]["reason"]
+    assert "too few follow to be compared" in lab.windows()[1]["reason"]
     lab = lab_with(first_predictions=1200)
     lab.store.client().command("TRUNCATE TABLE ml_references")
     lab.restart()
@@ -135,7 +135,9 @@ def test_a_model_that_never_gets_enough_rows_keeps_collecting(lab_with: Callable
     for window in range(3):
         lab.predict(window_times(150, window), {"x": RNG.normal(size=150)}, value=RNG.normal(size=150))
     lab.settle()
-    assert [row["reason"].split(", ")[-1] for row in lab.windows()] == [f"{n} of 2,000 rows." for n in (150, 300, 450)]
+    assert [row["reason"].split(": ")[-1] for row in lab.windows()] == [
+        f"{n} of 2,000 so far." for n in (150, 300, 450)
+    ]
     assert stored_reference(lab) == []
 
 
@@ -163,9 +165,7 @@ def test_until_the_baseline_is_there_windows_are_compared_with_few_rows_and_say_
         lab.settle()
     windows = lab.windows()
     assert [row["status"] for row in windows] == ["ok", "ok", "drifted", "ok", "ok", "ok", "ok"]
-    caveat = (
-        "Provisional for features: compared with the first 200 predictions; {} of 1,000 rows for the full reference."
-    )
+    caveat = "Provisional for features: compared with the first 200 predictions until the full reference is there: {} of 1,000 rows so far."
     assert [caveat.format(rows) in row["reason"] for rows, row in zip((300, 600, 900), windows, strict=False)] == [
         True
     ] * 3
@@ -184,7 +184,7 @@ def test_progress_towards_the_provisional_reference_is_said(lab_with: Callable[.
     for window in range(2):
         lab.predict(window_times(620, window), {"x": RNG.normal(size=620)})
     lab.settle()
-    text = "The first 1,500 predictions become the provisional reference: being collected, {} of 1,500 rows."
+    text = "The first 1,500 predictions become the provisional reference: {} of 1,500 so far."
     assert [row["reason"] for row in lab.windows()] == [text.format("620"), text.format("1,240")]
 
 
@@ -213,9 +213,8 @@ def test_only_the_outputs_are_provisional_where_the_features_have_a_reference(la
     lab.predict(window_times(400), {"x": RNG.normal(size=400)}, label=["a", "b"] * 200, score=RNG.random(400))
     lab.settle()
     (window,) = lab.windows()
-    assert (
-        "Provisional for label, score: compared with the first 200 predictions; 400 of 1,000 rows" in window["reason"]
-    )
+    text = "Provisional for label, score: compared with the first 200 predictions until the full reference is there: "
+    assert window["reason"].endswith(text + "400 of 1,000 rows so far.")
     drift = lab.drift()
     told = {kind for (kind, _), row in drift.items() if "Provisional: compared with the first 200" in row["reason"]}
     assert told == {"label", "score"}

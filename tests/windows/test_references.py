@@ -225,7 +225,7 @@ def test_a_verdict_that_late_rows_replace_stays_readable(lab: Lab) -> None:
     assert (now["status"], now["rows"]) == ("drifted", 800)
     assert {name: kept[name] for name in first} == first
     assert kept["replaced_at"] == now["computed_at"]
-    assert kept["replaced_because"] == "Predictions came late: it had seen 400, there are 800."
+    assert kept["replaced_because"] == "Predictions came late: 400 were there, now 800 are."
 
 
 def test_a_verdict_that_had_no_reference_stays_readable(lab: Lab) -> None:

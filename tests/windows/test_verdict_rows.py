@@ -74,7 +74,10 @@ def test_a_model_without_reference_says_so_for_every_feature(lab: Lab) -> None:
     assert set(lab.drift()) == {("feature", "x"), ("feature", "c"), ("label", ""), ("score", "")}
     (window,) = lab.windows()
     assert window["status"] == "no_reference"
-    assert window["reason"] == "No reference was set, and first predictions are not used as one."
+    assert (
+        window["reason"]
+        == "No reference was set, and drift.first_predictions is 0: first predictions are not used as one."
+    )
 
 
 def test_a_feature_that_appears_has_no_reference_and_one_that_vanishes_is_missing(lab: Lab) -> None:

@@ -11,7 +11,7 @@ from modelspan.processor.stats import power
 from modelspan.processor.stats.effective import pooled_rows
 from modelspan.processor.stats.family import Family, family
 from modelspan.processor.stats.series import CHI2, KS, MISSING, PROPORTION, TEXT, SeriesResult
-from modelspan.processor.stats.words import percent, percents
+from modelspan.processor.stats.words import percent, percents, shortened
 
 OK = "ok"
 DRIFTED = "drifted"
@@ -65,9 +65,12 @@ def decide_window(
     A series drifted when its p is at or below the threshold of the family and its effect is at least the tolerance of its method. It
     has insufficient data when fewer than `min_rows` effective rows of the window or of the reference entered its test.
     """
-    tested = [result for result in results if _is_tested(result, min_rows)]
-    decided = family([_p(r) for r in tested], [r.attainable_p for r in tested], alpha)
-    series = tuple(_series_verdict(result, decided, tolerance, min_rows) for result in results)
+    attainable = [r.attainable_p if _is_tested(r, min_rows) else 1.0 for r in results]
+    decided = family([_p(r) for r in results], attainable, alpha)
+    series = tuple(
+        _series_verdict(result, decided, adjusted, tolerance, min_rows)
+        for result, adjusted in zip(results, decided.adjusted, strict=True)
+    )
     status = _window_status(series)
     drifted = sorted((v.result for v in series if v.status == DRIFTED), key=lambda r: -(r.psi or 0.0))
     names = tuple(series_label(result) for result in drifted)
@@ -85,6 +88,11 @@ def series_label(result: SeriesResult) -> str:
     return f"{result.kind} {result.name}".rstrip()
 
 
+def _named(result: SeriesResult) -> str:
+    """Its label within a sentence."""
+    return shortened(series_label(result)) or "''"
+
+
 def _p(result: SeriesResult) -> float:
     return 1.0 if result.p_value is None else result.p_value
 
@@ -94,14 +102,14 @@ def _is_tested(result: SeriesResult, min_rows: float) -> bool:
 
 
 def _series_verdict(
-    result: SeriesResult, decided: Family, tolerance: Mapping[str, float], min_rows: float
+    result: SeriesResult, decided: Family, adjusted: float, tolerance: Mapping[str, float], min_rows: float
 ) -> SeriesVerdict:
     tolerated = tolerance.get(result.method, 0.0)
-    label = series_label(result)
+    label = _named(result)
     p_value, effect = result.p_value, result.effect or 0.0
     harmless = replace(result, severity=NONE)
     if p_value is None:
-        return SeriesVerdict(harmless, NO_REFERENCE, tolerated, None, None, f"{label} is in no reference.")
+        return SeriesVerdict(harmless, NO_REFERENCE, tolerated, None, None, f"There is no reference for {label}.")
     if not _is_tested(result, min_rows):
         return SeriesVerdict(harmless, INSUFFICIENT_DATA, tolerated, None, None, _too_few(result, min_rows))
     smallest = max(tolerated, _smallest_effect(result, decided.threshold))
@@ -113,7 +121,7 @@ def _series_verdict(
         reason = f"{label} changed by {changed} of the rows, less than the tolerated {allowed}."
         return SeriesVerdict(harmless, OK, tolerated, decided.threshold, smallest, reason)
     drifted = replace(result, severity=MINOR) if result.severity == NONE else result
-    reason = f"{label} drifted: {result.finding}; {_by_chance(p_value)}."
+    reason = f"{label} drifted: {result.finding}; {_by_chance(adjusted, decided.tests)}."
     return SeriesVerdict(drifted, DRIFTED, tolerated, decided.threshold, smallest, reason)
 
 
@@ -131,18 +139,22 @@ def _found_nothing(result: SeriesResult, threshold: float, smallest: float) -> s
     if result.sameness:
         return f": {result.sameness}"
     if result.attainable_p > threshold:
-        return ", but it varies in too few rows for a test to find any"
+        return ", but too few of its rows differ for a test to find any"
     if smallest < 1:
         return f"; a change of {percent(smallest, 2)} of the rows would have been found in 4 of 5 cases"
     if result.method == CHI2 and result.bins > 2:
-        return f", but with {result.bins:,} different values in so few rows only luck would have found a change"
-    return "; with so few rows only luck would have found a change"
+        return f", but with {result.bins:,} different values in so few rows even a complete change could be missed"
+    return ", but with so few rows even a complete change could be missed"
 
 
-def _by_chance(p_value: float) -> str:
-    if p_value < 1e-9:
+def _by_chance(adjusted: float, tests: int) -> str:
+    """How rare as much is among unchanged windows, over all tests of a window together."""
+    if adjusted < 1e-9:
         return "chance alone does not do that"
-    return f"chance alone does that less than once in {int(0.999 / p_value):,} windows"
+    anywhere = f" in any of its {tests:,} tests" if tests > 1 else ""
+    windows = int((1 + 1e-9) / adjusted)
+    windows -= windows % 10 ** max(0, len(str(windows)) - 2)
+    return f"by chance, at most one unchanged window in {windows:,} shows as much{anywhere}"
 
 
 def _too_few(result: SeriesResult, min_rows: float) -> str:
@@ -152,16 +164,18 @@ def _too_few(result: SeriesResult, min_rows: float) -> str:
     what = "rows with a value" if result.method == KS else "rows"
     if math.floor(rows) == 1:
         what = what.replace("rows", "row")
-    return f"{series_label(result)} has {math.floor(rows):,} {what} in {side}; {math.ceil(min_rows):,} are needed."
+    return f"{_named(result)} has {math.floor(rows):,} {what} in {side}; {math.ceil(min_rows):,} are needed."
 
 
-def _nothing_found(tests: int, unable: int) -> str:
+def _nothing_found(tests: int, unable: int, untested: int) -> str:
     """`unable`: tests that no data of these margins could make reject, such as that of values that are never missing."""
-    if unable == 0:
-        return f"None of {tests} tests found drift."
-    if tests == 0:
-        return "No test could find drift, as what they look at hardly varies or never repeats."
-    return f"None of {tests} tests found drift; {unable} more could find none, as what they look at hardly varies or never repeats."
+    alike = "(nearly) all rows are alike, such as never missing, or no two are."
+    told = [f"{tests:,} test{'s' if tests > 1 else ''} found no drift."] if tests else []
+    if unable:
+        told.append(f"In {unable:,} series there was nothing to test: {alike}")
+    if untested:
+        told.append(f"{untested:,} had too few rows or no reference.")
+    return " ".join(told)
 
 
 def _window_status(series: Sequence[SeriesVerdict]) -> str:
@@ -174,10 +188,13 @@ def _window_status(series: Sequence[SeriesVerdict]) -> str:
 
 def _window_reason(status: str, series: Sequence[SeriesVerdict], drifted: tuple[str, ...], tests: int) -> str:
     if status == DRIFTED:
-        worst = next(v.reason for v in series if v.status == DRIFTED and series_label(v.result) == drifted[0])
-        return worst if len(drifted) == 1 else f"{len(drifted)} series drifted. The most: {worst}"
+        worst = next(v for v in series if v.status == DRIFTED and series_label(v.result) == drifted[0])
+        name = _named(worst.result)
+        told = worst.reason.removeprefix(f"{name} drifted")
+        return worst.reason if len(drifted) == 1 else f"{len(drifted):,} series drifted, most of all {name}{told}"
     if status == OK:
-        return _nothing_found(tests, sum(verdict.status == OK for verdict in series) - tests)
+        able = sum(verdict.status == OK for verdict in series)
+        return _nothing_found(tests, able - tests, len(series) - able)
     if status == INSUFFICIENT_DATA:
         return next(verdict.reason for verdict in series if verdict.status == INSUFFICIENT_DATA)
     return "There is no reference to compare with."

@@ -13,10 +13,15 @@ from modelspan.processor.stats.effective import log_binomial, whole_counts
 
 @dataclass(frozen=True)
 class Family:
-    """How many tests share alpha, and the p at or below which a test of them rejects."""
+    """How many tests share alpha, and the p at or below which a test of them rejects.
+
+    `adjusted` has the p of each test as one of the whole family: in at most that share of unchanged windows is any of them as small. It
+    is 1 for those that could not reject.
+    """
 
     tests: int
     threshold: float
+    adjusted: tuple[float, ...]
 
 
 def attainable_p(reference: ArrayLike, window: ArrayLike) -> float:
@@ -40,11 +45,16 @@ def family(p_values: Sequence[float], attainable: Sequence[float], alpha: float)
     constant) is free. Valid under any dependence between the tests.
     """
     able = _able(attainable, alpha)
-    ordered = sorted(p for p, can in zip(p_values, able, strict=True) if can)
+    places = sorted((place for place, can in enumerate(able) if can), key=p_values.__getitem__)
+    ordered = [p_values[place] for place in places]
     rejected = 0
     while rejected < len(ordered) and ordered[rejected] <= alpha / (len(ordered) - rejected):
         rejected += 1
-    return Family(len(ordered), alpha / max(1, len(ordered) - rejected))
+    adjusted, least = [1.0] * len(p_values), 0.0
+    for count, place in enumerate(places):
+        least = max(least, p_values[place] * (len(ordered) - count))
+        adjusted[place] = min(1.0, least)
+    return Family(len(ordered), alpha / max(1, len(ordered) - rejected), tuple(adjusted))
 
 
 def _able(attainable: Sequence[float], alpha: float) -> list[bool]:

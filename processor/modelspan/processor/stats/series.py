@@ -188,7 +188,7 @@ def _numeric(reference: NumericProfile, window: Floats, others: Floats, rows: in
         effective_rows=float(window.sum()),
         reference_rows=float(reference.counts.sum()),
         finding=_largest_gap(reference, window),
-        sameness="all its values lie in one bin, as in the reference" if _in_one_bin(reference.counts + window) else "",
+        sameness="all its values are the same, as in the reference" if _in_one_bin(reference.counts + window) else "",
     )
 
 

@@ -44,6 +44,11 @@ def _written(value: float, digits: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def shortened(text: str) -> str:
+    """A name, cut where it is endless."""
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
+
+
 def quoted(text: str) -> str:
     """A category in quotes, cut where it is endless."""
-    return repr(text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…")
+    return repr(shortened(text))

@@ -172,14 +172,15 @@ class _Observer:
     def _notes(self, operation: str, starts: list[int]) -> list[str]:
         """Why the windows are not compared, in words."""
         if self.settings.first_predictions == 0:
-            return ["No reference was set, and first predictions are not used as one."] * len(starts)
+            return [
+                "No reference was set, and drift.first_predictions is 0: first predictions are not used as one."
+            ] * len(starts)
         source, size = self._next_baseline()
-        what = f"The first {size:,} predictions"
-        reference = "the provisional reference" if source == PROVISIONAL else "the reference"
+        reference = "provisional reference" if source == PROVISIONAL else "reference"
         return [
-            f"{what} are {reference}; they end in this window, and too few rows follow."
+            f"The first {size:,} predictions, which are the {reference}, end in this window: too few follow to be compared."
             if self._is_last_of_baseline(start)
-            else f"{what} become {reference}: being collected, {rows:,} of {size:,} rows."
+            else f"The first {size:,} predictions become the {reference}: {rows:,} of {size:,} so far."
             for start, rows in zip(starts, self._collected(operation, starts, size), strict=True)
         ]
 
@@ -188,7 +189,7 @@ class _Observer:
             return [""] * len(starts)
         few, all_ = self.settings.provisional_predictions, self.settings.first_predictions
         return [
-            f"compared with the first {few:,} predictions; {rows:,} of {all_:,} rows for the full reference."
+            f"compared with the first {few:,} predictions until the full reference is there: {rows:,} of {all_:,} rows so far."
             for rows in self._collected(operation, starts, all_)
         ]
 

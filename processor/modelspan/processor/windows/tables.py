@@ -254,7 +254,7 @@ def _why(old: StoredWindow, rows: int, reference_id: str, length: int) -> str:
     if length != old.length:
         parts.append(f"Windows last {length:,} s now; this one lasted {old.length:,} s.")
     elif rows != old.rows:
-        parts.append(f"Predictions came late: it had seen {old.rows:,}, there are {rows:,}.")
+        parts.append(f"Predictions came late: {old.rows:,} were there, now {rows:,} are.")
     if reference_id != old.reference_id and not old.reference_id:
         parts.append(f"It had no reference, and now has {reference_id}.")
     elif reference_id != old.reference_id:
@@ -262,7 +262,7 @@ def _why(old: StoredWindow, rows: int, reference_id: str, length: int) -> str:
     return " ".join(parts)
 
 
-_GONE = "The reference that is in force now does not know this series."
+_GONE = "The present reference does not have this series."
 
 
 def _gone(kind: str, name: str) -> dict[str, Any]:
