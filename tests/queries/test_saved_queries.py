@@ -258,6 +258,20 @@ def test_a_prediction_without_an_actual_has_none(gateway: Gateway) -> None:
     assert (row["actual_label"], row["actual_time"], row["outcomes"]) == (None, None, {})
 
 
+def test_an_actual_label_is_shown_in_the_spelling_of_the_predicted_one(gateway: Gateway) -> None:
+    spelled = {"true": ("1", "1.0", "True"), "1": ("true", "01"), "False": ("0.0", "false"), "b": ("b", "a", "1")}
+    pairs = [(label, actual) for label, actuals in spelled.items() for actual in actuals]
+    for place, (label, actual) in enumerate(pairs):
+        gateway.execute(
+            f"INSERT INTO ml_predictions (time, model_name, prediction_id, label) VALUES (1, 'spelled', 's{place}', '{label}')"
+        )
+        gateway.execute(
+            f"INSERT INTO ml_actuals (time, model_name, prediction_id, label) VALUES (2, 'spelled', 's{place}', '{actual}')"
+        )
+    found = [ask(gateway, "prediction", id=f"s{place}")[0]["actual_label"] for place in range(len(pairs))]
+    assert found == ["true"] * 3 + ["1"] * 2 + ["False"] * 2 + ["b", "a", "1"]
+
+
 def test_the_reference_in_force_is_the_given_one_of_this_version_then_the_general_then_the_first_predictions(
     gateway: Gateway,
 ) -> None:

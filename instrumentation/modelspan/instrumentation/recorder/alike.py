@@ -60,7 +60,8 @@ def split(items: Iterable[Any]) -> Iterator[list[Item] | Task]:
 def _key(item: Item) -> Any:
     call = receive(item, 0)
     layout = call.x.layout if call.x.kind == ARRAY else join_key(call.x)
-    return call.identity, call.operation, call.error, layout, call.y.kind, call.y.layout, _aligned(call)
+    returned = call.y.layout if call.y.kind == ARRAY else join_key(call.y)
+    return call.identity, call.operation, call.error, layout, call.y.kind, returned, _aligned(call)
 
 
 def _aligned(call: Call) -> bool:

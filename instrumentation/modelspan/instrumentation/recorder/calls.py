@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 
 from modelspan.instrumentation.recorder.identity import Identity
 from modelspan.instrumentation.recorder.scope import PredictionScope
-from modelspan.instrumentation.recorder.snapshot import Kept, Raw, Snapshot, Taken, finish
+from modelspan.instrumentation.recorder.snapshot import SEQUENCE, UNKNOWN, Kept, Raw, Snapshot, Taken, finish
 
 
 class Call(NamedTuple):
@@ -85,6 +85,8 @@ def shapes(x: Raw | Taken, y: Raw | Snapshot) -> tuple[Snapshot, Kept | None, Sn
     result = y if isinstance(y, Snapshot) else finish(y)
     if keep is not None:
         return taken, keep, result, keep.total
+    if result.kind == SEQUENCE and result.rows < 0:  # one value, which is the prediction for one row
+        result = result._replace(rows=1) if taken.rows in (-1, 1) else UNKNOWN
     known = next((rows for rows in (result.rows, taken.rows) if rows >= 0), 1)
     return taken, None, result, known
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modelspan.instrumentation.recorder import columns, tensors
+from modelspan.instrumentation.recorder import columns, series, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.kinds import names_of, order_of
@@ -30,7 +30,7 @@ def join_key(one: Snapshot) -> Any:
     if one.kind == snap.FRAME_ARRAY:
         return snap.FRAME_ARRAY, one.layout, tuple(one.payload[1])
     if one.kind == snap.ARROW:
-        return one.kind, tuple(map(str, one.payload.schema))
+        return one.kind, one.layout, tuple(map(str, one.payload.schema))
     if one.kind in (snap.PANDAS, snap.POLARS):
         return one.kind, one.layout, tuple(one.payload.columns), tuple(map(str, one.payload.dtypes))
     if one.kind == snap.NAMED:
@@ -114,60 +114,16 @@ def _one(column: Column, model: Any, policy: FeaturePolicy, own: Any = "") -> Fe
     return {names[i]: found[names[i]] for i in policy.choose(names)}
 
 
-def _from_pandas(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    own = parts[0].payload.columns
+def _from_table(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
+    own = list(parts[0].payload.columns if parts[0].kind != snap.ARROW else parts[0].payload.column_names)
+
+    def read(place: int) -> Column:
+        return columns.join([columns.from_array(series.column(part, place)) for part in parts])
+
     if parts[0].layout == snap.ONE_DIMENSION:
-        column = columns.join([_pandas_column(part.payload.iloc[:, 0]) for part in parts])
-        return _one(column, model, policy, own[0])
+        return _one(read(0), model, policy, own[0])
     names, kept = chosen_columns(own, len(own), model, policy)
-    return {names[i]: columns.join([_pandas_column(part.payload.iloc[:, i]) for part in parts]) for i in kept}
-
-
-def _pandas_column(series: Any) -> Column:
-    if getattr(series.dtype, "tz", None) is not None:
-        series = series.dt.tz_convert(None)
-    values = series.to_numpy()
-    return columns.from_objects(values.tolist()) if values.dtype.kind == "O" else columns.from_array(values)
-
-
-def _from_polars(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    own = parts[0].payload.columns
-    if parts[0].layout == snap.ONE_DIMENSION:
-        column = columns.join([_polars_column(part.payload.to_series(0)) for part in parts])
-        return _one(column, model, policy, own[0])
-    names, kept = chosen_columns(own, len(own), model, policy)
-    return {names[i]: columns.join([_polars_column(part.payload.to_series(i)) for part in parts]) for i in kept}
-
-
-def _polars_column(series: Any) -> Column:
-    kind = series.dtype
-    if kind.is_temporal() and str(kind) != "Time":
-        return columns.from_array(series.to_numpy())
-    if kind.is_float() or (kind.is_integer() and "128" not in str(kind) and series.null_count() == 0):
-        return columns.from_array(series.to_numpy())
-    return columns.from_objects(series.to_list())
-
-
-def _from_arrow(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    own = parts[0].payload.column_names
-    names, kept = chosen_columns(own, len(own), model, policy)
-    return {names[i]: columns.join([_arrow_column(part.payload.column(i)) for part in parts]) for i in kept}
-
-
-def _arrow_column(values: Any) -> Column:
-    kind = str(values.type)
-    if kind.startswith(_DATES_OF_ARROW) or (values.null_count == 0 and kind in _NUMBERS_OF_ARROW):
-        return columns.from_array(values.to_numpy())
-    return columns.from_objects(values.to_pylist())
-
-
-_DATES_OF_ARROW = ("timestamp", "date", "duration")
-_NUMBERS_OF_ARROW = {
-    "double",
-    "float",
-    "halffloat",
-    *[f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)],
-}
+    return {names[i]: read(i) for i in kept}
 
 
 def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
@@ -229,9 +185,9 @@ _READERS: dict[str, Reader] = {
     snap.ARRAY: _from_bytes,
     snap.OBJECTS: _from_objects,
     snap.FRAME_ARRAY: _from_frame_bytes,
-    snap.PANDAS: _from_pandas,
-    snap.POLARS: _from_polars,
-    snap.ARROW: _from_arrow,
+    snap.PANDAS: _from_table,
+    snap.POLARS: _from_table,
+    snap.ARROW: _from_table,
     snap.SPARSE: _from_sparse,
     snap.SEQUENCE: _from_sequence,
     snap.NAMED: _from_named,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -149,6 +148,8 @@ _LIBRARIES = {
 _by_class: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
 _floats: dict[int, tuple[ref[Any], bool]] = {}
 """True by `id` of a model, whose own hash and equality are never asked, if its first outputs were floating-point numbers; only for models that do not say what they predict."""
+_floats_of_class: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+"""The same for models that cannot be referred to weakly: all of a class are alike."""
 
 
 def _returns_floats(model: Any, is_float: bool) -> bool:
@@ -157,8 +158,10 @@ def _returns_floats(model: Any, is_float: bool) -> bool:
     known = _floats.get(key)
     if known is not None and known[0]() is model:
         return known[1]
-    with suppress(TypeError):  # it cannot be referred to weakly
+    try:
         _floats[key] = ref(model, lambda _: _floats.pop(key, None)), is_float
+    except TypeError:  # it cannot be referred to weakly
+        return _floats_of_class.setdefault(type(model), is_float)
     return is_float
 
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modelspan.instrumentation.recorder import columns, kinds, tensors
+from modelspan.instrumentation.recorder import columns, kinds, series, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.snapshot import Snapshot
-from modelspan.instrumentation.recorder.values import form, label_text
+from modelspan.instrumentation.recorder.values import form, label_text, seconds
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import MlOperationNameValues
 
@@ -35,27 +35,40 @@ def outputs(parts: Sequence[Snapshot], operation: str, model: Any) -> Outputs:
     if parts[0].kind == snap.NAMED or (parts[0].kind == snap.ARRAY and parts[0].layout[0].names):
         return _named(_by_name(parts)) | _tensors(parts)
     values = _values(parts)
-    if values is None:
+    if values is None or _is_empty(values):
         return {}
-    role = kinds.kind_of(model).role(model, operation, _is_float(values))
+    # By the first call alone: which others share its batch is chance.
+    role = kinds.kind_of(model).role(model, operation, _is_float(values[: max(parts[0].rows, 1)]))
     if role == kinds.SCORE:
         return _scores(values, kinds.classes(model))
-    if role == kinds.VALUE and _is_number(values):
-        return _by_output(values, names.VALUE, names.VALUE_PREFIX, _number)
-    return _by_output(values, names.LABEL, names.LABEL_PREFIX, columns.labels)
+    labels, numbers = (values, None) if role == kinds.LABEL else _told_apart(values)
+    found = {} if numbers is None else _by_output(numbers, names.VALUE, names.VALUE_PREFIX, _number)
+    return found if labels is None else found | _by_output(labels, names.LABEL, names.LABEL_PREFIX, columns.labels)
+
+
+def _is_empty(values: npt.NDArray[Any]) -> bool:
+    """True if there are values, and all are missing: they do not show what the model predicts."""
+    return values.dtype.kind == "O" and values.size > 0 and all(form(one) is None for one in values.flat)
 
 
 def _is_float(values: npt.NDArray[Any]) -> bool:
-    """True if the values hold floating-point numbers, missing values aside."""
+    """True if the values hold floating-point numbers, missing values aside, and no texts."""
     if values.dtype.kind != "O":
-        return values.dtype.kind == "f"
-    return _is_number(values) and any(isinstance(one, (float, np.floating)) for one in values.flat)
+        return values.dtype.kind in "fm"
+    forms = [form(one) for one in values.flat]
+    return any(isinstance(one, float) for one in forms) and not any(isinstance(one, str) for one in forms)
 
 
-def _is_number(values: npt.NDArray[Any]) -> bool:
-    return values.dtype.kind in "fiub" or (
-        values.dtype.kind == "O" and not any(isinstance(form(one), str) for one in values.flat)
-    )
+def _told_apart(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    """The texts among predicted numbers, which are labels, and the numbers; None where there are none."""
+    if values.dtype.kind in "fiubm":
+        return None, values
+    if values.dtype.kind != "O":
+        return values, None
+    is_text = np.array([isinstance(form(one), str) for one in values.flat], dtype=bool).reshape(values.shape)
+    texts, numbers = values.copy(), values.copy()
+    texts[~is_text] = numbers[is_text] = None
+    return texts if is_text.any() else None, None if is_text.all() else numbers
 
 
 def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
@@ -69,8 +82,10 @@ def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     if kind == snap.FRAME_ARRAY:
         by_column = snap.by_column(parts[0].layout, len(parts[0].payload[1]), [part.payload[0] for part in parts])
         return np.transpose(by_column)
-    if kind in (snap.PANDAS, snap.POLARS):
-        return _flat(np.concatenate([part.payload.to_numpy() for part in parts]))
+    if kind in (snap.PANDAS, snap.POLARS, snap.ARROW):
+        return _side_by_side(
+            [series.joined([series.column(part, i) for part in parts]) for i in range(parts[0].payload.shape[1])]
+        )
     if kind == snap.SPARSE:
         return np.concatenate([part.payload.toarray() for part in parts])
     if kind == snap.SEQUENCE:
@@ -78,14 +93,28 @@ def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     return None
 
 
+def _side_by_side(table: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Columns as one array, of objects where they differ in type."""
+    if len(table) == 1:
+        return table[0]
+    if len({one.dtype for one in table}) > 1:
+        table = [series.as_objects(one) for one in table]
+    return np.stack(table, axis=1) if table else np.empty((0, 0))
+
+
 def _table(rows: list[Any]) -> npt.NDArray[Any]:
-    """Rows as an array; one of objects where they are lists of different lengths."""
-    try:
-        return np.array(rows)
-    except ValueError:
-        found = np.empty(len(rows), dtype=object)
-        found[:] = rows
-        return found
+    """Rows of a list as an array, of objects where they are not all of one type, so that no value becomes another."""
+    width = len(rows[0]) if rows and isinstance(rows[0], list) else 0
+    if width and all(isinstance(row, list) and len(row) == width for row in rows):
+        return _of_one_type([one for row in rows for one in row]).reshape(len(rows), width)
+    return _of_one_type(rows)
+
+
+def _of_one_type(values: list[Any]) -> npt.NDArray[Any]:
+    return np.array(values) if set(map(type, values)) in _TYPES else series.objects(values, len(values))
+
+
+_TYPES = {float}, {str}, {bool}
 
 
 def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -111,6 +140,8 @@ def _number(values: npt.NDArray[Any]) -> Column:
 
 
 def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    if values.dtype.kind == "m":
+        return seconds(values)
     if values.dtype.kind == "O":
         values = np.array([form(one) for one in values.flat], dtype=np.float64).reshape(values.shape)
     return np.ascontiguousarray(values, dtype=np.float64)

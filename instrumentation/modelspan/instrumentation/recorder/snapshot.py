@@ -38,11 +38,11 @@ PANDAS = "pandas"
 POLARS = "polars"
 """payload: polars DataFrame; layout: ONE_DIMENSION or None."""
 ARROW = "arrow"
-"""payload: pyarrow Table; layout: None."""
+"""payload: pyarrow Table; layout: ONE_DIMENSION or None."""
 SPARSE = "sparse"
 """payload: scipy sparse matrix; layout: number of columns."""
 SEQUENCE = "sequence"
-"""payload: list of rows or of scalars, tuples of such lists included."""
+"""payload: list of rows or of scalars, tuples of such lists included. rows: -1 of one value that is no list."""
 SEVERAL = "several"
 """payload: list of snapshots, of outputs given as a list of arrays."""
 NAMED = "named"
@@ -161,9 +161,12 @@ def finish(raw: Raw) -> Snapshot:
     dtype, shape, data, names = raw
     if names is not None:
         return _new(Snapshot, (FRAME_ARRAY, dtype, shape[0], (data, names), len(data)))
-    if not shape or (dtype.kind not in _PLAIN and (not dtype.names or dtype.hasobject)):
-        return Snapshot(OPAQUE, _UNKNOWN_TYPE, shape[0] if shape else -1, None, 0)
-    return _new(Snapshot, (ARRAY, (dtype, shape[1:]), shape[0], data, len(data)))
+    rows = shape[0] if shape else -1
+    if rows < 0 and dtype.kind in _PLAIN:
+        return _one_value(np.frombuffer(data, dtype)[0])
+    if rows < 0 or (dtype.kind not in _PLAIN and (not dtype.names or dtype.hasobject)):
+        return Snapshot(OPAQUE, _UNKNOWN_TYPE, rows, None, 0)
+    return _new(Snapshot, (ARRAY, (dtype, shape[1:]), rows, data, len(data)))
 
 
 def joined(dtype: Any, shapes: Sequence[tuple[int, ...]], data: Sequence[bytes], names: Any) -> Snapshot:
@@ -232,7 +235,7 @@ def measure(value: Any) -> tuple[int, int]:
     if isinstance(value, (list, tuple)):
         columns = len(value[0]) if value and isinstance(value[0], (list, tuple, dict)) else 1
         return len(value), columns * _ROW_OF_OBJECTS
-    shape = getattr(value, "shape", None)
+    shape: Any = (len(value),) if _copier(type(value)) is _arrow_array else getattr(value, "shape", None)
     if not shape or not isinstance(shape[0], int):
         return -1, 0
     rows = shape[0]
@@ -254,7 +257,7 @@ def pick(value: Any, rows: Rows) -> Any:
         return value.iloc[rows]
     if hasattr(value, "tocsr"):
         return value.tocsr()[rows]
-    if hasattr(value, "column_names"):
+    if hasattr(value, "column_names") or _copier(type(value)) is _arrow_array:
         return value.take(rows)
     return value[rows]
 
@@ -305,10 +308,28 @@ def _polars_series(value: Any) -> Snapshot:
     return Snapshot(POLARS, ONE_DIMENSION, len(value), value.to_frame(), len(value) * 8)
 
 
+def _pandas_values(value: Any) -> Snapshot:
+    """A Categorical, an extension array or an Index of pandas."""
+    return _pandas_series(sys.modules["pandas"].Series(value))
+
+
 def _arrow_table(value: Any) -> Snapshot:
     """A table of Arrow, whose values never change, is its own snapshot."""
     rows, columns = value.shape
     return Snapshot(ARROW, None, rows, value, rows * columns * 8)
+
+
+def _arrow_batch(value: Any) -> Snapshot:
+    return _arrow_table(sys.modules["pyarrow"].Table.from_batches([value]))
+
+
+def _arrow_array(value: Any) -> Snapshot:
+    table = sys.modules["pyarrow"].table({"": value})
+    return Snapshot(ARROW, ONE_DIMENSION, len(value), table, len(value) * 8)
+
+
+def _one_value(value: Any) -> Snapshot:
+    return Snapshot(SEQUENCE, None, -1, [value], _ROW_OF_OBJECTS)
 
 
 def _tensor(value: Any) -> Snapshot:
@@ -384,7 +405,12 @@ def _find_copier(kind: type) -> Callable[[Any], Snapshot]:
         known = getattr(sys.modules.get(module), name, None)
         if known is not None and issubclass(kind, known):
             return copier
-    for base, copier in ((np.ndarray, _subclass_of_array), (list, _list), (tuple, _tuple)):
+    for base, copier in (
+        (np.ndarray, _subclass_of_array),
+        (list, _list),
+        (tuple, _tuple),
+        ((str, int, float, np.generic), _one_value),
+    ):
         if issubclass(kind, base):
             return copier
     return _opaque
@@ -395,7 +421,12 @@ _LIBRARIES: tuple[tuple[str, str, Callable[[Any], Snapshot]], ...] = (
     ("pandas", "Series", _pandas_series),
     ("polars", "DataFrame", _polars_frame),
     ("polars", "Series", _polars_series),
+    ("pandas", "Index", _pandas_values),
+    ("pandas.api.extensions", "ExtensionArray", _pandas_values),
     ("pyarrow", "Table", _arrow_table),
+    ("pyarrow", "RecordBatch", _arrow_batch),
+    ("pyarrow", "Array", _arrow_array),
+    ("pyarrow", "ChunkedArray", _arrow_array),
     ("torch", "Tensor", _tensor),
     ("scipy.sparse", "spmatrix", _sparse),
     ("scipy.sparse", "sparray", _sparse),

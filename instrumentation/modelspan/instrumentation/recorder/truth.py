@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.config import PREFIX
 from modelspan.instrumentation.failure import attempt, failed, faults, warn_once
-from modelspan.instrumentation.recorder import columns
+from modelspan.instrumentation.recorder import columns, kinds
 from modelspan.instrumentation.recorder.calls import QUEUE_FULL
 from modelspan.instrumentation.recorder.clock import time_ns
 from modelspan.instrumentation.recorder.columns import Column
@@ -21,6 +21,7 @@ from modelspan.instrumentation.recorder.elements import elements
 from modelspan.instrumentation.recorder.events import BatchEmitter
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.ids import id_texts
+from modelspan.instrumentation.recorder.labels import as_classes
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.texts import from_strings
 from modelspan.instrumentation.recorder.times import UNKNOWN, each_in_nanoseconds
@@ -45,6 +46,8 @@ class Rows:
     who: Who
     attributes: Attributes
     table: Mapping[str, Column]
+    model: Any = None
+    """What predicted, if not only its name is given."""
 
     def __len__(self) -> int:
         return len(self.table[names.PREDICTION_ID])
@@ -54,7 +57,7 @@ class Rows:
         for start in range(0, len(self), PART_ROWS):
             stop = min(start + PART_ROWS, len(self))
             table = {name: column.part(start, stop) for name, column in self.table.items()}
-            yield Rows(self.event, self.who, self.attributes, table)
+            yield replace(self, table=table)
 
 
 def submit_actuals(
@@ -89,7 +92,7 @@ def submit_outcomes(
 
 
 def _submit(recorder: Recorder, model: Any, event: str, attributes: Attributes, table: Mapping[str, Column]) -> bool:
-    rows = Rows(event, _identifier(recorder, model), attributes, table)
+    rows = Rows(event, _identifier(recorder, model), attributes, table, None if isinstance(model, str) else model)
     taken = True
     for part in rows.parts():
         size = 1000 + sum(_bytes(column) for column in part.table.values())
@@ -133,6 +136,7 @@ class Truth:
         """Take rows, in the background."""
         try:
             who = rows.who()
+            rows = _spelled(rows)
         except faults() as error:
             failed("find out which model an actual or outcome is of", error)
             self.drop(rows)
@@ -186,6 +190,15 @@ def _identifier(recorder: Recorder, model: Any) -> Who:
         return {ml.ML_MODEL_NAME: identity.name, ml.ML_MODEL_VERSION: identity.version}
 
     return identify
+
+
+def _spelled(rows: Rows) -> Rows:
+    """Rows whose labels are spelled as the classes of the model."""
+    labels = rows.table.get(names.LABEL)
+    known = None if labels is None or rows.model is None else kinds.classes(rows.model)
+    if labels is None or not known or isinstance(known[0], list):
+        return rows
+    return replace(rows, table={**rows.table, names.LABEL: as_classes(labels, known)})
 
 
 def _identified(ids: Sequence[str | None]) -> npt.NDArray[np.bool_]:
