@@ -3,18 +3,20 @@
 -- when empty: prediction_missing
 -- param id String : identifier of the prediction
 -- param model String = '' : name of its model, which makes the search faster; empty means any
-WITH
-    -- Equal for numbers and truth values that are equal: 1, 1.0 and True.
-    (text) -> transform(lower(text), ['true', 'false'], ['1', '0'],
-        if(length(text) < 16 AND isFinite(toFloat64OrNull(text)), toString(toFloat64OrNull(text)), text)) AS spelled,
-found AS
+WITH found AS
 (
     SELECT * FROM ml_predictions
     WHERE prediction_id = {id:String} AND ({model:String} = '' OR model_name = {model:String})
 )
 SELECT
     found.*,
-    if(spelled(found.label) = spelled(actual.known_label), found.label, actual.known_label) AS actual_label,
+    -- Numbers and truth values that are equal (1, 1.0, True) are shown in one spelling.
+    if(
+        transform(lower(found.label), ['true', 'false'], ['1', '0'], if(length(found.label) < 16 AND isFinite(toFloat64OrNull(found.label)), toString(toFloat64OrNull(found.label)), found.label))
+        = transform(lower(actual.known_label), ['true', 'false'], ['1', '0'], if(length(actual.known_label) < 16 AND isFinite(toFloat64OrNull(actual.known_label)), toString(toFloat64OrNull(actual.known_label)), actual.known_label)),
+        found.label,
+        actual.known_label
+    ) AS actual_label,
     actual.known_value AS actual_value,
     actual.known_at AS actual_time,
     actual.known_from AS actual_source,
