@@ -115,16 +115,17 @@ def test_features_of_native_boosters_are_named_as_they_were_trained(recorded: Te
     assert [feature_names(table) for table in tables] == [expected] * len(tables)
 
 
+class Plain(LinearRegression):  # type: ignore[misc]  # of a program, which may not remember names
+    def fit(self, X: Any, y: Any) -> Plain:
+        self.n_features_in_ = 3
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.ones(len(X))
+
+
 def test_a_model_that_does_not_know_keeps_the_names_of_the_frame(telemetry: Telemetry) -> None:
-    class Plain(LinearRegression):  # of a program, which may not remember names
-        def fit(self, X: Any, y: Any) -> Plain:
-            self.n_features_in_ = 3
-            return self
-
-        def predict(self, X: Any) -> Any:
-            return np.ones(len(X))
-
-    model = Plain().fit(X, Y)
+    model = Plain()  # made elsewhere
     model.predict(INPUTS["named"](X))
     model.predict(INPUTS["polars"](X))
     assert [feature_names(table) for _, table in telemetry.batches()] == [NAMED, NAMED]

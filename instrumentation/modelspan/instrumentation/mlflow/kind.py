@@ -51,6 +51,10 @@ class PyFuncKind(Kind):
         inner = _within(model)
         return kind_of(inner).width(inner)
 
+    def missing(self, model: Any) -> float | None:
+        inner = _within(model)
+        return kind_of(inner).missing(inner)
+
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         inner = _within(model)
         return kind_of(inner).role(inner, operation, is_float)

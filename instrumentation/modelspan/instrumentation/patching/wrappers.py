@@ -15,6 +15,7 @@ from modelspan.instrumentation.loading.training import fitted_here
 from modelspan.instrumentation.patching.outermost import Outermost, outermost_call
 from modelspan.instrumentation.patching.signatures import with_parameters_of, wraps
 from modelspan.instrumentation.recorder.changing import lock_of
+from modelspan.instrumentation.recorder.feature_names import note_columns
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
@@ -200,6 +201,9 @@ def guarded_fit(original: Method, recorder: Recorder, readable: Callable[[Any], 
             around.set(state)
         if state is not INSIDE:
             attempt("see in which run a model is fitted", fitted_here, self)
+            attempt(
+                "note the columns of a fit", note_columns, self, args[0] if args else _keyword_input(original, kwargs)
+            )
         attempt("make a reference of a fit", reference_after_fit, recorder, self, sample)
         return result
 

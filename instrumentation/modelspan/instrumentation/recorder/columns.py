@@ -131,6 +131,16 @@ def labels(values: npt.NDArray[Any]) -> Column:
     return from_texts([label_text(value) for value in objects])
 
 
+def without(column: Column, missing: float) -> Column:
+    """The column, in which a number that stands for missing is missing."""
+    if column.type not in (FLOAT64, FLOAT32, INT64, BOOL):
+        return column
+    found = np.equal(column.values, missing)
+    if not found.any():
+        return column
+    return replace(column, valid=~found if column.valid is None else column.valid & ~found)
+
+
 def join(columns: Iterable[Column]) -> Column:
     """Columns one below the other."""
     parts = list(columns)

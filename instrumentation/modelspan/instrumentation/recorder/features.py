@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modelspan.instrumentation.recorder import columns, series, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.kinds import names_of, order_of
+from modelspan.instrumentation.recorder.feature_names import names_of, order_of, used_names
+from modelspan.instrumentation.recorder.kinds import missing_of
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.instrumentation.recorder.texts import distinct
@@ -52,7 +54,11 @@ def features(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Fe
     """Feature columns of snapshots that share a `join_key`, one below the other, as they may leave the process. Empty where nothing
     is known of them. What is withheld is noted in the policy.
     """
-    return policy.apply(_READERS[parts[0].kind](parts, model, policy))
+    found = _READERS[parts[0].kind](parts, model, policy)
+    missing = missing_of(model)
+    if missing is not None and missing == missing:
+        found = {name: columns.without(column, missing) for name, column in found.items()}
+    return policy.apply(found)
 
 
 def _nothing(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
@@ -94,11 +100,12 @@ def chosen_columns(
 ) -> tuple[Sequence[str], Sequence[int]]:
     """Names of the columns of an input, which calls them `own`, and positions of those to keep: of too many, always the same."""
     names = names_of(model, width, own)
-    if own is None:
-        return names, policy.choose(names)
-    if policy.withholds and (called := distinct(own)) != names:
+    if own is not None and policy.withholds and (called := distinct(own)) != names:
         policy.also_called(dict(zip(names, called, strict=True)))
-    order = order_of(model, names) if width > policy.most else range(width)
+    order = order_of(model, names) if own is not None and width > policy.most else range(width)
+    used = used_names(model)
+    if used is not None:
+        order = [i for i in order if names[i] in used]
     return names, sorted(order[i] for i in policy.choose([names[i] for i in order]))
 
 
@@ -127,13 +134,21 @@ def _from_table(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) ->
 
 
 def _from_sparse(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:
-    """The columns that an array of the same width would have. What is absent is zero."""
+    """The columns that an array of the same width would have. What is absent is zero, or missing where the model takes it for that."""
     from scipy.sparse import vstack  # which the program has imported
 
     names, kept = chosen_columns(None, int(parts[0].payload.shape[1]), model, policy)
     rows = vstack([part.payload for part in parts], format="csr")
-    table = np.ascontiguousarray((rows if len(kept) == len(names) else rows[:, kept]).toarray().T)
+    rows = rows if len(kept) == len(names) else rows[:, kept]
+    table = np.ascontiguousarray((rows.toarray() if missing_of(model) is None else _with_gaps(rows)).T)
     return {names[i]: columns.from_array(values) for i, values in zip(kept, table, strict=True)}
+
+
+def _with_gaps(rows: Any) -> npt.NDArray[Any]:
+    """The values of a matrix of compressed rows, NaN where it holds none."""
+    held = rows.astype(bool)
+    held.data[:] = True
+    return np.where(held.toarray(), rows.toarray(), np.nan)
 
 
 def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:

@@ -6,17 +6,17 @@ model's class, whichever instrumentors are in use: a model is the same wherever 
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from modelspan.instrumentation.failure import failed, heard
-from modelspan.instrumentation.recorder.attribute import attribute, has_method
+from modelspan.instrumentation.recorder.attribute import attribute, has_method, own
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.instrumentation.recorder.imports import imported
-from modelspan.instrumentation.recorder.texts import distinct
+from modelspan.instrumentation.recorder.takers import takers
 from modelspan.semconv import attributes as ml
 
 ANOMALY = ml.MlTaskTypeValues.ANOMALY_DETECTION.value
@@ -33,6 +33,7 @@ _PREDICT = ml.MlOperationNameValues.PREDICT.value
 _MODULES = {ml.MlFrameworkNameValues.PYTORCH.value: "torch"}
 """Modules of frameworks that are not called as these are."""
 _FRAMEWORKS = frozenset(framework.value for framework in ml.MlFrameworkNameValues)
+_T = TypeVar("_T")
 
 
 class Kind:
@@ -98,28 +99,26 @@ class Kind:
 
     def feature_names(self, model: Any, width: int) -> Sequence[Any] | None:
         """Names of the columns that the model was fitted with, their positions where they had none; None where it does not know."""
-        first = self._first(model)
-        names = attribute(first, "feature_names_in_")
-        width_in = attribute(first, "n_features_in_")
+        names = attribute(model, "feature_names_in_")
+        width_in = own(model).get("n_features_in_")
         # scikit-learn's own would know the names of what they were fitted with, other classes may not.
-        if names is None and type(first).__module__.startswith("sklearn.") and isinstance(width_in, int):
+        if names is None and isinstance(width_in, int) and type(model).__module__.startswith("sklearn."):
             return range(width_in)
-        return names  # type: ignore[no-any-return]  # of the model
-
-    def _first(self, model: Any) -> Any:
-        """Return the estimator that takes the input: the first step of a pipeline, the best estimator of a search."""
-        for _ in range(10):
-            steps = attribute(model, "steps")
-            inner = steps[0][1] if isinstance(steps, list) and steps else attribute(model, "best_estimator_")
-            if inner is None:
-                break
-            model = inner
-        return model
+        if names is not None:
+            return names  # type: ignore[no-any-return]  # of the model
+        return _first_known(takers(model), lambda kind, inner: kind.feature_names(inner, width))
 
     def width(self, model: Any) -> int | None:
         """Number of the columns that it takes; None where it does not say."""
-        found = attribute(self._first(model), "n_features_in_")
-        return found if isinstance(found, int) else None
+        found = attribute(model, "n_features_in_")
+        return found if isinstance(found, int) else _first_known(takers(model), lambda kind, inner: kind.width(inner))
+
+    def missing(self, model: Any) -> float | None:
+        """The number that it takes for missing, NaN where there is none but that; None where what a sparse matrix does not hold is
+        zero to it.
+        """
+        inner = takers(model)
+        return kind_of(inner[0]).missing(inner[0]) if inner else None
 
     def input_names(self, model: Any) -> Sequence[str]:
         """Names of what a model that takes tensors takes by position, as many as it knows."""
@@ -230,43 +229,15 @@ def classes(model: Any) -> list[Any] | None:
         return None
 
 
-def names_of(model: Any, width: int, own: Sequence[Any] | None = None) -> list[str]:
-    """Names of the features of an input of so many columns, which the input calls `own`, or nothing.
-
-    A feature has one name, however the program passes it: that of the column that the model was fitted with; x0, x1, ... where those
-    had no names; its own where the model does not know. Labels that are positions, as pandas, polars and LightGBM make them up,
-    are no names.
+def missing_of(model: Any) -> float | None:
+    """The number that a model takes for missing, NaN where there is none but that; None where what a sparse matrix does not hold is
+    zero to it.
     """
-    known = _known_names(model, width)
-    if known is not None and are_positions(known):
-        return _positions(width)
-    if own is not None and not are_positions(own):
-        return distinct(own)
-    return _positions(width) if known is None else distinct(known)
-
-
-def order_of(model: Any, names: Sequence[str]) -> Sequence[int]:
-    """Positions of names in the order in which the model was fitted with them, then the others."""
-    known = _known_names(model, None)
-    if known is None:
-        return range(len(names))
-    places = {str(name): place for place, name in enumerate(known)}
-    return sorted(range(len(names)), key=lambda i: places.get(names[i], len(places)))
-
-
-def _known_names(model: Any, width: int | None) -> Sequence[Any] | None:
     try:
-        names = kind_of(model).feature_names(model, width or 0)
-    except Exception as error:  # not fitted
-        heard(error)
+        return kind_of(model).missing(model)
+    except Exception as error:
+        failed("find out what a model takes for missing", error)
         return None
-    return names if names is not None and width in (None, len(names)) else None
-
-
-def given_names(model: Any) -> list[str] | None:
-    """Names of the columns that a model was fitted with; None where it had none, or does not know."""
-    known = _known_names(model, None)
-    return None if known is None or not len(known) or are_positions(known) else [str(name) for name in known]
 
 
 def width_of(model: Any) -> int | None:
@@ -278,27 +249,22 @@ def width_of(model: Any) -> int | None:
         return None
 
 
-_MADE_UP = re.compile("(?:x|[Cc]olumn_)?([0-9]+)")
-
-
-def are_positions(names: Sequence[Any]) -> bool:
-    """True if the column names are only positions (0, 1, ...; `x0`; `Column_0`)."""
-    return isinstance(names, range) or all(
-        (found := _MADE_UP.fullmatch(str(name))) is not None and found[1] == str(place)
-        for place, name in enumerate(names)
-    )
-
-
-def _positions(width: int) -> list[str]:
-    return [f"x{i}" for i in range(width)]
-
-
 def input_names(model: Any) -> Sequence[str]:
     """Names of what a model that takes tensors takes by position, as many as are known."""
     try:
         return kind_of(model).input_names(model)
     except Exception:  # compiled, without a signature
         return ()
+
+
+def _first_known(inner: Sequence[Any], ask: Callable[[Kind, Any], _T | None]) -> _T | None:
+    """The first answer of the models within one."""
+    for one in inner:
+        with suppress(Exception):  # not fitted
+            found = ask(kind_of(one), one)
+            if found is not None:
+                return found
+    return None
 
 
 _DECLARATIONS = "__sklearn_tags__", "_estimator_type"

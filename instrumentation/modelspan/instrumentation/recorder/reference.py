@@ -14,6 +14,7 @@ from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.events import announce, emit, who
+from modelspan.instrumentation.recorder.feature_names import note_columns
 from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
@@ -56,6 +57,7 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
         identity = Identity(called, "", {})
         identity.digest = ""
     else:
+        note_columns(model, x)
         identity = identities.get(model)
         if warning is None:
             identity.training = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
-from modelspan.instrumentation.recorder.kinds import LABEL, are_positions, classes, given_names, kind_of, width_of
+from modelspan.instrumentation.recorder.feature_names import as_fitted, columns_of, given_names, used_names
+from modelspan.instrumentation.recorder.kinds import LABEL, classes, kind_of, width_of
 from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
@@ -21,8 +22,9 @@ _LABELS = 10_000
 def wrong_columns(model: Any, x: Any) -> str | None:
     """Return a sentence on the columns that do not fit the model; None if all fit or the model does not know its columns."""
     try:
-        own, width = _columns_of(x)
+        own, width = columns_of(x)
         known, takes = given_names(model), width_of(model)
+        own = None if own is None else as_fitted(own, known)
     except Exception as error:  # of a class of the program
         failed("compare the columns of a reference with those of the model", error)
         return None
@@ -34,7 +36,7 @@ def wrong_columns(model: Any, x: Any) -> str | None:
     if twice:
         return f"it has more than one column called {_listed(twice)}"
     if own is not None and known is not None:
-        return _difference(own, known)
+        return _difference(own, known, used_names(model))
     takes = len(known) if known is not None else takes
     dimensions = _dimensions(x)
     if takes is not None and dimensions not in (None, 2):
@@ -42,24 +44,6 @@ def wrong_columns(model: Any, x: Any) -> str | None:
     if takes is not None and width is not None and width != takes:
         return f"it has {_count(width, 'column')}, and the model takes {takes:,}"
     return None
-
-
-def _columns_of(x: Any) -> tuple[Sequence[str] | None, int | None]:
-    """Names and number of the columns of an input; None where it has no names, or is not a table."""
-    names = getattr(x, "column_names", None)  # of Arrow tables, whose `columns` are the values
-    if not isinstance(names, list):
-        names = getattr(x, "columns", None)
-    if names is None and isinstance(x, (list, tuple)) and x and isinstance(x[0], Mapping):
-        names = {str(key): None for row in x[:_LABELS] for key in row}
-    if names is not None and not callable(names):
-        listed = [str(name) for name in names]
-        return None if are_positions(listed) else listed, len(listed)
-    shape = getattr(x, "shape", None)
-    if shape is not None:
-        return None, int(shape[1]) if len(shape) == 2 else None
-    first: Any = x[0] if isinstance(x, (list, tuple)) and x else None
-    is_row = isinstance(first, (list, tuple)) or len(getattr(first, "shape", [])) == 1
-    return None, len(first) if is_row else None
 
 
 def _dimensions(x: Any) -> int | None:
@@ -71,8 +55,10 @@ def _dimensions(x: Any) -> int | None:
     return 1 if isinstance(first, (bool, int, float, str)) else None
 
 
-def _difference(own: Sequence[str], known: Sequence[str]) -> str | None:
-    missing, extra = [name for name in known if name not in own], [name for name in own if name not in known]
+def _difference(own: Sequence[str], known: Sequence[str], used: set[str] | None) -> str | None:
+    """How the columns differ from those that the model was fitted with; of those that it does not use none need be there."""
+    missing = [name for name in known if name not in own and (used is None or name in used)]
+    extra = [] if used is not None else [name for name in own if name not in known]
     if not missing and not extra:
         return None
     parts = [f"it lacks {_listed(missing)}"] if missing else []

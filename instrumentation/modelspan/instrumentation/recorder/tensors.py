@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from modelspan.instrumentation.recorder import columns, kinds
 from modelspan.instrumentation.recorder.columns import Column
+from modelspan.instrumentation.recorder.feature_names import names_of
 from modelspan.instrumentation.recorder.snapshot import Snapshot
 from modelspan.semconv import columns as names
 
@@ -63,7 +64,7 @@ def features(parts: Sequence[Snapshot], model: Any, policy: Any) -> Columns:
         if mode == VALUES and values is not None and part.step == 1 and values.shape[1] <= MAX_VALUES:
             alone = len(tensors) == 1
             width = values.shape[1]
-            heads = kinds.names_of(model, width) if alone else [f"{name}.{j}" for j in range(width)]
+            heads = names_of(model, width) if alone else [f"{name}.{j}" for j in range(width)]
             found |= {head: columns.from_array(np.ascontiguousarray(values[:, j])) for j, head in enumerate(heads)}
             continue
         rows = sum([one.rows for one in parts])

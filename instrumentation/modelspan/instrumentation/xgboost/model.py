@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -104,6 +105,9 @@ class BoosterKind(Kind):
     def width(self, model: Any) -> int | None:
         return int(model.num_features())
 
+    def missing(self, model: Any) -> float | None:
+        return math.nan
+
 
 @asked_alone
 class ModelKind(Kind):
@@ -119,6 +123,9 @@ class ModelKind(Kind):
 
     def feature_names(self, model: Any, width: int) -> Sequence[Any]:
         return BoosterKind().feature_names(model.get_booster(), width)
+
+    def missing(self, model: Any) -> float | None:
+        return math.nan if model.missing is None else float(model.missing)
 
     def task(self, model: Any) -> str | None:
         found = learner(model.get_booster()).task if model.__sklearn_is_fitted__() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -14,6 +15,7 @@ from modelspan.instrumentation.recorder.changing import lock_of
 from modelspan.instrumentation.recorder.snapshot import Lasting
 from modelspan.instrumentation.xgboost import matrix
 from modelspan.instrumentation.xgboost.model import forget
+from modelspan.instrumentation.xgboost.values import without
 from modelspan.semconv.attributes import MlOperationNameValues as Operation
 
 _PREDICT = Operation.PREDICT.value
@@ -44,7 +46,7 @@ def patch(patches: Patches, xgboost: Any) -> None:
         _booster_predict,
         Usual(_PREDICT, _OTHER_OUTPUTS, Lasting(core.DMatrix, matrix.readable, matrix.one_row)),
     )
-    patches.predicts(core, "Booster.inplace_predict", _inplace_predict, Usual(_PREDICT, ("predict_type",)))
+    patches.predicts(core, "Booster.inplace_predict", _inplace_predict, Usual(_PREDICT, ("predict_type", "missing")))
     for path in _GUARDED:
         patches.guard(core, path)
     for path in _RELEARNS:
@@ -107,9 +109,15 @@ def _booster_predict(
 
 
 def _inplace_predict(
-    booster: Any, data: Any, iteration_range: Any = None, predict_type: str = "value", *args: Any, **kwargs: Any
+    booster: Any,
+    data: Any,
+    iteration_range: Any = None,
+    predict_type: str = "value",
+    missing: float = math.nan,
+    *args: Any,
+    **kwargs: Any,
 ) -> Described | None:
-    return Described(booster, _PREDICT, data) if predict_type == "value" else None
+    return Described(booster, _PREDICT, without(data, missing)) if predict_type == "value" else None
 
 
 def _model_predict(model: Any, X: Any, output_margin: bool = False, *args: Any, **kwargs: Any) -> Described | None:

@@ -38,3 +38,17 @@ def compressed(matrix: Any) -> Any:
     )
     to = [ctypes.c_void_p(part.ctypes.data) for part in (found.indptr, found.indices, found.data)]
     return found if read(matrix.handle, b"{}", *to) == 0 else matrix.get_data()
+
+
+def without(data: Any, missing: float) -> Any:
+    """A copy of the input of `inplace_predict`, with NaN for the number that stands for missing."""
+    if missing != missing:
+        return data
+    if hasattr(data, "tocsr"):
+        data = data.copy()
+        data.data = np.where(data.data == missing, np.nan, data.data)
+        return data
+    if hasattr(data, "mask"):  # pandas
+        return data.mask(data == missing)
+    values = np.asarray(data)
+    return np.where(values == missing, np.nan, values) if values.dtype.kind in "fiub" else data
