@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from modelspan.processor.store import Store, StoreUnavailable
+from modelspan.queries import catalog
 from tests.gateway import Gateway
 from tests.queries import sample
 
@@ -236,6 +237,51 @@ def test_a_prediction_that_is_not_stored_comes_with_what_is_known(run: Run) -> N
     assert "it may have been left out by sampling" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            "drift_now -p model=Fraud",
+            "there is no model 'Fraud'; did you mean fraud? The store has LinearRegression, fraud, price.",
+        ),
+        ("windows -p service=shup", "there is no service 'shup'; did you mean shop?"),
+        ("slowest_predictions -p model=fraud -p version=9", "there is no version '9'. The store has 1, 2."),
+        (
+            "feature_distribution -p model=fraud",
+            "feature=NAME says which feature is meant. The store has amount, country.",
+        ),
+        ("feature_distribution -p model=fraud -p feature=Amount", "there is no feature 'Amount'; did you mean amount?"),
+        ("feature_distribution -p model=fraud -p kind=score", "no series of the kind score was judged"),
+        ("drift_over_time -p feature=amuont", "there is no series 'amuont'; did you mean amount?"),
+    ],
+)
+def test_a_query_that_finds_nothing_says_which_name_the_store_does_not_know(
+    run: Run, arguments: str, says: str
+) -> None:
+    done = run("query", *arguments.split(), "--format", "json")
+    assert (done.stdout, done.returncode, is_one_sentence(done.stderr)) == ("[]\n", 0, True)
+    assert says in done.stderr
+
+
+def test_a_query_that_rightly_finds_nothing_says_nothing(run: Run) -> None:
+    for arguments in ("drift_now -p status=no_reference -p model=fraud", "windows -p until=2020-01-01"):
+        done = run("query", *arguments.split(), "--format", "json")
+        assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
+
+
+def test_before_anything_is_stored_or_judged_a_query_says_so(tmp_path: Path) -> None:
+    with Gateway(tmp_path) as empty:
+        for name in (name for name in catalog() if name not in ("prediction", "prediction_missing")):
+            required = ("-p", "model=fraud") if name == "feature_distribution" else ()
+            done = modelspan("query", name, *required, cwd=tmp_path, MODELSPAN_URL=empty.url)
+            assert done.stderr == "modelspan: no prediction is stored yet.\n"
+        empty.execute(sample.PREDICTIONS)
+        done = modelspan("query", "drift_now", cwd=tmp_path, MODELSPAN_URL=empty.url)
+        assert done.stderr.startswith(
+            "modelspan: 1,200 predictions are stored, but no window of them has been judged yet"
+        )
+
+
 def test_a_query_is_json_and_csv(run: Run) -> None:
     arguments = ("query", "drift-now", "--param", "model=fraud", "-p", "status=drifted", "--format")
     (row,) = json.loads(run(*arguments, "json").stdout)
@@ -267,6 +313,9 @@ def test_statements_that_are_no_select_can_be_read_too(run: Run) -> None:
         (("query", "windows", "-p", "lasst=1h"), "did you mean last?"),
         (("query", "prediction"), "--param id=VALUE"),
         (("query", "windows", "-p", "last"), "NAME=VALUE"),
+        (("query", "windows", "-p", "model=a", "-p", "model=b"), "--param model is given twice"),
+        (("sql", "delete from ml_windows"), "DELETE is no statement that reads"),
+        (("sql", "\n USE system"), "USE is no statement that reads"),
         (("sql", "-"), "no SQL"),
         (("sql", " ; "), "no SQL"),
         (("sql", "SELECT 1", "--formt", "csv"), "unrecognized arguments: --formt csv"),
@@ -295,7 +344,12 @@ def test_a_wrong_call_is_one_sentence_and_exit_code_2(run: Run, arguments: tuple
         ("SELECT {x:", "Code: 62"),
         ("SELECT 1; SELECT 2", "Code: 62"),
         ("SELECT 1 FORMAT Nonsense", "Nonsense"),
+        (
+            "SELEC 1",
+            "Code: 62. DB::Exception: Syntax error: failed at position 7 (1) (line 1, col 7): 1. (SYNTAX_ERROR)\n",
+        ),
         ("DROP TABLE ml_models", "READONLY"),
+        ("SELECT {x:UInt8}, nope", "Substitution `x` is not set. (UNKNOWN_QUERY_PARAMETER)\n"),
         ("SELECT sum(throwIf(number = 500000)) FROM numbers(1000000)", "395"),
     ],
 )

@@ -33,6 +33,12 @@ def test_numbers_stand_right_and_text_left() -> None:
     ]
 
 
+def test_numbers_are_short_whatever_their_size() -> None:
+    values = (1e300, -1e15, 123456789.25, 9999.5, 0.00001234, math.nan, -math.inf, 1e-300)
+    cells = [line.strip() for line in table(("n",), *((value,) for value in values))[2:-1]]
+    assert cells == ["1e+300", "-1e+15", "123456789.2", "9999.5", "1.234e-05", "nan", "-inf", "1e-300"]
+
+
 def test_empty_columns_are_named_below_and_left_out() -> None:
     assert table(("a", "b"), (1, None), (2, "")) == ["a", "-", "1", "2", "(2 rows)", "(empty: b)"]
 

@@ -197,20 +197,20 @@ def test_a_day_is_one_row_where_the_step_is_a_day_and_counts_are_whole(gateway: 
     [
         (
             {"id": "x", "model": "fraud"},
-            "1200 rows are stored and stand for 1800, so it may have been left out by sampling",
+            "it may have been left out by sampling: 1200 rows stand for 1800 predictions",
         ),
         (
             {"id": "x", "model": "fraud"},
-            "recorders report 135 rows left out by sampling, 0 dropped by themselves and 0 lost",
+            "programs report 135 rows left out by sampling, 0 dropped before they were sent and 0 lost",
         ),
         (
             {"id": "x", "model": "price"},
-            "10 rows are stored, none of them a sample of others; recorders report 0 rows left",
+            "10 others are; programs report 0 rows left",
         ),
-        ({"id": "x", "model": "price"}, "7 dropped by themselves and 20 lost on the way"),
+        ({"id": "x", "model": "price"}, "7 dropped before they were sent and 20 lost on the way"),
         (
             {"id": "x", "model": "nosuch"},
-            "none of model nosuch is stored at all; no recorder in a program has reported",
+            "of model nosuch with the id x is stored, nor is any other; no program has reported",
         ),
     ],
 )

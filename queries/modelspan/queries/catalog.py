@@ -51,7 +51,7 @@ class Parameter:
         kind = TYPES[self.type]
         if self.choices and text not in (*self.choices, self.default):
             raise QueryError(
-                f"Parameter {self.name} is {text!r}, but it takes one of {_listed(self.choices)}{_hint(text, self.choices)}"
+                f"Parameter {self.name} is {text!r}, but it takes one of {listed(self.choices)}{hint(text, self.choices)}"
             )
         try:
             return kind.convert(text.strip() if self.type != "String" else text)
@@ -81,8 +81,8 @@ class SavedQuery:
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
-                takes = f"It takes {_listed(known)}" if known else "It takes none"
-                raise QueryError(f"Query {self.name} has no parameter {name}{_hint(name, known)} {takes}.")
+                takes = f"It takes {listed(known)}" if known else "It takes none"
+                raise QueryError(f"Query {self.name} has no parameter {name}{hint(name, known)} {takes}.")
         return {parameter.name: parameter.convert(self._value(parameter, given)) for parameter in self.parameters}
 
     def _value(self, parameter: Parameter, given: Mapping[str, str]) -> str:
@@ -190,7 +190,7 @@ def find(name: str) -> SavedQuery:
     queries = catalog()
     plain = name.replace("-", "_")
     if plain not in queries:
-        raise QueryError(f"There is no query {name}{_hint(plain, queries)} There are {_listed(queries)}.")
+        raise QueryError(f"There is no query {name}{hint(plain, queries)} There are {listed(queries)}.")
     return queries[plain]
 
 
@@ -200,7 +200,7 @@ def _parameter(query: str, text: str) -> Parameter:
         raise ValueError(f"{query}: cannot read the parameter {text!r}; expected: name Type = default : description")
     name, kind, choices, default, description = found.groups()
     if kind not in TYPES:
-        raise ValueError(f"{query}: parameter {name} has the type {kind}; expected one of {_listed(TYPES)}")
+        raise ValueError(f"{query}: parameter {name} has the type {kind}; expected one of {listed(TYPES)}")
     parameter = Parameter(
         name,
         kind,
@@ -233,10 +233,13 @@ def _check(query: SavedQuery) -> None:
         raise ValueError(f"{query.name}: declares the parameter {name} and does not use it")
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else "."
+def hint(name: str, known: Iterable[str]) -> str:
+    """End of a sentence about a name that is not known: the closest one that is."""
+    names = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), names, n=1)
+    return f"; did you mean {names[close[0]]}?" if close else "."
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names within a sentence."""
     return ", ".join(names)

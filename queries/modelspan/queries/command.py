@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -16,8 +17,14 @@ from modelspan.queries.output import write_csv, write_json
 from modelspan.queries.result import Result, bind, has_format, run
 from modelspan.queries.table import write_table
 from modelspan.queries.terminal import Parser, lines, one_line, printed
+from modelspan.queries.why import reasons
 
 _TABLE_ROWS = 1000
+_CHANGES = re.compile(r"\s*(delete|use)\b", re.IGNORECASE)
+"""Statements of which the engine makes something else: DELETE without WHERE is a column to it, and USE has no columns."""
+_READS = (
+    "`modelspan sql` runs one SELECT, SHOW, DESCRIBE, EXISTS or EXPLAIN, which may name DATABASE.TABLE and SETTINGS"
+)
 
 
 def query(arguments: list[str]) -> int:
@@ -41,7 +48,7 @@ def query(arguments: list[str]) -> int:
         values = chosen.bind(_pairs(options.param))
     except QueryError as error:
         return _fail(str(error), 2)
-    return _execute(chosen.sql, values, options, when_empty=chosen.when_empty)
+    return _execute(chosen.sql, values, options, chosen)
 
 
 def sql(arguments: list[str]) -> int:
@@ -66,6 +73,8 @@ def sql(arguments: list[str]) -> int:
         return _fail(str(error), 2)
     if not statement.strip().strip(";"):
         return _fail("There is no SQL to run.", 2)
+    if begun := _CHANGES.match(statement):
+        return _fail(f"{begun[1].upper()} is no statement that reads: {_READS}.", 2)
     return _execute(statement, values, options)
 
 
@@ -92,12 +101,14 @@ def _pairs(given: list[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise QueryError(f"--param {text} is not of the form NAME=VALUE.")
+        if name in pairs:
+            raise QueryError(f"--param {name} is given twice.")
         pairs[name] = value
     return pairs
 
 
 def _execute(
-    statement: str, parameters: Mapping[str, str], options: argparse.Namespace, when_empty: SavedQuery | None = None
+    statement: str, parameters: Mapping[str, str], options: argparse.Namespace, saved: SavedQuery | None = None
 ) -> int:
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -110,8 +121,8 @@ def _execute(
             if options.limit is not None:
                 return _fail("--limit does not go with a FORMAT clause: write LIMIT in the statement.", 2)
             _write_raw(client, statement, parameters)
-        elif _write(client, statement, parameters, options) == 0 and when_empty is not None:
-            _say_why(client, when_empty, parameters)
+        elif _write(client, statement, parameters, options) == 0 and saved is not None:
+            _say_why(client, saved, parameters)
     except ClickHouseError as error:
         return _fail(sentence(error), 1)
     except UnicodeEncodeError:
@@ -147,11 +158,15 @@ def _write_raw(client: Any, statement: str, parameters: Mapping[str, str]) -> No
         sys.stdout.buffer.write(answer)
 
 
-def _say_why(client: Any, when_empty: SavedQuery, parameters: Mapping[str, str]) -> None:
+def _say_why(client: Any, saved: SavedQuery, parameters: Mapping[str, str]) -> None:
     """Say beside an empty result what is known of its emptiness."""
-    with run(client, when_empty.sql, parameters) as result:
-        for row in result.rows:
-            sys.stderr.write(f"modelspan: {one_line(str(row[0]))}\n")
+    if saved.when_empty is None:
+        told = reasons(client, saved, parameters)
+    else:
+        with run(client, saved.when_empty.sql, parameters) as result:
+            told = [str(row[0]) for row in result.rows]
+    for reason in told:
+        sys.stderr.write(f"modelspan: {one_line(reason)}\n")
 
 
 def _list() -> int:

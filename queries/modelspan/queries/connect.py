@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -152,10 +153,17 @@ def _embedded(path: Path, database: str) -> Any:
     return client
 
 
+_AROUND = re.compile(
+    r"^.*?(?=Code: )|(?:Code: \d+\. DB::Exception: )+(?=Code: )| FORMAT (?:Native|JSONCompactEachRowWithNames)\b"
+    r"| \(for url .*| \(version [^)]*\)| Expected one of: (?:[^,]*,){8}.*?(?= \(SYNTAX_ERROR|$)"
+)
+"""What is no part of an error: what the driver adds to the statement and to the answer, repetitions, and lists without end."""
+
+
 def sentence(error: Exception) -> str:
-    """Return what ClickHouse said, without what the driver puts around it."""
-    text = " ".join(str(error).split())
-    return text[max(text.find("Code: "), 0) :].rpartition(" (for url ")[0] or text[max(text.find("Code: "), 0) :]
+    """What ClickHouse said, without what the driver and its versions put around it."""
+    text = _AROUND.sub("", " ".join(str(error).split()))
+    return re.sub(r"( \(\w+\))(?:\.?\1)+", r"\1", text).replace(": .", ".").replace(". .", ".")
 
 
 def _listens(host: str, port: int) -> bool:

@@ -203,7 +203,7 @@ def _text(value: Any) -> str:
 def _number(value: float) -> str:
     if value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.1f}"
+    return f"{value:.1f}" if 9_999 < abs(value) < 1e15 else f"{value:.4g}"
 
 
 def _wide(text: str) -> int:

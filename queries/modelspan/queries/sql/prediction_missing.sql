@@ -38,18 +38,18 @@ WITH
     ),
     if({model:String} = '', '', concat(' of model ', {model:String})) AS of_model
 SELECT concat(
-    'no prediction', of_model, ' with the id ', {id:String}, ' is stored: ',
+    'no prediction', of_model, ' with the id ', {id:String}, ' is stored, ',
     multiIf(
-        held.rows = 0, concat('none', of_model, ' is stored at all'),
+        held.rows = 0, 'nor is any other',
         held.weighted > 0, concat(
-            toString(held.rows), ' rows are stored and stand for ', toString(toUInt64(held.predictions)),
-            ', so it may have been left out by sampling'),
-        concat(toString(held.rows), ' rows are stored, none of them a sample of others')),
+            'and it may have been left out by sampling: ', toString(held.rows), ' rows stand for ',
+            toString(toUInt64(held.predictions)), ' predictions'),
+        concat(toString(held.rows), ' others are')),
     '; ',
-    if(losses.recorders = 0, 'no recorder in a program has reported what it recorded in the last 30 days',
+    if(losses.recorders = 0, 'no program has reported in the last 30 days how many it recorded',
         concat(
-            'recorders report ', toString(losses.left_out), ' rows left out by sampling, ', toString(losses.dropped),
-            ' dropped by themselves and ', toString(losses.lost), ' lost on the way')),
+            'programs report ', toString(losses.left_out), ' rows left out by sampling, ', toString(losses.dropped),
+            ' dropped before they were sent and ', toString(losses.lost), ' lost on the way')),
     '.') AS reason
 FROM held
 CROSS JOIN losses
