@@ -321,10 +321,14 @@ def profile_of(telemetry: Any) -> tuple[dict[str, Any], dict[tuple[str, str], An
     return attributes, {(one.kind, one.name): one for one in profile.series}
 
 
+class Encoding(LinearRegression):
+    """A model that takes texts, too."""
+
+
 def test_a_reference_profiles_the_features_by_the_names_and_version_of_the_predictions(telemetry: Any) -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0, np.nan, 2.0], "b": ["x", "y", "x", None], "c": [True, False, True, True]})
     served = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
-    model = LinearRegression().fit(served, [1, 2, 3])
+    model = Encoding().fit(served, [1, 2, 3])
     assert set_reference(model, frame, y=[1, 2, 3, 4])
     frame.loc[:, "a"] = 0.0
     attributes, series = profile_of(telemetry)
@@ -346,9 +350,9 @@ def test_rows_in_a_list_or_tuple_keep_the_types_of_their_columns(telemetry: Any,
     assert kinds == [NumericProfile, CategoricalProfile]
 
 
-def test_a_reference_profiles_outputs_only_of_held_out_predictions(telemetry: Any) -> None:
+def test_a_reference_profiles_the_outputs_that_are_given_with_it(telemetry: Any) -> None:
     held_out = {"predict": MODEL.predict(X[:10]), "predict_proba": MODEL.predict_proba(X[:10])}
-    assert set_reference(MODEL, X, predictions=held_out, name="january")
+    assert set_reference(MODEL, X[:10], predictions=held_out, name="january")
     attributes, series = profile_of(telemetry)
     assert attributes["ml.reference.id"] == "january"
     assert {kind for kind, _ in series} == {"feature", "label", "score"}

@@ -94,13 +94,6 @@ def test_an_arrow_table_is_a_reference_by_the_names_of_its_columns(telemetry: An
     assert {name for _, name in references(telemetry)[-1][1]} == set(NAMES)
 
 
-def test_a_reference_without_a_value_is_taken_and_warned_of(telemetry: Any, caplog: pytest.LogCaptureFixture) -> None:
-    assert set_reference(MODEL, FRAME * np.nan)
-    assert flush()
-    (said,) = [record.message for record in caplog.records]
-    assert said.startswith("set_reference: every value of the reference is missing")
-
-
 def test_few_rows_are_taken_and_a_warning_says_what_they_are_good_for(
     telemetry: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -210,13 +210,14 @@ def record_outcome(
 def set_reference(model: Any, X: Any, y: Any = None, *, predictions: Any = None, name: str | None = None) -> bool:
     """Make a data set what later predictions of the model are compared with.
 
-    `model` is the model or its name; a reference of a name holds for every version of it. `X` are the inputs, as `predict` takes them:
-    with the columns that the model takes, else no reference is set and one warning says which are missing or too many. At most
-    100,000 rows are used, a random sample where there are more; fewer than 100 decide nothing, which is said.
+    `model` is the model or its name; a reference of a name holds for every version of it. `X` are the inputs, as `predict` takes them.
+    What the model cannot have (other columns, texts for numbers, nothing but missing values) is refused with one warning that says
+    what. At most 100,000 rows are used, a random sample where there are more; fewer than 100 decide nothing, which is said.
     `y` is accepted and left out: what is compared is predictions with predictions, and those on training data are more
-    confident than any later ones. To compare outputs too, give `predictions` on data held out of the training: what
-    `predict` returned (one dimension), class probabilities (two), or a mapping of operation to either. `name` is the
-    identifier of the reference, by default a digest of its profile. False if it could not be taken.
+    confident than any later ones. To compare outputs too, give rows held out of the training and as `predictions` the method that
+    predicts them (`model.predict_proba`), which is called once and not recorded; or what it returned: one dimension is that of
+    `predict`, two are class probabilities, a mapping of operation to either names it. `name` is the identifier of the reference,
+    by default a digest of its profile. False if it could not be taken.
     """
     from modelspan.instrumentation.recorder.reference import submit_reference
 

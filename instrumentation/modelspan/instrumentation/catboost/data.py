@@ -37,6 +37,11 @@ class Held:
         self.pool = pool
         self.shape = pool.shape
 
+    @property
+    def columns(self) -> Any:
+        """Names of the columns; their positions where they have none."""
+        return self.pool.get_feature_names()
+
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Held:
         return Held(self.pool.slice(rows.tolist()))
 
@@ -51,8 +56,9 @@ def follow(pool: type) -> None:
 
 def readable(data: Any) -> tuple[bool, Any]:
     """Whether an input is one object, for which CatBoost returns one prediction, and what to record of it."""
-    if _pool is not None and isinstance(data, _pool):
-        return False, _of_pool(data)
+    pool = readable_pool(data)
+    if pool is not data:
+        return False, pool
     if isinstance(data, np.ndarray):
         return (True, data[np.newaxis]) if data.ndim == 1 else (False, data)
     if isinstance(data, list):
@@ -67,6 +73,11 @@ def _row(series: Any) -> Any:
     """A row of a frame, by the names of its columns, or else a list."""
     named = hasattr(series, "index") and all(isinstance(name, str) for name in series.index)
     return series.to_dict() if named else series.to_list()
+
+
+def readable_pool(data: Any) -> Any:
+    """What to record of a Pool. Of anything else, that itself."""
+    return _of_pool(data) if _pool is not None and isinstance(data, _pool) else data
 
 
 def _of_pool(pool: Any) -> Held | Unreadable:

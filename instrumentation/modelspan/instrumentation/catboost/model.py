@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,15 @@ class CatBoostKind(Kind):
 
     def width(self, model: Any) -> int | None:
         return len(model.feature_names_)
+
+    def readable(self, model: Any, x: Any) -> Any:
+        from modelspan.instrumentation.catboost import data
+
+        data.follow(sys.modules["catboost"].Pool)
+        return data.readable_pool(x)
+
+    def takes_texts(self, model: Any) -> bool:
+        return not model.is_fitted() or bool(model.get_cat_feature_indices() or model.get_text_feature_indices())
 
     def role(self, model: Any, operation: str, is_float: bool) -> str:
         if operation != _PREDICT:

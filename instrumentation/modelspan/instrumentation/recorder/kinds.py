@@ -120,6 +120,26 @@ class Kind:
         inner = takers(model)
         return kind_of(inner[0]).missing(inner[0]) if inner else None
 
+    def readable(self, model: Any, x: Any) -> Any:
+        """An input as it is recorded, in the place of what only the library of the model can read."""
+        return x
+
+    def takes_texts(self, model: Any) -> bool:
+        """False if every feature is a number; True where the model does not say."""
+        inner = takers(model)
+        if inner:
+            return any(kind_of(one).takes_texts(one) for one in inner)
+        if not type(model).__module__.startswith("sklearn.") or self.width(model) is None:
+            return True
+        if _DELEGATES & model.get_params(deep=False).keys():
+            return True
+        get_tags = getattr(sys.modules["sklearn.utils"], "get_tags", None)
+        if get_tags is None:  # before scikit-learn 1.6
+            tags = model._get_tags()
+            return bool(tags["no_validation"] or {"string", "categorical"}.intersection(tags["X_types"]))
+        tags = get_tags(model)
+        return bool(tags.no_validation or tags.input_tags.string or tags.input_tags.categorical)
+
     def input_names(self, model: Any) -> Sequence[str]:
         """Names of what a model that takes tensors takes by position, as many as it knows."""
         return ()
@@ -134,6 +154,19 @@ class Kind:
         return VALUE if task == REGRESSION else LABEL
 
 
+_DELEGATES = frozenset(
+    (
+        "categorical_features",
+        "estimator",
+        "estimators",
+        "func",
+        "missing_values",
+        "regressor",
+        "transformer_list",
+        "transformers",
+    )
+)
+"""Parameters of estimators that take what others take, or texts though they do not say so."""
 _protocol = Kind()
 _LIBRARIES = {
     "xgboost": "xgboost.model",
@@ -247,6 +280,15 @@ def width_of(model: Any) -> int | None:
     except Exception as error:  # not fitted
         heard(error)
         return None
+
+
+def takes_texts(model: Any) -> bool:
+    """False if a model takes numbers alone."""
+    try:
+        return kind_of(model).takes_texts(model)
+    except Exception as error:  # not fitted
+        heard(error)
+        return True
 
 
 def input_names(model: Any) -> Sequence[str]:

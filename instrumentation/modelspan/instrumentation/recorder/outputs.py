@@ -71,6 +71,17 @@ def _told_apart(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any] | None, npt.
     return texts if is_text.any() else None, None if is_text.all() else numbers
 
 
+def is_number(values: npt.NDArray[Any]) -> bool:
+    """True if all values are numbers or missing."""
+    return _told_apart(values)[0] is None
+
+
+def array_of(one: Snapshot) -> npt.NDArray[Any] | None:
+    """The values of an output; None of one that has several parts, or cannot be read."""
+    found = None if one.kind == snap.ARRAY and one.layout[0].names else _values([one])
+    return None if found is None else _flat(found)
+
+
 def _values(parts: Sequence[Snapshot]) -> npt.NDArray[Any] | None:
     kind = parts[0].kind
     if kind == snap.ARRAY:

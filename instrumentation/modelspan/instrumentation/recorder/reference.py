@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from opentelemetry._logs import Logger
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from modelspan.instrumentation.failure import warn_once
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.events import announce, emit, who
-from modelspan.instrumentation.recorder.feature_names import note_columns
+from modelspan.instrumentation.recorder.feature_names import given_names, note_columns
 from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.identity import Identity, identities
+from modelspan.instrumentation.recorder.kinds import kind_of
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
-from modelspan.instrumentation.recorder.reference_check import few_rows, wrong_columns, wrong_predictions
+from modelspan.instrumentation.recorder.reference_check import chooses_columns, few_rows, wrong_columns
+from modelspan.instrumentation.recorder.reference_content import refusal, suspicious, wrong_predictions, wrong_values
 from modelspan.instrumentation.recorder.snapshot import Snapshot
+from modelspan.instrumentation.recorder.texts import distinct
 from modelspan.profile import Profile, categorical_profile, mixed_profile, to_json
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import columns as names
 from modelspan.semconv import events
+from modelspan.semconv.attributes import MlCaptureUnreadableValues as Reason
 from modelspan.semconv.attributes import MlOperationNameValues, MlReferenceSourceValues
 
 MAX_ROWS = 100_000
@@ -33,48 +38,91 @@ MAX_ROWS = 100_000
 
 _KINDS = ((names.SCORE, "score"), (names.VALUE, "value"), (names.LABEL, "label"))
 
+_OPERATIONS = frozenset(one.value for one in MlOperationNameValues)
+
 Predictions = Mapping[str, Snapshot]
 """Held-out predictions by operation."""
 
 
 def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, name: str | None) -> bool:
     """Copy a bounded sample of the data, and have its profile made and emitted in the background. `model` is the model or its name."""
-    copied = _sample(x)
-    given = predictions if isinstance(predictions, Mapping) else {_operation(predictions): predictions}
-    held_out = {operation: _sample(values) for operation, values in given.items() if values is not None}
     called = model if isinstance(model, str) else None
     if called is not None:
         model = identities.named(called)
-    problem = _problem(model, x, copied, given, held_out)
+    given = x if model is None else kind_of(model).readable(model, x)
+    copied = _sample(given)
+    problem = _unreadable(x, copied)
+    held_out: Predictions = {}
+    others = None
+    if problem is None:
+        others = None if model is None else wrong_columns(model, given)
+        problem = _unusable(recorder, model, given, copied, others)
+    if problem is None:
+        made = _predictions(x, predictions)
+        held_out = {operation: _sample(values) for operation, values in made.items()}
+        problem = _wrong_predictions(model, made, held_out, copied.rows)
     if problem is not None:
         warn_once(f"reference:{problem}", f"set_reference sets no reference: {problem}.")
         return False
-    few = min([copied, *held_out.values()], key=lambda part: part.rows).rows
-    warning = few_rows(few)
+    warning = few_rows(copied.rows)
     if warning is not None:
-        warn_once(f"few:{few}", f"set_reference: {warning}")
+        warn_once(f"few:{copied.rows}", f"set_reference: {warning}")
     if model is None:
         identity = Identity(called, "", {})
         identity.digest = ""
     else:
-        note_columns(model, x)
+        note_columns(model, given)
         identity = identities.get(model)
         if warning is None:
             identity.training = None
+    only = None if others is None else frozenset(distinct(given_names(model) or ()))
     size = copied.size + sum(part.size for part in held_out.values())
-    return recorder.submit(lambda: _emit(recorder, identity, model, copied, held_out, name), size)
+    return recorder.submit(lambda: _emit(recorder, identity, model, copied, held_out, name, only), size)
 
 
-def _problem(model: Any, x: Any, copied: Snapshot, predictions: Mapping[Any, Any], held_out: Predictions) -> str | None:
-    """Why no reference can be made of what was given, as a sentence; None where one can."""
-    if copied.rows < 1 or copied.kind == snap.OPAQUE:
-        return f"no rows can be read from {type(x).__name__}"
-    problem = None if model is None else wrong_columns(model, x)
-    for operation, part in held_out.items():
+def _unreadable(x: Any, copied: Snapshot) -> str | None:
+    if copied.kind == snap.OPAQUE:
+        why = _REASONS.get(copied.layout, "give what predict takes")
+        return f"no rows can be read from {type(x).__name__}; {why}"
+    return f"no rows can be read from {type(x).__name__}" if copied.rows < 1 else None
+
+
+_REASONS = {
+    reason.value: "give the table that it was made of"
+    for reason in (Reason.QUANTIZED, Reason.STREAMED, Reason.CATEGORICAL)
+}
+
+
+def _unusable(recorder: Recorder, model: Any, x: Any, copied: Snapshot, others: str | None) -> str | None:
+    """Why no reference can be made of readable rows, as a sentence. `others`: how the columns differ from those that the model knows."""
+    if others is not None and not chooses_columns(model, x):
+        return others
+    refused = None if model is None else refusal(model, x, copied)
+    if refused is not None:
+        return others or f"the model does not take it: {recorder.policy.without_values(refused)}".rstrip(".")
+    return wrong_values(model, x, copied)
+
+
+def _predictions(x: Any, given: Any) -> dict[str, Any]:
+    """Predictions by operation, made here where a method of the model is given."""
+    if isinstance(given, Mapping):
+        return {operation: values for operation, values in given.items() if values is not None}
+    if callable(given):
+        with suppress_instrumentation():
+            made = given(x)
+        name = getattr(given, "__name__", None)
+        return {name if name in _OPERATIONS else _operation(made): made}
+    return {} if given is None else {_operation(given): given}
+
+
+def _wrong_predictions(model: Any, given: Mapping[str, Any], copied: Predictions, rows: int) -> str | None:
+    for operation, part in copied.items():
         if part.rows < 1 or part.kind == snap.OPAQUE:
-            problem = problem or f"no predictions can be read from {type(predictions[operation]).__name__}"
-        problem = problem or wrong_predictions(model, operation, predictions[operation])
-    return problem
+            return f"no predictions can be read from {type(given[operation]).__name__}"
+        problem = wrong_predictions(model, operation, part, rows)
+        if problem is not None:
+            return problem
+    return None
 
 
 def _sample(values: Any) -> Snapshot:
@@ -88,12 +136,19 @@ def _sample(values: Any) -> Snapshot:
 
 def _operation(predictions: Any) -> str:
     """Two dimensions are class probabilities, one is what `predict` returns."""
-    many = len(getattr(predictions, "shape", ())) == 2
+    first = predictions[0] if isinstance(predictions, (list, tuple)) and predictions else None
+    many = len(getattr(predictions, "shape", ())) == 2 or isinstance(first, (list, tuple))
     return MlOperationNameValues.PREDICT_PROBA.value if many else PREDICT
 
 
 def _emit(
-    recorder: Recorder, identity: Identity, model: Any, x: Snapshot, predictions: Predictions, name: str | None
+    recorder: Recorder,
+    identity: Identity,
+    model: Any,
+    x: Snapshot,
+    predictions: Predictions,
+    name: str | None,
+    only: Collection[str] | None,
 ) -> None:
     logger = recorder.logger
     if logger is None:
@@ -102,11 +157,11 @@ def _emit(
         identity.resolve(model, recorder.config)
         announce(logger, identity, model, recorder.policy.described())
     found = _features(x, model, recorder.policy.afresh())
-    if found and all(column.is_empty() for column in found.values()):
-        warn_once(
-            "missing-reference",
-            "set_reference: every value of the reference is missing; no drift can be found with it.",
-        )
+    if only is not None:  # what the model does not know, it does not use
+        found = {feature: column for feature, column in found.items() if feature in only}
+    odd = suspicious(found, x.rows)
+    if odd is not None:
+        warn_once(f"reference:{odd}", f"set_reference: {odd}.")
     series = feature_series(found)
     for operation, values in predictions.items():
         told = outputs([values], operation, model)

@@ -1,4 +1,4 @@
-"""Validation of references: columns that the model takes, enough rows, known operations and classes of predictions."""
+"""Validation of references: columns that the model takes, and enough rows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.recorder.attribute import has_method
 from modelspan.instrumentation.recorder.feature_names import as_fitted, columns_of, given_names, used_names
-from modelspan.instrumentation.recorder.kinds import LABEL, classes, kind_of, width_of
-from modelspan.instrumentation.recorder.values import label_text
-from modelspan.semconv.attributes import MlOperationNameValues as Operation
+from modelspan.instrumentation.recorder.kinds import width_of
+from modelspan.instrumentation.recorder.takers import takers
 
 ENOUGH_ROWS = 100
 """With fewer the service tests nothing (`drift.min_rows`)."""
 _SHOWN = 5
-_LABELS = 10_000
-"""Predicted labels that are looked at."""
 
 
 def wrong_columns(model: Any, x: Any) -> str | None:
@@ -34,7 +32,7 @@ def wrong_columns(model: Any, x: Any) -> str | None:
         else [name for name, times in Counter(own).items() if times > 1]
     )
     if twice:
-        return f"it has more than one column called {_listed(twice)}"
+        return f"it has more than one column called {listed(twice)}"
     if own is not None and known is not None:
         return _difference(own, known, used_names(model))
     takes = len(known) if known is not None else takes
@@ -44,6 +42,14 @@ def wrong_columns(model: Any, x: Any) -> str | None:
     if takes is not None and width is not None and width != takes:
         return f"it has {_count(width, 'column')}, and the model takes {takes:,}"
     return None
+
+
+def chooses_columns(model: Any, x: Any) -> bool:
+    """True if the model is a pipeline that may take columns other than those it was fitted with: by their names it takes some of them."""
+    inner = takers(model)
+    while inner and takers(inner[0]):
+        inner = takers(inner[0])
+    return bool(inner) and has_method(inner[0], "transform") and hasattr(x, "columns")
 
 
 def _dimensions(x: Any) -> int | None:
@@ -61,8 +67,8 @@ def _difference(own: Sequence[str], known: Sequence[str], used: set[str] | None)
     extra = [] if used is not None else [name for name in own if name not in known]
     if not missing and not extra:
         return None
-    parts = [f"it lacks {_listed(missing)}"] if missing else []
-    parts += [f"the model does not take {_listed(extra)}"] if extra else []
+    parts = [f"it lacks {listed(missing)}"] if missing else []
+    parts += [f"the model does not take {listed(extra)}"] if extra else []
     cause = ""
     if missing and {_plain(name) for name in missing} == {_plain(name) for name in extra}:
         cause = " (the names differ in case or separators alone)"
@@ -77,7 +83,8 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:_SHOWN])
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return shown + more
@@ -95,22 +102,3 @@ def few_rows(rows: int) -> str | None:
         f"{_count(rows, 'row')} decide nothing: below {ENOUGH_ROWS} (drift.min_rows of the service) nothing is tested, and a larger reference"
         " stays in force. With 1,000 a change of some 10 % of the rows is found, with 10,000 one of some 3 %."
     )
-
-
-def wrong_predictions(model: Any, operation: str, values: Any) -> str | None:
-    """Return a sentence on predictions of a reference that do not fit the model; None if they do."""
-    if operation not in {one.value for one in Operation}:
-        return f"predictions of {operation!r}: operations are {', '.join(one.value for one in Operation)}"
-    labels = classes(model)
-    if labels is None or not labels or isinstance(labels[0], list):
-        return None
-    shape: tuple[Any, ...] = getattr(values, "shape", ())
-    if operation == Operation.PREDICT_PROBA.value and len(shape) == 2 and shape[1] != len(labels):
-        return f"predictions have {_count(shape[1], 'column')}, and the model knows {len(labels)} classes"
-    is_float = getattr(getattr(values, "dtype", None), "kind", "") == "f"
-    if len(shape) < 2 and kind_of(model).role(model, operation, is_float) == LABEL:
-        known = {label_text(label) for label in labels}
-        found = {label_text(value) for value in list(values)[:_LABELS]} - known - {None}
-        if found:
-            return f"predicted labels {_listed(sorted(map(str, found)))}, which are no classes of the model"
-    return None

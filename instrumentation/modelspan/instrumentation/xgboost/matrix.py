@@ -61,6 +61,11 @@ class Held:
             self._shape = self.matrix.num_row() if self.rows is None else len(self.rows), self.matrix.num_col()
         return self._shape
 
+    @property
+    def columns(self) -> Any:
+        """Names of the columns; None where they have none."""
+        return self.matrix.feature_names
+
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Held:
         kept = rows if self.rows is None else self.rows[rows]
         if self.shape[0] * self.shape[1] <= _READ_WHOLE:
@@ -68,13 +73,18 @@ class Held:
         return Held(self.matrix.slice(kept.astype(np.int32), allow_groups=True))
 
 
-def follow(patches: Patches, core: Any) -> None:
+def know(core: Any) -> None:
     """Have matrices read that are given to `readable`."""
     global _opaque
     names = ("QuantileDMatrix", "ExtMemQuantileDMatrix")
     _opaque = tuple(getattr(core, name) for name in names if hasattr(core, name))
     snap.copied_by(Held, _hold)
     read_by(DMATRIX, _features, lambda one: one.payload[0].num_col())
+
+
+def follow(patches: Patches, core: Any) -> None:
+    """Have matrices read that are given to `readable`, and see what they are made from."""
+    know(core)
     patches.wrap(core, "DMatrix._init_from_iter", _noted)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,6 +27,10 @@ RANKING = MlTaskTypeValues.RANKING.value
 _FRAMEWORK = MlFrameworkNameValues.XGBOOST.value
 _SAVED_WITH = "scikit_learn"
 """Attribute of the file that a model of scikit-learn's kind saves: its parameters, not what it has learnt."""
+
+
+_CATEGORICAL = "c"
+"""Type of a feature."""
 
 
 class Learner(NamedTuple):
@@ -108,6 +113,15 @@ class BoosterKind(Kind):
     def missing(self, model: Any) -> float | None:
         return math.nan
 
+    def readable(self, model: Any, x: Any) -> Any:
+        from modelspan.instrumentation.xgboost import matrix
+
+        matrix.know(sys.modules["xgboost.core"])
+        return matrix.readable(x)
+
+    def takes_texts(self, model: Any) -> bool:
+        return _CATEGORICAL in (model.feature_types or ())
+
 
 @asked_alone
 class ModelKind(Kind):
@@ -137,6 +151,9 @@ class ModelKind(Kind):
         if super().task(model) is None:  # XGBRanker, XGBModel
             return learner(model.get_booster()).role
         return found
+
+    def takes_texts(self, model: Any) -> bool:
+        return BoosterKind().takes_texts(model.get_booster())
 
 
 KINDS = {"Booster": BoosterKind(), "XGBModel": ModelKind()}
