@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modelspan.instrumentation import set_reference
 from modelspan.instrumentation.catboost import CatBoostInstrumentor
 from tests.instrumentation.faults import Instrumented, but, outcome, places
 
@@ -18,7 +19,7 @@ Y = (X[:, 0] > 0).astype(int)
 FRAME = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "u", "v")})
 SMALL = {"iterations": 2, "depth": 2, "thread_count": 1, "verbose": 0, "allow_writing_files": False}
 ALL = places("catboost")
-REFUSED = ("catboost.model:CatBoostKind.feature_names",)
+REFUSED = "catboost.model:CatBoostKind.feature_names", "catboost.model:CatBoostKind.takes_texts"
 """Questions to models that may go without an answer."""
 
 
@@ -45,6 +46,8 @@ def program(folder: Path) -> list[Any]:
     loaded = cb.CatBoostClassifier().load_model(str(folder / "m.cbm"))
     loaded.set_scale_and_bias(2.0, 0.5)
     results += [loaded.predict(X), cb.sum_models([models[1], models[1]]).predict(X)]
+    set_reference(models[1], cb.Pool(X))
+    set_reference(models[1], X)
     return results
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 
+from modelspan.instrumentation import set_reference
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from modelspan.instrumentation.xgboost import XGBoostInstrumentor
 from tests.instrumentation.faults import Instrumented, but, outcome, places
@@ -26,7 +27,9 @@ ALL = places("xgboost")
 REFUSED = (
     "xgboost.model:BoosterKind.classes",
     "xgboost.model:BoosterKind.feature_names",
+    "xgboost.model:BoosterKind.takes_texts",
     "xgboost.model:ModelKind.feature_names",
+    "xgboost.model:ModelKind.takes_texts",
 )
 """Questions to models that may go without an answer."""
 THEN_UNREAD = ("xgboost.matrix:._noted",)
@@ -82,6 +85,8 @@ def program(folder: Path) -> list[Any]:
     results.append(xgb.train({"nthread": 1}, categories, 1).predict(categories))
     plain = xgb.train({"nthread": 1, "max_bin": 8}, quantised(X, Y), 1)
     results += [plain.predict(quantised(X)), plain.predict(matrix_of(Pages()))]
+    set_reference(booster, matrix)
+    set_reference(models[0], X)
     return results
 
 

@@ -58,7 +58,10 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
         others = None if model is None else wrong_columns(model, given)
         problem = _unusable(recorder, model, given, copied, others)
     if problem is None:
-        made = _predictions(x, predictions)
+        try:
+            made = _predictions(x, predictions)
+        except Exception as error:  # which may show a value that is withheld
+            raise recorder.policy.without_values(error) from None
         held_out = {operation: _sample(values) for operation, values in made.items()}
         problem = _wrong_predictions(model, made, held_out, copied.rows)
     if problem is not None:
