@@ -12,6 +12,7 @@ import pytest
 
 from modelspan.instrumentation import set_reference
 from modelspan.instrumentation.catboost import CatBoostInstrumentor
+from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from tests.instrumentation.faults import Instrumented, but, outcome, places
 
 X = np.random.default_rng(0).normal(size=(120, 3))
@@ -55,7 +56,7 @@ def program(folder: Path) -> list[Any]:
 def user(tmp_path_factory: pytest.TempPathFactory) -> Instrumented:
     folder = tmp_path_factory.mktemp("models")
     owners = [cb, cb.core, cb.CatBoost, cb.CatBoostClassifier, cb.CatBoostRegressor, cb.CatBoostRanker]
-    return Instrumented(lambda: program(folder), [CatBoostInstrumentor], owners)
+    return Instrumented(lambda: program(folder), [SklearnInstrumentor, CatBoostInstrumentor], owners)
 
 
 @pytest.mark.parametrize("place", but(ALL, REFUSED))

@@ -44,7 +44,7 @@ class Group:
         self.size = int(self.rows.sum())
         self._scoped = any(alike.scopes)
         self.started, self.durations, self.contexts = alike.started, alike.durations, alike.contexts
-        self.policy = policy.afresh()
+        self.policy = policy.afresh(self.first.identity.name)
         """What was withheld of these features."""
         self.unreadable = unreadable(self.first.x)
         """Why there are features that could not be read."""

@@ -37,9 +37,10 @@ from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.leaving import export_within, keep_interrupted
 from modelspan.instrumentation.recorder.scope import INSIDE, PredictionScope, around
-from modelspan.instrumentation.recorder.signals import Providers, Signals
+from modelspan.instrumentation.recorder.signals import Providers, Signals, sdk_disabled
 from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
 from modelspan.instrumentation.recorder.turns import Turns
+from modelspan.instrumentation.recorder.unheard import NO_EVENTS, NO_SDK, Unheard
 from modelspan.semconv import columns as names
 from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues, ModelspanDropReasonValues
 
@@ -101,6 +102,7 @@ class Recorder:
         self._truth_lock = threading.Lock()
         self._lost = 0
         """Rows lost since the last flush."""
+        self._unheard = Unheard()
 
     # What the caller does.
 
@@ -108,6 +110,8 @@ class Recorder:
         """Start if there is an SDK to record for. Cheap while there is none."""
         try:
             if self._closed or not self._providers.any_live():
+                if not self._closed and not sdk_disabled():
+                    self._unheard.note(NO_SDK)
                 return False
             with self._starting:
                 if not self.active:
@@ -195,7 +199,9 @@ class Recorder:
 
     @property
     def logger(self) -> Logger | None:
-        """Where events go, None while nobody has set that up."""
+        """Where events go, None while nobody has set that up, which is noted."""
+        if self._signals.logger is None:
+            self._unheard.note(NO_EVENTS)
         return self._signals.logger
 
     # What the background thread does.
@@ -272,6 +278,8 @@ class Recorder:
             from modelspan.instrumentation.recorder.metrics import PredictionMetrics
 
             self._signals.find()
+            if self._signals.logger is not None:
+                self._unheard.over()
             if self._metrics is None and self._signals.meter is not None:
                 self._metrics = PredictionMetrics(self._signals.meter)
             waiting = len(self.queue)
@@ -290,6 +298,7 @@ class Recorder:
             self._count_dropped()
             self._emit_truth()
             self._emitter.account(self._signals.logger)
+            self.policy.unmatched.say()
         except faults() as error:
             failed("process what was recorded", error)
         finally:
@@ -335,6 +344,7 @@ class Recorder:
         self.queue.plain_bytes = -1
         atexit.unregister(self._at_exit)
         self._hand_over()
+        self._unheard.over()
         self._signals.close()
         self.turns.wake()
 
@@ -353,6 +363,8 @@ class Recorder:
         deadline = monotonic() + self.config.exit_timeout
         # What keeps the background thread that long is a collector that cannot be reached.
         left = max(1.0, deadline - monotonic()) if self._hand_over() else 0.0
+        self.policy.unmatched.say(at_once=True)
+        self._unheard.say()
         if not export_within(left, self._signals.last_exports):
             rows = self._signals.waiting_rows()
             among = f", {rows:,} rows of predictions, actuals and outcomes among it" if rows else ""
@@ -430,7 +442,7 @@ class Recorder:
         spans = make_spans(group, ids, self._signals.tracer, self.config)
         self._measure(group)
         pause()
-        logger = self._signals.logger
+        logger = self.logger
         if logger is None:
             return
         announce(logger, first.identity, first.model, self.policy.described())
@@ -469,7 +481,7 @@ class Recorder:
 
     def _emit_truth(self) -> None:
         if self._truth is not None:
-            self._lost += self._truth.emit(self._signals.logger)
+            self._lost += self._truth.emit(self.logger)
 
     def _count_lost(self) -> None:
         """Count what was lost after it was emitted. It stays recorded: that it never arrived says the same."""

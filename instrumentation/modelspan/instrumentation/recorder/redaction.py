@@ -21,6 +21,7 @@ from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.pii import Detectors, NoDetectors
 from modelspan.instrumentation.recorder.policy import BUCKET, DROP, HASH, MASK, Action, Rules, find_action
+from modelspan.instrumentation.recorder.unmatched import Unmatched
 from modelspan.instrumentation.recorder.values import label_text
 from modelspan.semconv import attributes as ml
 from modelspan.semconv.attributes import MlCaptureFeaturesValues, MlRedactionMethodValues
@@ -63,15 +64,18 @@ class FeaturePolicy:
         self._detectors = detectors or NoDetectors()
         self._actions: dict[str, Action | None] = {}
         self._called: Mapping[str, str] = {}
+        self._model: str | None = None
+        self.unmatched = Unmatched(allowed or (), [name for name, _ in rules])
+        """What it names and no model has, shared with the same policy afresh."""
         self.withheld: dict[str, str] = {}
         """What was done with features, by their name: an `ml.redaction.method`."""
         self.detected: Counter[str] = Counter()
         """Values in which personal data was found, by its kind."""
 
-    def afresh(self) -> FeaturePolicy:
-        """The same policy, of which nothing was withheld yet."""
+    def afresh(self, model: str | None = None) -> FeaturePolicy:
+        """The same policy, of which nothing was withheld yet, for the features of a model of that name."""
         again = copy.copy(self)
-        again.withheld, again.detected, again._called = {}, Counter(), {}
+        again.withheld, again.detected, again._called, again._model = {}, Counter(), {}, model
         return again
 
     def also_called(self, names: Mapping[str, str]) -> None:
@@ -90,6 +94,8 @@ class FeaturePolicy:
 
     def choose(self, names: Sequence[str]) -> list[int]:
         """Positions of the features to keep."""
+        if self.unmatched.left:
+            self.unmatched.see(self._model, names, self._called.values())
         kept = [i for i, name in enumerate(names) if self._keeps(name)]
         if len(kept) > self.most:
             warn_once(

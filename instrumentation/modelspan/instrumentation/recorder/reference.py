@@ -159,7 +159,7 @@ def _emit(
     if model is not None:
         identity.resolve(model, recorder.config)
         announce(logger, identity, model, recorder.policy.described())
-    found = _features(x, model, recorder.policy.afresh())
+    found = _features(x, model, recorder.policy.afresh(identity.name))
     if only is not None:  # what the model does not know, it does not use
         found = {feature: column for feature, column in found.items() if feature in only}
     odd = suspicious(found, x.rows)

@@ -30,7 +30,7 @@ class Providers(NamedTuple):
 
     def any_live(self) -> bool:
         """Whether there is an SDK behind any signal."""
-        return not _sdk_disabled() and (
+        return not sdk_disabled() and (
             _is_live(self.tracer or trace.get_tracer_provider())
             or _is_live(self.logger or get_logger_provider())
             or _is_live(self.meter or metrics.get_meter_provider())
@@ -130,5 +130,6 @@ def _live(part: Any) -> Any:
     return part if _is_live(part) else None
 
 
-def _sdk_disabled() -> bool:
+def sdk_disabled() -> bool:
+    """Whether the environment says that nothing is to be recorded."""
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
