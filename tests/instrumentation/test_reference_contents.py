@@ -151,11 +151,11 @@ TEXTS = pd.Series(["red apple", "green pear"] * 500)
 POSSIBLE = [
     (MODEL, FRAME[["tenure", "age", "income"]], {"age", "income", "tenure"}),
     (MODEL, FRAME.where(RNG.random(FRAME.shape) < 0.9), {"age", "income", "tenure"}),
-    (CHOOSING, WIDE, set(WIDE)),
-    (CHOOSING, WIDE.drop(columns="note"), set(WIDE) - {"note"}),
+    (CHOOSING, WIDE, {"age", "city"}),
+    (CHOOSING, WIDE.drop(columns="note"), {"age", "city"}),
     (CHOOSING, WIDE.drop(columns=["income", "tenure", "note"]), {"age", "city"}),
-    (CHOOSING, WIDE.assign(target=Y), set(WIDE)),
-    (GridSearchCV(CHOOSING, {}, cv=2).fit(WIDE, Y), WIDE.drop(columns="note"), set(WIDE) - {"note"}),
+    (CHOOSING, WIDE.assign(target=Y), {"age", "city"}),
+    (GridSearchCV(CHOOSING, {}, cv=2).fit(WIDE, Y), WIDE.drop(columns="note"), {"age", "city"}),
     (
         make_pipeline(FunctionTransformer(lambda x: x[["age"]]), LogisticRegression()).fit(FRAME, Y),
         FRAME[["age", "income"]],

@@ -105,6 +105,7 @@ def chosen_columns(
     order = order_of(model, names) if own is not None and width > policy.most else range(width)
     used = used_names(model)
     if used is not None:
+        policy.see(names)
         order = [i for i in order if names[i] in used]
     return names, sorted(order[i] for i in policy.choose([names[i] for i in order]))
 

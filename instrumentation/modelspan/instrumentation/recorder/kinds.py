@@ -129,9 +129,7 @@ class Kind:
         inner = takers(model)
         if inner:
             return any(kind_of(one).takes_texts(one) for one in inner)
-        if not type(model).__module__.startswith("sklearn.") or self.width(model) is None:
-            return True
-        if _DELEGATES & model.get_params(deep=False).keys():
+        if not type(model).__module__.startswith("sklearn.") or _DELEGATES & model.get_params(deep=False).keys():
             return True
         get_tags = getattr(sys.modules["sklearn.utils"], "get_tags", None)
         if get_tags is None:  # before scikit-learn 1.6
@@ -283,9 +281,9 @@ def width_of(model: Any) -> int | None:
 
 
 def takes_texts(model: Any) -> bool:
-    """False if a model takes numbers alone."""
+    """False if a fitted model takes numbers alone."""
     try:
-        return kind_of(model).takes_texts(model)
+        return width_of(model) is None or kind_of(model).takes_texts(model)
     except Exception as error:  # not fitted
         heard(error)
         return True

@@ -92,10 +92,14 @@ class FeaturePolicy:
         """True if an allow-list or a rule withholds features by name."""
         return self._allowed is not None or bool(self._rules)
 
-    def choose(self, names: Sequence[str]) -> list[int]:
-        """Positions of the features to keep."""
+    def see(self, names: Sequence[str]) -> None:
+        """Compare the rules with the features of the model, also those that it does not use."""
         if self.unmatched.left:
             self.unmatched.see(self._model, names, self._called.values())
+
+    def choose(self, names: Sequence[str]) -> list[int]:
+        """Positions of the features to keep."""
+        self.see(names)
         kept = [i for i, name in enumerate(names) if self._keeps(name)]
         if len(kept) > self.most:
             warn_once(
