@@ -106,7 +106,7 @@ OLDEST_MIXED = $(shell grep -lE '^ *import (catboost|celery|lightgbm|onnxruntime
 $(OLDEST)/.ready: pyproject.toml tests/oldest.txt tests/oldest-frameworks.txt
 	$(PYTHON) -m venv $(OLDEST)/alone
 	$(OLDEST)/alone/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[otlp,pii]' \
-		scikit-learn pandas polars pyarrow cloudpickle pytest pytest-timeout opentelemetry-test-utils \
+		scikit-learn pandas polars psutil pyarrow cloudpickle pytest pytest-timeout opentelemetry-test-utils \
 		opentelemetry-instrumentation-threading
 	$(PYTHON) -m venv $(OLDEST)/frameworks
 	$(OLDEST)/frameworks/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -r tests/oldest-frameworks.txt -e .

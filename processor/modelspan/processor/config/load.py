@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from modelspan.processor.config.model import Config, without_password
+from modelspan.processor.config.units import format_size
 
 DEFAULT_FILE = Path("modelspan.yaml")
 FLAGS = {
@@ -159,7 +161,7 @@ def _explain(
     error: ValidationError, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None
 ) -> str:
     first = error.errors()[0]
-    reason = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    reason = _reason(first)
     if not first["loc"]:  # of several keys, which the reason names
         return f"{reason}."
     key = ".".join(str(part) for part in first["loc"])
@@ -171,8 +173,27 @@ def _explain(
         )
     if first["type"] == "model_type":
         return f"{key} is {first['input']!r}, from {origin}, but it is a section: expected keys under it."
-    value = "a secret" if "password" in key else without_password(repr(first["input"]))
+    value = "a secret" if "password" in key else without_password(_written(first["input"]))
     return f"{key} is {value}, from {origin}, but {reason}."
+
+
+_EXPECTED = {
+    "float_parsing": "expected a number",
+    "int_parsing": "expected a whole number",
+    "bool_parsing": "expected true or false",
+}
+
+
+def _reason(error: ErrorDetails) -> str:
+    said = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    for limit in error.get("ctx", {}).values():
+        said = said.replace(str(limit), _written(limit)) if isinstance(limit, int) else said
+    return _EXPECTED.get(error["type"], said)
+
+
+def _written(value: Any) -> str:
+    """A value as people write it; a whole number from a million on is bytes."""
+    return format_size(value) if isinstance(value, int) and value >= 1_000_000 else repr(value)
 
 
 def _origin(key: str, flags: Mapping[str, str], environment: Mapping[str, str], file: Path | None) -> str:

@@ -22,7 +22,8 @@ Every key can be given in three ways; the first one wins:
 3. in a YAML file: `--config FILE`, else `$MODELSPAN_CONFIG`, else `modelspan.yaml` in the working directory
 
 `modelspan serve --print-config` prints the configuration that is in effect, in the form of such a file. Durations are
-written as `500ms`, `30s`, `5m`, `1h30m` or `7d`, sizes as `64MiB`, `4GiB` or `500MB`. A key that does not exist is an error.
+written as `500ms`, `30s`, `5m`, `1h30m` or `7d`, sizes as `64MiB`, `4GiB` or `500MB`; a number alone is seconds or bytes. A key
+that does not exist is an error.
 """
 
 
