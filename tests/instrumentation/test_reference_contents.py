@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from modelspan.instrumentation import failure, flush, set_reference
+from modelspan.instrumentation import failure, flush, identify, set_reference, withdraw_reference
 from modelspan.profile import from_json
 from modelspan.semconv import events
 
@@ -223,3 +223,17 @@ def test_a_method_that_fails_is_named_and_nothing_is_raised(telemetry: Any, capl
 
     assert not set_reference(MODEL, FRAME, predictions=predict)
     assert said(caplog) == "Modelspan could not set a reference: no licence. Said once."
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_reference_is_taken_back_by_the_name_of_the_model_and_its_identifier(telemetry: Any, by_name: bool) -> None:
+    model = LogisticRegression().fit(FRAME, Y)
+    identify(model, name="churn")
+    assert withdraw_reference("churn" if by_name else model, "january")
+    (event,) = telemetry.events(events.ML_REFERENCE_WITHDRAWN)
+    assert (event.attributes["ml.model.name"], event.attributes["ml.reference.id"]) == ("churn", "january")
+
+
+def test_a_reference_without_an_identifier_is_not_taken_back(telemetry: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert not withdraw_reference(MODEL, "")
+    assert "it takes the identifier of the reference" in said(caplog)

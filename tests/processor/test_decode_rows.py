@@ -213,6 +213,7 @@ def test_actuals_and_outcomes() -> None:
         (events.ML_PREDICTION_OUTCOME, {attributes.ML_PREDICTION_ID: "p"}, "missing_attribute"),
         (events.ML_REFERENCE_PROFILE, {attributes.ML_REFERENCE_PROFILE_DATA: b"{}"}, "invalid_profile"),
         (events.ML_REFERENCE_PROFILE, {}, "missing_attribute"),
+        (events.ML_REFERENCE_WITHDRAWN, {}, "missing_attribute"),
         (events.ML_PREDICTION_DETAILS, {attributes.ML_OUTPUT_SCORE: "x"}, "attribute_type"),
     ],
 )
@@ -259,6 +260,13 @@ def test_a_reference_is_a_row_for_each_series() -> None:
     assert (categorical["categories"], categorical["counts"], categorical["mean"]) == (["a"], [2.0, 1.0], None)
     assert (numeric["reference_id"], numeric["source"], numeric["model_name"]) == ("train-1", "training", "fraud")
     assert result.references == {Model("shop", "prod", "fraud", "3")}
+
+
+def test_a_reference_that_is_taken_back_is_a_row_and_has_windows_of_every_version_judged_again() -> None:
+    result = decoded(log(events.ML_REFERENCE_WITHDRAWN, {**MODEL, attributes.ML_REFERENCE_ID: "train-1"}))
+    (row,) = result.tables["ml_withdrawn_references"].to_pylist()
+    assert (row["model_name"], row["reference_id"], row["service_name"]) == ("fraud", "train-1", "shop")
+    assert result.references == {Model("shop", "prod", "fraud", "")}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from windows.lab import KEY, NOW, Lab, window_times
 
@@ -236,6 +238,104 @@ def test_a_verdict_that_had_no_reference_stays_readable(lab: Lab) -> None:
     assert NOW < kept["computed_at"].timestamp() < kept["replaced_at"].timestamp()
 
 
+def withdraw(lab: Lab, reference_id: str, model: str = KEY.model_name) -> None:
+    """Take a reference back now, and look again, as the service does."""
+    lab.wall += 10
+    row = {"model_name": [model], "reference_id": [reference_id], "service_name": ["notebook"]}
+    when = pa.array([int(lab.wall * 1000)], pa.timestamp("ms", "UTC"))
+    lab.store.insert("ml_withdrawn_references", pa.table({**row, "withdrawn_at": when}), f"withdrawn {lab.wall}")
+    lab.evaluator.reference_changed(model, "")
+    lab.settle()
+
+
+def test_a_reference_that_is_taken_back_leaves_the_one_before_it_and_the_verdict_stays_readable(lab: Lab) -> None:
+    lab.reference(WHOLE, reference_id="right", created=9)
+    lab.reference(dict.fromkeys(WHOLE, HIGH), reference_id="wrong", created=10)
+    predict(lab)
+    (before,) = lab.windows()
+    assert (before["status"], before["reference_id"]) == ("drifted", "wrong")
+    withdraw(lab, "wrong")
+    (now,), (kept,) = lab.windows(), replaced(lab)
+    assert (now["status"], now["reference_id"]) == ("ok", "right")
+    assert {name: kept[name] for name in before} == before
+    assert kept["replaced_because"] == "Its reference was wrong, and is right now."
+    assert {row["reference_id"] for row in lab.ask("SELECT reference_id FROM ml_references")} == {"right", "wrong"}
+
+
+def test_without_another_a_window_has_none_again_and_one_set_later_holds_again(lab: Lab) -> None:
+    lab.reference(dict.fromkeys(WHOLE, HIGH), reference_id="wrong", created=10)
+    predict(lab)
+    withdraw(lab, "wrong")
+    (now,) = lab.windows()
+    assert (now["status"], now["reference_id"]) == ("no_reference", "")
+    set_again(lab, WHOLE, "wrong")
+    (now,) = lab.windows()
+    assert (now["status"], now["reference_id"]) == ("ok", "wrong")
+
+
+def test_a_reference_of_another_model_of_the_same_identifier_stays(lab: Lab) -> None:
+    lab.reference(WHOLE, reference_id="train", created=10)
+    withdraw(lab, "train", "another")
+    predict(lab)
+    assert set(status(lab).values()) == {("ok", "train")}
+
+
+def test_one_found_by_the_fitted_model_is_taken_back_for_those_that_found_it(lab: Lab) -> None:
+    lab.loaded(KEY, "77aa")
+    lab.reference(dict.fromkeys(WHOLE, HIGH), key=LEARNT, model_digest="77aa", reference_id="wrong", created=10)
+    predict(lab)
+    assert set(status(lab).values()) == {("drifted", "wrong")}
+    withdraw(lab, "wrong", LEARNT.model_name)
+    assert {said for said, _ in status(lab).values()} == {"no_reference"}
+
+
+def test_a_named_reference_that_is_set_again_leaves_what_it_was_readable(lab: Lab) -> None:
+    lab.reference({"age": USUAL}, reference_id="january", created=10)
+    predict(lab, age=RNG.normal(size=400))
+    (before,) = lab.windows()
+    for _ in range(2):
+        set_again(lab, {"age": HIGH}, "january")
+    means = lab.ask("SELECT round(mean) AS mean FROM ml_reference_history FINAL ORDER BY created_at")
+    assert [row["mean"] for row in means] == [0.0, 5.0]
+    assert lab.windows() == [before]
+
+
+def test_a_model_that_nobody_named_is_compared_with_one_of_those_that_others_set_and_with_no_mixture(lab: Lab) -> None:
+    third = LEARNT._replace(service_name="third", environment="prod")
+    lab.loaded(third, "77aa")
+    ages, incomes = {"age": USUAL}, {"age": HIGH, "income": HIGH, "tenure": USUAL}
+    for service, features in (("first", ages), ("second", incomes)):
+        key = KEY._replace(service_name=service, model_name=service)
+        lab.loaded(key, "77aa")
+        set_again(lab, features, service, key=key, service=service, environment="prod", model_digest="77aa")
+    predict(lab, key=third)
+    found = status(lab, key=third)
+    assert found["age"] == ("ok", "first")
+    assert {reference for _, reference in found.values()} <= {"first", ""}
+    (window,) = lab.windows(third)
+    assert (window["status"], window["reference_id"]) == ("ok", "first")
+
+
+@pytest.mark.parametrize(("min_rows", "used"), [(100, "small"), (1000, "whole")])
+def test_the_saved_query_takes_the_rows_that_the_service_wants_of_a_reference(
+    lab_with: Callable[..., Lab], min_rows: int, used: str
+) -> None:
+    lab = lab_with(first_predictions=0, min_rows=min_rows)
+    lab.evaluator.keep_settings(lab.wall)
+    lab.reference(WHOLE, reference_id="whole", created=9)
+    lab.reference({name: values[:500] for name, values in WHOLE.items()}, reference_id="small", created=10)
+    lab.loaded(KEY, None)
+    predict(lab)
+    assert {reference for _, reference in status(lab).values()} == {used}
+    assert {row["reference_id"] for row in saved_references(lab, KEY)} == {used}
+
+
+def saved_references(lab: Lab, key: ModelKey) -> list[dict[str, Any]]:
+    saved = find("references")
+    with run(lab.store.client(), saved.sql, saved.bind({"model": key.model_name})) as result:
+        return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_saved_query_names_the_references_that_the_next_window_is_compared_with(lab: Lab, seed: int) -> None:
     draw = np.random.default_rng(seed)
@@ -256,9 +356,9 @@ def test_the_saved_query_names_the_references_that_the_next_window_is_compared_w
             model_digest=str(draw.choice(["", "77aa"])),
             created=1000.0 + float(draw.integers(100)),
         )
+    if seed % 2:
+        withdraw(lab, "r3", key.model_name)
     predict(lab, key=key)
-    saved = find("references")
-    with run(lab.store.client(), saved.sql, saved.bind({"model": key.model_name})) as result:
-        said = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    said = saved_references(lab, key)
     used = [reference for _, reference in status(lab, key=key).values() if reference]
     assert {row["reference_id"]: row["series"] for row in said} == {one: used.count(one) for one in used}

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         record_actual,
         record_outcome,
         set_reference,
+        withdraw_reference,
     )
     from modelspan.instrumentation.everything import instrument, uninstrument
 
@@ -97,6 +98,7 @@ __all__ = [
     "record_outcome",
     "set_reference",
     "uninstrument",
+    "withdraw_reference",
 ]
 
 

@@ -227,6 +227,21 @@ def set_reference(model: Any, X: Any, y: Any = None, *, predictions: Any = None,
 
 
 @forgiving(lambda: False)
+def withdraw_reference(model: Any, name: str) -> bool:
+    """Take back a reference that was set by mistake: the service compares with what is in force without it.
+
+    `model` is the model or its name, `name` the identifier of the reference, as `modelspan query references` shows it. Windows that
+    were compared with it are judged again; their earlier verdicts stay in `modelspan query verdict_history`. Set again later, it
+    holds again. False if it could not be taken.
+    """
+    from modelspan.instrumentation.recorder.reference import submit_withdrawal
+
+    return is_model("withdraw_reference", model, or_name=True) and _try(
+        "withdraw a reference", submit_withdrawal, model, name
+    )
+
+
+@forgiving(lambda: False)
 def flush(timeout: float = 5.0) -> bool:
     """Hand over everything that was recorded, and have the SDK export the events. False if it took longer than `timeout` s."""
     try:

@@ -30,6 +30,12 @@ ML_REFERENCE_PROFILE: Final = "ml.reference.profile"
 Severity INFO (9).
 """
 
+ML_REFERENCE_WITHDRAWN: Final = "ml.reference.withdrawn"
+"""Reference data of a model that was set by mistake, and is to be used no longer.
+
+Severity INFO (9). Set again later, it holds again.
+"""
+
 ML_PREDICTION_ACTUAL: Final = "ml.prediction.actual"
 """Ground truth for an earlier prediction, or for several, as columns.
 

@@ -83,6 +83,22 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
     return recorder.submit(lambda: _emit(recorder, identity, model, copied, held_out, name, only), size)
 
 
+def submit_withdrawal(recorder: Recorder, model: Any, name: str) -> bool:
+    """Have the background say that a reference holds no longer. `model` is the model or its name."""
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("it takes the identifier of the reference, which `modelspan query references` shows")
+    identity = Identity(model, "", {}) if isinstance(model, str) else identities.get(model)
+    return recorder.submit(lambda: _withdraw(recorder, identity, model, name))
+
+
+def _withdraw(recorder: Recorder, identity: Identity, model: Any, name: str) -> None:
+    logger = recorder.logger
+    if logger is not None:
+        identity.resolve(model, recorder.config)
+        attributes = {ml.ML_REFERENCE_ID: name, ml.ML_MODEL_NAME: identity.name}
+        emit(logger, events.ML_REFERENCE_WITHDRAWN, attributes, said=f"withdrawn reference {name}")
+
+
 def _unreadable(x: Any, copied: Snapshot) -> str | None:
     if copied.kind == snap.OPAQUE:
         why = _REASONS.get(copied.layout, "give what predict takes")

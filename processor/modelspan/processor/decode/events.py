@@ -94,6 +94,15 @@ def reference(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> M
     return model
 
 
+def withdrawn(origin: Source, values: dict[str, Raw], rows: Rows, now: int) -> Model:
+    """To `ml_withdrawn_references`; the model whose reference it was, any version. Raises `Rejected`."""
+    model = model_of(origin, values)
+    rows["ml_withdrawn_references"].append(
+        (model.model_name, _required(values, names.ML_REFERENCE_ID), model.service_name, now)
+    )
+    return model._replace(model_version="")
+
+
 def _series(series: NumericProfile | CategoricalProfile) -> tuple[Any, ...]:
     if isinstance(series, NumericProfile):
         shape: tuple[Any, ...] = ("numeric", series.rows, series.missing, series.text, series.cuts.tolist(), [])

@@ -137,6 +137,9 @@ class Logs:
         self.references.add(models.reference(origin, values, self._rows, self._now))
         del values[names.ML_REFERENCE_PROFILE_DATA]
 
+    def _withdrawn(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
+        self.references.add(models.withdrawn(origin, values, self._rows, self._now))
+
     def _loaded(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         models.loaded(origin, values, row[0], self._rows)
 
@@ -161,6 +164,7 @@ _HANDLERS: Final[dict[str, Callable[[Logs, Source, dict[str, Raw], tuple[Any, ..
     events.ML_PREDICTION_ACTUAL: Logs._actual,
     events.ML_PREDICTION_OUTCOME: Logs._outcome,
     events.ML_REFERENCE_PROFILE: Logs._reference,
+    events.ML_REFERENCE_WITHDRAWN: Logs._withdrawn,
 }
 
 

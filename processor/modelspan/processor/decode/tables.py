@@ -149,6 +149,10 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("valid_from", _ns),
         ("created_at", pa.timestamp("ms", "UTC")),
     ],
+    "ml_withdrawn_references": [
+        *_strings("model_name reference_id service_name"),
+        ("withdrawn_at", pa.timestamp("ms", "UTC")),
+    ],
     PREDICTIONS: [
         ("time", _ns),
         *_MODEL,

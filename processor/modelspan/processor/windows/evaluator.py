@@ -126,6 +126,7 @@ class Evaluator:
     def run(self, stop: threading.Event) -> None:
         """Recover, then tick until `stop` is set. Waits out a store that does not answer; nothing else ends it."""
         self._unsure.add(None)
+        self.keep_settings(time.time())
         pause = TICK
         while not stop.is_set():
             try:
@@ -137,6 +138,15 @@ class Evaluator:
                 pause = min(MAX_PAUSE, max(TICK, 2 * pause))
                 _log.exception("verdicts stumbled and go on", retry_seconds=pause)
             stop.wait(pause)
+
+    def keep_settings(self, now: float) -> None:
+        """Store the settings that saved queries need."""
+        row = {"name": ["drift.min_rows"], "value": [float(self._settings.min_rows)]}
+        since = pa.array([int(now * 1000)], pa.timestamp("ms", "UTC"))
+        try:
+            self._store.insert("ml_settings", pa.table({**row, "since": since}), f"settings of {now}")
+        except Exception as error:
+            _log.warning("settings are not stored; saved queries assume the default", reason=str(error))
 
     def _look_again(self, now: float) -> None:
         """Search the store where memory does not know: at start, after an overflow, and when a reference changed."""

@@ -56,7 +56,12 @@ SELECT reference_id, toString(source) AS source, toString(service_name) AS servi
     toUnixTimestamp64Milli(max(created_at)) AS created, min(arrived) AS arrived,
     toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation,
     max(rows) AS rows, arraySort(groupUniqArray(toString(series_name))) AS names
-FROM (SELECT * FROM ml_references FINAL WHERE {{condition}}) AS given
+FROM
+(
+    SELECT stored.* FROM (SELECT * FROM ml_references FINAL WHERE {{condition}}) AS stored
+    LEFT JOIN (SELECT * FROM ml_withdrawn_references FINAL) AS withdrawn USING (model_name, reference_id)
+    WHERE stored.created_at > withdrawn.withdrawn_at
+) AS given
 LEFT JOIN
 (
     SELECT {_KEY}, toUnixTimestamp64Milli(min(arrived_at)) AS arrived FROM ml_reference_arrivals

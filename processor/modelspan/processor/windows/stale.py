@@ -30,7 +30,8 @@ OR ({KEY_COLUMNS}) IN
     SELECT {KEY_COLUMNS} FROM ml_models FINAL WHERE model_digest IN
     (
         SELECT model_digest FROM ml_references
-        WHERE model_name = {{name:String}} AND model_version = {{version:String}} AND model_digest != ''
+        WHERE model_name = {{name:String}} AND (model_version = {{version:String}} OR {{version:String}} = '')
+            AND model_digest != ''
     )
 ))
 """

@@ -4,6 +4,7 @@
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
 WITH
+    (SELECT if(count() = 0, 100, argMax(value, since)) FROM ml_settings WHERE name = 'drift.min_rows') AS min_rows,
     models AS
     (
         SELECT model_name, model_version, service_name, environment, max(digest) AS learnt
@@ -40,7 +41,12 @@ WITH
             rows AS reference_rows,
             created_at AS created,
             arrivals.arrived AS arrived
-        FROM ml_references FINAL
+        FROM
+        (
+            SELECT given.* FROM (SELECT * FROM ml_references FINAL) AS given
+            LEFT JOIN (SELECT * FROM ml_withdrawn_references FINAL) AS withdrawn USING (model_name, reference_id)
+            WHERE given.created_at > withdrawn.withdrawn_at
+        ) AS ml_references
         LEFT JOIN arrivals USING (model_name, model_version, service_name, environment, reference_id, series_kind)
     ),
     matched AS
@@ -94,7 +100,7 @@ WITH
             OR ((since, origin) = first_of_rank AND ifNull(since <= if(rank = 4, first_set, first_named), 1))
         ORDER BY
             model_name, model_version, service_name, environment, kind, series,
-            reference_rows < 100 AND rank < 6, rank,
+            reference_rows < min_rows AND rank < 6, rank,
             if(rank = 1, (for_version = '', -near_service, -near_environment), (0, 0, 0)),
             if(rank IN (2, 6, 7), (toDateTime64(0, 3, 'UTC'), ('', '', '', ''), 0), (since, origin, reference_source = 'fit')),
             if(rank >= 6, toFloat64(created), -toFloat64(created)),
