@@ -10,7 +10,7 @@ import numpy as np
 from opentelemetry._logs import Logger
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from modelspan.instrumentation.failure import warn_once
+from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
@@ -119,7 +119,11 @@ def _unusable(recorder: Recorder, model: Any, x: Any, copied: Snapshot, others: 
     refused = None if model is None else refusal(model, x, copied)
     if refused is not None:
         return others or f"the model does not take it: {recorder.policy.without_values(refused)}".rstrip(".")
-    return wrong_values(model, x, copied)
+    try:
+        return wrong_values(model, x, copied)
+    except Exception as error:  # which may show a value that is withheld
+        failed("look at the values of a reference", recorder.policy.without_values(error))
+        return None
 
 
 def _predictions(x: Any, given: Any) -> dict[str, Any]:

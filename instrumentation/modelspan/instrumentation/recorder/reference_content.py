@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from modelspan.instrumentation.failure import heard
 from modelspan.instrumentation.recorder import columns, kinds
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.attribute import has_method, is_of_library
@@ -68,11 +67,7 @@ def wrong_values(model: Any, x: Any, copied: Snapshot) -> str | None:
     """Return a sentence on values that the model cannot have; None if there are none."""
     if not isinstance(x, (list, tuple)) and not hasattr(x, "shape"):
         return None
-    try:
-        some = _read(snap.copy(snap.pick(x, _spread(copied.rows, _LOOKED_AT))), model)
-    except Exception as error:  # the background reads it all, and says what cannot be read
-        heard(error)
-        return None
+    some = _read(snap.copy(snap.pick(x, _spread(copied.rows, _LOOKED_AT))), model)
     if some and _are_empty(some) and _are_empty(_read(copied, model)):
         return "every value is missing"
     if model is None or kinds.takes_texts(model):
