@@ -32,6 +32,7 @@ TREES = HistGradientBoostingClassifier(max_iter=2).fit(FRAME, Y)
 REGRESSION = LinearRegression().fit(FRAME, FRAME.income)
 PROBABILITIES = MODEL.predict_proba(FRAME)
 BOOSTER = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(FRAME, Y.astype(float)), 2)
+LIGHTGBM = lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(FRAME, Y), 2)
 CATBOOST = catboost.CatBoostRegressor(iterations=2, verbose=False, allow_writing_files=False).fit(FRAME, FRAME.income)
 WIDE = FRAME.assign(city=RNG.choice(["Rome", "Oslo"], 1000), note="free text")
 CHOOSING = make_pipeline(
@@ -74,6 +75,7 @@ IMPOSSIBLE = [
         {},
         "it has texts in 'age', 'income'",
     ),
+    (LIGHTGBM, FRAME.astype(str), {}, "it has texts in 'age', 'income', 'tenure', and the model takes numbers"),
     (CATBOOST, FRAME.astype(str), {}, "it has texts in 'age', 'income', 'tenure', and the model takes numbers"),
     (MODEL, FRAME.assign(age="old"), {}, "the model does not take it: could not convert string to float: 'old'"),
     (CHOOSING, WIDE.assign(city="Bonn"), {}, "the model does not take it: Found unknown categories"),
@@ -215,6 +217,12 @@ def test_a_method_of_the_model_makes_the_predictions_and_they_are_no_traffic(tel
     series = profile(telemetry)
     assert series["score", ""].mean == pytest.approx(model.predict_proba(FRAME)[:, 1].mean())
     assert ("label", "") not in series
+
+
+@pytest.mark.parametrize("shape", [np.asarray, pd.Series, pd.DataFrame, list])
+def test_predictions_of_one_column_are_those_of_predict(telemetry: Any, shape: Any) -> None:
+    assert set_reference(MODEL, FRAME, predictions=shape(MODEL.predict(FRAME)))
+    assert profile(telemetry)["label", ""].rows == 1000
 
 
 def test_a_method_that_fails_is_named_and_nothing_is_raised(telemetry: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from modelspan.instrumentation import set_reference
 from modelspan.instrumentation.lightgbm import LightGBMInstrumentor
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
 from tests.instrumentation.faults import Instrumented, but, outcome, places
@@ -23,7 +24,9 @@ ALL = places("lightgbm")
 REFUSED = (
     "lightgbm.model:BoosterKind.classes",
     "lightgbm.model:BoosterKind.feature_names",
+    "lightgbm.model:BoosterKind.takes_texts",
     "lightgbm.model:ModelKind.feature_names",
+    "lightgbm.model:ModelKind.takes_texts",
 )
 """Questions to models that may go without an answer."""
 
@@ -52,6 +55,8 @@ def program(folder: Path) -> list[Any]:
     results.append(lgb.Booster(model_file=folder / "m.txt").predict(X))
     results.append(lgb.LGBMRegressor(objective=squares, **SMALL).fit(X, X[:, 1]).predict(X))
     results.append(lgb.train({"num_class": 3, "objective": "multiclass", **QUIET}, lgb.Dataset(X, Y), 1).predict(X))
+    set_reference(booster, X)
+    set_reference(models[1], X)
     return results
 
 

@@ -106,8 +106,8 @@ def test_what_fits_no_model_is_named_at_the_exit(program: Callable[..., str]) ->
     LinearRegression().fit(np.eye(2), [1, 2]).predict(np.eye(2))
     """
     assert program(source) == (
-        "OTEL_INSTRUMENTATION_ML_FEATURES names 'iban', which is no feature of any model so far (LinearRegression);"
-        " features are named as ml.prediction.batch has them. Nothing is done to a feature by that name."
+        "OTEL_INSTRUMENTATION_ML_FEATURES names 'iban', which is no feature of any model so far"
+        " (LinearRegression has x0, x1). Nothing is done to a feature by that name."
     )
 
 
@@ -119,4 +119,4 @@ def test_what_fits_no_model_for_a_while_is_named(
     predict(FRAME, "fraud")
     predict(FRAME, "credit")
     (said,) = [record.message for record in caplog.records]
-    assert "names 'iban', which is no feature of any model so far (fraud)" in said
+    assert "names 'iban', which is no feature of any model so far (fraud has country, amount)" in said

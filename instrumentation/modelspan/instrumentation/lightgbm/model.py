@@ -87,6 +87,9 @@ class BoosterKind(Kind):
     def width(self, model: Any) -> int | None:
         return int(model.num_feature())
 
+    def takes_texts(self, model: Any) -> bool:
+        return bool(model.pandas_categorical)
+
 
 @asked_alone
 class ModelKind(Kind):

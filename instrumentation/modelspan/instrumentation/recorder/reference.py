@@ -36,6 +36,8 @@ from modelspan.semconv.attributes import MlOperationNameValues, MlReferenceSourc
 MAX_ROWS = 100_000
 """Rows of a reference; of more, a random sample that is the same each time."""
 
+_SENTENCE = 200
+"""Characters of it."""
 _KINDS = ((names.SCORE, "score"), (names.VALUE, "value"), (names.LABEL, "label"))
 
 _OPERATIONS = frozenset(one.value for one in MlOperationNameValues)
@@ -118,12 +120,18 @@ def _unusable(recorder: Recorder, model: Any, x: Any, copied: Snapshot, others: 
         return others
     refused = None if model is None else refusal(model, x, copied)
     if refused is not None:
-        return others or f"the model does not take it: {recorder.policy.without_values(refused)}".rstrip(".")
+        return others or f"the model does not take it: {_said(recorder.policy.without_values(refused))}"
     try:
         return wrong_values(model, x, copied)
     except Exception as error:  # which may show a value that is withheld
         failed("look at the values of a reference", recorder.policy.without_values(error))
         return None
+
+
+def _said(error: Exception) -> str:
+    """The first sentence of a message, which may be a manual."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(". ")[0].rstrip(".")[:_SENTENCE]
 
 
 def _predictions(x: Any, given: Any) -> dict[str, Any]:
@@ -158,9 +166,10 @@ def _sample(values: Any) -> Snapshot:
 
 
 def _operation(predictions: Any) -> str:
-    """Two dimensions are class probabilities, one is what `predict` returns."""
+    """Several columns are class probabilities, one is what `predict` returns."""
     first = predictions[0] if isinstance(predictions, (list, tuple)) and predictions else None
-    many = len(getattr(predictions, "shape", ())) == 2 or isinstance(first, (list, tuple))
+    shape: tuple[Any, ...] = getattr(predictions, "shape", ())
+    many = shape[1] > 1 if len(shape) == 2 else isinstance(first, (list, tuple)) and len(first) > 1
     return MlOperationNameValues.PREDICT_PROBA.value if many else PREDICT
 
 

@@ -31,7 +31,8 @@ class Unmatched:
         """By name: the option that has it."""
         self.left = {name: option for name, option in self.left.items() if "*" not in name}
         self._known: set[tuple[str, ...]] = set()
-        self._models: dict[str, int] = {}
+        self._models: dict[str, str] = {}
+        """By name: some of its features."""
         self._since = 0.0
 
     def see(self, model: str | None, features: Sequence[str], called: Iterable[str]) -> None:
@@ -44,7 +45,7 @@ class Unmatched:
         if model is None:
             return
         self._since = self._since or monotonic()
-        self._models.setdefault(model, len(features))
+        self._models.setdefault(model, ", ".join(features[:_SHOWN]) + (", ..." if len(features) > _SHOWN else ""))
         for name in self.left:
             near = _near(name, features[:_MOST])
             if near:
@@ -61,13 +62,9 @@ class Unmatched:
         """Name what no model has had for a while, or so far."""
         if not self.left or not self._models or not (at_once or monotonic() - self._since > PATIENCE):
             return
-        models = ", ".join(list(self._models)[:_SHOWN]) + (", ..." if len(self._models) > _SHOWN else "")
+        models = "; ".join(f"{model} has {features}" for model, features in list(self._models.items())[:_SHOWN])
         for name, option in self.left.items():
-            _say(
-                name,
-                option,
-                f"no feature of any model so far ({models}); features are named as ml.prediction.batch has them.",
-            )
+            _say(name, option, f"no feature of any model so far ({models}).")
         self.left = {}
 
 
