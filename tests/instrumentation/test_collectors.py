@@ -16,18 +16,24 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pandas as pd
 import psutil
+import pyarrow as pa
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HTTPLogExporter
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from modelspan.instrumentation import failure, flush, record_actual
 from modelspan.instrumentation.sklearn import SklearnInstrumentor
+from modelspan.profile import from_json
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
 
@@ -41,16 +47,35 @@ class Collector(logs_service_pb2_grpc.LogsServiceServicer):
 
     def __init__(self) -> None:
         self.rows = 0
+        self.requests = 0
         self.events: set[str] = set()
+        self.numbers: list[tuple[str, int]] = []
+        """Of batch events: their recorder and number."""
+        self.series: list[str] = []
+        """Of references: the names of their series."""
+        self.values: list[float] = []
 
     def Export(self, request: Any, context: Any) -> Any:  # its name in the protocol
+        self.requests += 1
         for resource in request.resource_logs:
             for scope in resource.scope_logs:
                 for record in scope.log_records:
                     self.events.add(record.event_name)
-                    counts = [a.value.int_value for a in record.attributes if a.key == ml.ML_PREDICTION_BATCH_ROW_COUNT]
-                    self.rows += sum(counts)
+                    self._take({a.key: a.value for a in record.attributes})
         return logs_service_pb2.ExportLogsServiceResponse()
+
+    def _take(self, attributes: dict[str, Any]) -> None:
+        if ml.ML_PREDICTION_BATCH_ROW_COUNT in attributes:
+            self.rows += attributes[ml.ML_PREDICTION_BATCH_ROW_COUNT].int_value
+            recorder, number = attributes[ml.MODELSPAN_RECORDER_ID], attributes[ml.MODELSPAN_RECORDER_SEQUENCE]
+            self.numbers.append((recorder.string_value, number.int_value))
+        if ml.ML_PREDICTION_BATCH_DATA in attributes:
+            batch = pa.ipc.open_stream(attributes[ml.ML_PREDICTION_BATCH_DATA].bytes_value).read_all()
+            assert batch.num_rows == attributes[ml.ML_PREDICTION_BATCH_ROW_COUNT].int_value
+            self.values += batch["value"].to_pylist() if "value" in batch.column_names else []
+        if ml.ML_REFERENCE_PROFILE_DATA in attributes:
+            profile = from_json(attributes[ml.ML_REFERENCE_PROFILE_DATA].bytes_value)
+            self.series += [one.name for one in profile.series]
 
 
 @pytest.fixture
@@ -127,14 +152,42 @@ def test_requests_become_as_small_as_a_server_wants_them_at_once(collector_of: A
     assert time.monotonic() - began < 30  # the SDK would repeat each as it was, for a minute
 
 
-def test_a_record_that_is_too_large_by_itself_is_counted_as_lost(
+def test_an_event_that_is_larger_than_the_collector_takes_goes_out_in_pieces(collector_of: Any) -> None:
+    collector, endpoint = collector_of(max_receive_message_length=256 * 1024)
+    x = np.random.default_rng(5).normal(size=(500, 1000))
+
+    def send() -> None:
+        LinearRegression().fit(x[:300], x[:300, 0]).predict(x)
+        record_actual("m", [f"id-{i}" for i in range(20_000)], value=np.arange(20_000.0) + 1e6)
+
+    assert send_to(OTLPLogExporter(endpoint, insecure=True), send)
+    assert collector.rows == 20_500
+    assert len(collector.values) == 20_500
+    assert [value for value in collector.values if value >= 1e6] == (np.arange(20_000.0) + 1e6).tolist()
+    assert len(set(collector.numbers)) == len(collector.numbers)  # or the service takes one for the other
+    assert sorted(collector.series) == sorted(f"x{i}" for i in range(1000))
+
+
+def test_the_size_that_a_collector_takes_is_remembered(collector_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    exporter = OTLPLogExporter(collector_of(max_receive_message_length=256 * 1024)[1], insecure=True)
+    export = exporter.export
+    monkeypatch.setattr(exporter, "export", lambda batch: (sent.append(len(batch)), export(batch))[1])
+    assert send_to(exporter, lambda: LinearRegression().fit(X[:9], X[:9, 0]).predict(np.tile(X, (8, 1))))
+    size = 128_000 * 20 * 8
+    assert len(sent) < 3 * size / (256 * 1024)
+
+
+def test_a_row_that_is_too_large_by_itself_is_counted_as_lost(
     collector_of: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     failure._said.clear()
     collector, endpoint = collector_of(max_receive_message_length=100_000)
-    exporter = OTLPLogExporter(endpoint, insecure=True)
-    assert not send_to(exporter, lambda: (record_actual("m", "a", label="x"), one_large_call()))
-    assert 1 <= collector.rows < 16_000  # those of small batches
+    rows = pd.DataFrame({f"c{i}": ["short", "y" * 1000, "short"] for i in range(200)})
+    encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), list(rows)))
+    model = make_pipeline(encoder, DummyClassifier()).fit(rows, [0, 1, 0])
+    assert not send_to(OTLPLogExporter(endpoint, insecure=True), lambda: model.predict(rows))
+    assert collector.rows == 2
     assert any("larger than the collector takes" in one.getMessage() for one in caplog.records)
 
 

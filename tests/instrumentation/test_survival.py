@@ -255,8 +255,11 @@ def test_a_program_that_is_interrupted_at_once_ends_by_the_signal(tmp_path: Path
 import os, signal
 import numpy as np
 from sklearn.linear_model import LinearRegression
+from modelspan.instrumentation import record_actual
 
-model = LinearRegression().fit(np.eye(3), [1, 2, 3])
+x = np.random.default_rng(0).normal(size=(200, 3))
+model = LinearRegression().fit(x, x[:, 0])
+record_actual(model, ["a", "b"], value=[1, 2])
 for _ in range(3):
     model.predict(np.eye(3))
 os.kill(os.getpid(), signal.SIGINT)
@@ -268,8 +271,8 @@ os.kill(os.getpid(), signal.SIGINT)
         [instrument, sys.executable, path], env=environment, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == -signal.SIGINT
-    assert "3 rows of predictions, actuals and outcomes among it" not in done.stderr
-    assert "9 rows of predictions, actuals and outcomes among it" in done.stderr
+    lost = "among it 9 rows of predictions, 2 actuals, 1 references, 1 descriptions of models; it is lost."
+    assert lost in done.stderr
 
 
 def test_what_takes_longer_than_the_exit_may_wait_is_counted_as_dropped(program: Callable[..., str]) -> None:

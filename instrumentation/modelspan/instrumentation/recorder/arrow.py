@@ -1,4 +1,4 @@
-"""Columns to the bytes of an Arrow IPC stream."""
+"""Columns to the bytes of an Arrow IPC stream, and back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import nanoarrow
 import numpy as np
 import numpy.typing as npt
-from nanoarrow.ipc import StreamWriter
+from nanoarrow.ipc import InputStream, StreamWriter
 
 from modelspan.instrumentation.recorder import columns
 from modelspan.instrumentation.recorder.columns import Column
-from modelspan.instrumentation.recorder.texts import distinct
+from modelspan.instrumentation.recorder.texts import Texts, distinct
 
 _TYPES = {
     columns.FLOAT64: nanoarrow.c_schema(nanoarrow.float64()),
@@ -24,6 +24,8 @@ _TYPES = {
     columns.UTF8: nanoarrow.c_schema(nanoarrow.string()),
     columns.TIMESTAMP: nanoarrow.c_schema(nanoarrow.timestamp("ns", "UTC")),
 }
+
+_KINDS = {schema.format: kind for kind, schema in _TYPES.items()}
 
 
 def stream(table: Mapping[str, Column], rows: int) -> bytes:
@@ -64,3 +66,24 @@ def _buffers(column: Column) -> list[Any]:
 
 def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     return np.packbits(flags, bitorder="little")
+
+
+def read(data: bytes) -> tuple[dict[str, Column], int]:
+    """The columns that `stream` wrote, and the number of their rows."""
+    batch = nanoarrow.c_array_stream(InputStream.from_readable(io.BytesIO(data))).get_next()
+    view = batch.view()
+    fields = zip(batch.schema.children, view.children, strict=True)
+    return {field.name: _column(_KINDS[field.format], child) for field, child in fields}, len(batch)
+
+
+def _column(kind: str, view: Any) -> Column:
+    validity, *buffers = (np.array(buffer) for buffer in view.buffers)  # copies: these do not keep the batch
+    rows = view.length
+    valid = _flags(validity, rows) if view.null_count else None
+    if kind == columns.UTF8:
+        return Column(kind, Texts(buffers[1].tobytes(), buffers[0]), valid)
+    return Column(kind, _flags(buffers[0], rows) if kind == columns.BOOL else buffers[0], valid)
+
+
+def _flags(bits: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[np.bool_]:
+    return np.unpackbits(bits, count=rows, bitorder="little").astype(bool)

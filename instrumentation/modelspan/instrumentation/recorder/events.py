@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
@@ -42,7 +43,7 @@ class BatchEmitter:
         self._recorder_id = recorder_id
         self._most_rows = most_rows
         self._event, self._of = event, of
-        self._sequence = 0
+        self._numbers = _numbers[recorder_id] = itertools.count()
         self._recorded = 0
         self.dropped = 0
         """Rows lost so far."""
@@ -97,16 +98,26 @@ class BatchEmitter:
             ml.MODELSPAN_RECORDER_ROWS_UNSAMPLED: self.unsampled,
             ml.MODELSPAN_RECORDER_ROWS_DROPPED: self.dropped,
             ml.MODELSPAN_RECORDER_ROWS_RECORDED: self._recorded,
-            ml.MODELSPAN_RECORDER_SEQUENCE: self._sequence,
+            ml.MODELSPAN_RECORDER_SEQUENCE: next(
+                self._numbers
+            ),  # also of one that fails, which a part of the SDK may have passed on before
             ml.MODELSPAN_RECORDER_ID: self._recorder_id,
             ml.ML_PREDICTION_BATCH_ROW_COUNT: rows,
         }
         if data is not None:
             numbered[ml.ML_PREDICTION_BATCH_FORMAT] = ml.MlPredictionBatchFormatValues.ARROW_STREAM.value
             numbered[ml.ML_PREDICTION_BATCH_DATA] = data
-        self._sequence += 1  # also of one that fails, which a part of the SDK may have passed on before
         emit(logger, self._event, {**attributes, **numbered}, said=f"{rows} {self._of}{'' if rows == 1 else 's'}")
         self._said = self.dropped, self.unsampled
+
+
+_numbers: dict[str, Iterator[int]] = {}
+"""By the identifiers of emitters."""
+
+
+def next_number(attributes: Mapping[str, Any]) -> int:
+    """A number for one more event of the emitter of a batch event with these attributes."""
+    return next(_numbers[attributes[ml.MODELSPAN_RECORDER_ID]])
 
 
 class RowEmitter(BatchEmitter):

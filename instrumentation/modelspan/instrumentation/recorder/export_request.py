@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from modelspan.instrumentation.failure import failed
 
@@ -39,28 +39,71 @@ _AWAY: Final = frozenset(
 _SIZES: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
 """Codes by which servers refuse the size of a request, which the SDK would repeat as it is."""
 _OF_SIZE: Final = re.compile("larg|exceed|size|too big|limit", re.IGNORECASE)
+_UNREACHED: Final = re.compile("NewConnectionError|NameResolutionError|ConnectTimeout|SSLError|BadStatusLine")
+"""Errors of HTTP after which no smaller request would be taken, as it might be where a connection breaks within one."""
+_MOST_TEXT: Final = 300
+_GRPC_PORT: Final = "that is a port of gRPC; use that of OTLP/HTTP, usually 4318, or OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+_HTTP_PORT: Final = (
+    "that is no port of gRPC; use that of OTLP/gRPC, usually 4317, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+)
+_NO_TLS: Final = "it speaks no TLS there; use an endpoint of http://, for gRPC also OTEL_EXPORTER_OTLP_INSECURE=true"
+_TLS: Final = "it speaks TLS there; use an endpoint of https://"
+_MISTAKES: Final = (
+    (re.compile(r"BadStatusLine\('\\x00\\x00"), _GRPC_PORT),  # a frame of HTTP/2
+    (re.compile(r"BadStatusLine\('\\x15\\x03"), _TLS),  # an alert of TLS
+    (re.compile("WRONG_VERSION_NUMBER"), _NO_TLS),
+    (re.compile("Failed parsing HTTP/2"), _HTTP_PORT),
+    (re.compile("Connection aborted.* at .*:4317"), _GRPC_PORT),
+    (re.compile("(UNAVAILABLE|UNIMPLEMENTED): (?!.*OTLP/gRPC is on).* at .*:4318"), _HTTP_PORT),
+)
+"""What a failure says where a client is set up for another port or protocol, and what to do."""
 
 
-def request(exporter: Any, records: Sequence[Any]) -> str:
-    """Export records, in one request; one of the constants above. Does not raise what the exporter raises."""
+class Outcome(NamedTuple):
+    """What became of a request: one of the constants above, and where it failed why, for people."""
+
+    status: str
+    why: str = ""
+
+
+def request(exporter: Any, records: Sequence[Any]) -> Outcome:
+    """Export records, in one request. Does not raise what the exporter raises."""
     with _on_our_terms(exporter) as watch:
         try:
             result = exporter.export(records)
         except Exception as error:
             failed("export events", error)
-            return UNKNOWN
+            return Outcome(UNKNOWN, f"the exporter raised {type(error).__name__}")
     # Of any version of the SDK; an exporter that says nothing did deliver.
-    return DELIVERED if getattr(result, "name", None) != "FAILURE" else _reason(watch.result)
+    if getattr(result, "name", None) != "FAILURE":
+        return Outcome(DELIVERED)
+    return Outcome(_status(watch.result), _explained(watch.result, endpoint(exporter)))
 
 
-def _reason(result: Any) -> str:
+def endpoint(exporter: Any) -> str:
+    """Where an exporter sends to, as far as it says so."""
+    return str(getattr(exporter, "_endpoint", "") or type(exporter).__name__)
+
+
+def _status(result: Any) -> str:
     error, said = getattr(result, "error", None), getattr(result, "error_attrs", None) or {}
     status = next(iter(said.values()), None)
     if status == 413 or type(error).__name__ == "RequestPayloadTooLargeError":
         return TOO_LARGE
     if status in _SIZES and _OF_SIZE.search(str(getattr(error, "details", str)())):
         return TOO_LARGE
-    return AWAY if status in _AWAY else UNKNOWN
+    return AWAY if status in _AWAY or _UNREACHED.search(repr(error)) else UNKNOWN
+
+
+def _explained(result: Any, where: str) -> str:
+    """Why a request failed, in a sentence that names the mistake where it is a usual one."""
+    error, said = getattr(result, "error", None), getattr(result, "error_attrs", None) or {}
+    details = getattr(error, "details", None)
+    text = str((details() if callable(details) else error) or "")
+    status = next(iter(said.values()), "it does not say why" if error is None else type(error).__name__)
+    told = ": ".join(filter(None, (str(status), text)))
+    mistake = next((sentence for sign, sentence in _MISTAKES if sign.search(f"{told} at {where}")), None)
+    return mistake or told[:_MOST_TEXT]
 
 
 class _Watch:

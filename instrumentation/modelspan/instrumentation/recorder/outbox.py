@@ -7,6 +7,7 @@ by default, in smaller ones where these are refused, and again until they are de
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import Counter, deque
@@ -17,8 +18,17 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from modelspan.instrumentation.failure import attempt, safely, warn_once
-from modelspan.instrumentation.recorder.export_request import AWAY, DELIVERED, TOO_LARGE, request
+from modelspan.instrumentation.failure import attempt, failed, safely, warn_once
+from modelspan.instrumentation.recorder.export_request import (
+    AWAY,
+    DELIVERED,
+    TOO_LARGE,
+    UNKNOWN,
+    Outcome,
+    endpoint,
+    request,
+)
+from modelspan.instrumentation.recorder.imports import imported
 from modelspan.semconv import attributes as ml
 
 REQUEST_BYTES = 3_500_000
@@ -29,6 +39,8 @@ PATIENCE = 5.0
 """Seconds after a failure until the next attempt."""
 MOST_REFUSALS = 3
 """Times that a record may be refused while others are delivered, until it is lost."""
+_SMALLER = "modelspan.instrumentation.recorder.smaller"
+"""Imported where it is needed, as it imports most of the recorder."""
 _RECORD_BYTES = 200
 """Bytes of a record beside its attributes."""
 
@@ -41,15 +53,19 @@ Loss = tuple[str, str]
 class Waiting:
     """A record that waits to be delivered."""
 
-    __slots__ = ("record", "refusals", "rows", "size")
+    __slots__ = ("event", "record", "refusals", "rows", "settles", "size")
 
-    def __init__(self, record: Any) -> None:
+    def __init__(self, record: Any, settles: int = 1) -> None:
         attributes = record.log_record.attributes or {}
         self.record = record
         self.size = _RECORD_BYTES + _size(attributes) + _size(record.log_record.body)
-        self.rows = attributes.get(ml.ML_PREDICTION_BATCH_ROW_COUNT)
-        """Rows that it holds; None of an event that is no batch."""
+        rows = attributes.get(ml.ML_PREDICTION_BATCH_ROW_COUNT)
+        self.rows = 1 if rows is None else int(rows)
+        """Rows that it holds, one of an event that is no batch."""
+        self.event = str(record.log_record.event_name)
         self.refusals = 0
+        self.settles = settles
+        """Records of the program that are settled with it: none with a piece of one, but with its last."""
 
 
 class Outbox:
@@ -69,12 +85,16 @@ class Outbox:
         self._waiting: deque[Waiting] = deque()
         self.bytes = 0
         """Bytes of what waits, that which is being exported included."""
-        self.rows = 0
-        """Rows of it."""
+        self.waiting: Counter[str] = Counter()
+        """Rows of it by event; an event without rows counts as one."""
         self._accepted = self._settled = 0
-        self._limit = REQUEST_BYTES
+        self._never_taken = math.inf
+        """Bytes of the smallest record that was refused in this export and cannot be cut: another one of the size is not tried."""
+        self._limit = self._taken = REQUEST_BYTES
+        """Bytes of the next request, and of those that the collector takes, as far as is known. Larger records are cut."""
         self.away = False
         """True if the last export attempt failed."""
+        self._is_missed = False
         self._lost: Counter[Loss] = Counter()
         self._closed = self._shut = False
         self._filled, self._hurry = threading.Event(), threading.Event()
@@ -127,7 +147,7 @@ class Outbox:
 
     def export(self) -> bool:
         """Export what waits now; False if some of it could not be delivered. Waits as long as the exporter does."""
-        until = self._accepted
+        until, self._never_taken = self._accepted, math.inf
         if not self.holds() or self._shut:
             return not self.holds()
         with self._owner._export_lock, suppress_instrumentation():
@@ -178,24 +198,59 @@ class Outbox:
         """One request; False if it is no use to go on now."""
         part = self._take(self._limit)
         size = sum(one.size for one in part)
+        if size > self._taken and self._cut(part):
+            return True
+        if size >= self._never_taken:
+            self._lose_too_large(part)
+            return True
         outcome = self._request(part)
         if outcome == DELIVERED:
-            self._limit = min(REQUEST_BYTES, self._limit + _GROWTH)
+            self._taken = min(REQUEST_BYTES, self._taken + self._taken // 16)
+            self._limit = min(self._taken, self._limit + _GROWTH)
             return True
         if outcome == AWAY:
             self._put_back(part)
             return False
         if len(part) > 1:
             self._put_back(part)
-            self._limit = size // 2
+            self._shrink(size // 2, outcome)
             return True
         return self._refused(part, outcome)
+
+    def _shrink(self, size: int, outcome: str) -> None:
+        self._limit = size
+        if outcome == TOO_LARGE:
+            self._taken = size
+
+    def _cut(self, part: list[Waiting]) -> bool:
+        """Have one record that is larger than what is taken go out in pieces. False if it cannot be cut, or there are several."""
+        if len(part) != 1:
+            return False
+        (one,) = part
+        try:
+            records = imported(_SMALLER).pieces(one.record, -(-one.size // self._taken))
+        except Exception as error:
+            failed("cut a record that is larger than the collector takes", error)
+            return False
+        cut = [Waiting(record, settles=0) for record in records]
+        if len(cut) == 1:
+            return False
+        cut[-1].settles = one.settles
+        with self._lock:
+            self.bytes += sum(piece.size for piece in cut) - one.size
+        self._put_back(cut)
+        return True
 
     def _refused(self, part: list[Waiting], outcome: str) -> bool:
         """A request of one record was refused: by a collector that takes others, or by one that takes nothing now?"""
         (one,) = part
         if outcome == TOO_LARGE:
-            self._lose(part, f"one of {one.size:,} bytes is larger than the collector takes")
+            taken = self._taken
+            self._shrink(one.size // 2, outcome)
+            if not self._cut(part):
+                self._limit = self._taken = taken
+                self._never_taken = one.size
+                self._lose_too_large(part)
             return True
         others = self._take(1)
         if not others or self._request(others) != DELIVERED:
@@ -208,12 +263,30 @@ class Outbox:
             self._lose(part, "the collector refuses one while it takes others")
         return True
 
+    def _lose_too_large(self, part: Sequence[Waiting]) -> None:
+        self._lose(part, f"one of {part[0].size:,} bytes is larger than the collector takes")
+
     def _request(self, part: Sequence[Waiting]) -> str:
         outcome = request(self._owner._exporter, [one.record for one in part])
-        self.away = outcome != DELIVERED
-        if outcome == DELIVERED:
+        self.away = outcome.status != DELIVERED
+        self._say(outcome)
+        if outcome.status == DELIVERED:
             self._settle(part)
-        return outcome
+        return outcome.status
+
+    def _say(self, outcome: Outcome) -> None:
+        """Say that the collector is away, and what becomes of the events, and that it is there again: each once."""
+        where = endpoint(self._owner._exporter)
+        if outcome.status in (AWAY, UNKNOWN) and not self._is_missed:
+            self._is_missed = True
+            of = f"{self.bytes / 1e6:.1f} MB of {self._most_bytes / 1e6:.1f}"
+            kept = f"{sum(self.waiting.values()):,} rows are kept ({of}) and sent again"
+            warn_once(
+                f"away: {where}", f"The service at {where} takes no predictions now; {kept}. It says: {outcome.why}"
+            )
+        elif outcome.status == DELIVERED and self._is_missed:
+            self._is_missed = False
+            warn_once(f"back: {where}", f"The service at {where} takes predictions again.")
 
     # What waits.
 
@@ -228,7 +301,7 @@ class Outbox:
             self._accepted += 1
             self._waiting.append(one)
             self.bytes += one.size
-            self.rows += one.rows or 0
+            self.waiting[one.event] += one.rows
             excess = self.bytes - self._most_bytes
             oldest = [] if excess <= 0 else _first(self._waiting, excess)
             for _ in oldest:
@@ -258,17 +331,17 @@ class Outbox:
 
     def _settle(self, part: Sequence[Waiting]) -> None:
         with self._lock:
-            self._settled += len(part)
+            self._settled += sum(one.settles for one in part)
             self.bytes -= sum(one.size for one in part)
-            self.rows -= sum(one.rows or 0 for one in part)
+            for one in part:
+                self.waiting[one.event] -= one.rows
 
     def _lose(self, part: Sequence[Waiting], why: str) -> None:
         self._settle(part)
         with self._lock:
             for one in part:
                 attributes = one.record.log_record.attributes or {}
-                key = str(attributes.get(ml.ML_MODEL_NAME, "")), str(one.record.log_record.event_name)
-                self._lost[key] += 1 if one.rows is None else int(one.rows)
+                self._lost[str(attributes.get(ml.ML_MODEL_NAME, "")), one.event] += one.rows
         warn_once(f"lost: {why[:20]}", f"Events of models are lost: {why}. Rows that are lost are counted.")
 
 

@@ -42,6 +42,7 @@ from modelspan.instrumentation.recorder.snapshot import Raw, Snapshot, Taken
 from modelspan.instrumentation.recorder.turns import Turns
 from modelspan.instrumentation.recorder.unheard import NO_EVENTS, NO_SDK, Unheard
 from modelspan.semconv import columns as names
+from modelspan.semconv import events
 from modelspan.semconv.attributes import ML_FRAMEWORK_NAME, MlOperationNameValues, ModelspanDropReasonValues
 
 if TYPE_CHECKING:
@@ -366,8 +367,9 @@ class Recorder:
         self.policy.unmatched.say(at_once=True)
         self._unheard.say()
         if not export_within(left, self._signals.last_exports):
-            rows = self._signals.waiting_rows()
-            among = f", {rows:,} rows of predictions, actuals and outcomes among it" if rows else ""
+            waiting = self._signals.waiting()
+            counts = ", ".join(f"{waiting[event]:,} {kind}" for event, kind in _KINDS.items() if waiting[event])
+            among = f", among it {counts}" if counts else ""
             said = f"The collector did not take the last telemetry before the exit{among}; it is lost."
             warn_once("exit-export", f"{said} {_EXIT_DECIDES}")
         keep_interrupted()
@@ -505,6 +507,15 @@ class Recorder:
                 self._metrics.dropped(identity.name or "", reason, rows)
 
 
+_KINDS = {
+    events.ML_PREDICTION_BATCH: "rows of predictions",
+    events.ML_PREDICTION_DETAILS: "predictions",
+    events.ML_PREDICTION_ACTUAL: "actuals",
+    events.ML_PREDICTION_OUTCOME: "outcomes",
+    events.ML_REFERENCE_PROFILE: "references",
+    events.ML_MODEL_LOADED: "descriptions of models",
+}
+"""By event, what it counts."""
 CAPTURE_FAILED = ModelspanDropReasonValues.CAPTURE_FAILED.value
 EXIT = ModelspanDropReasonValues.EXIT.value
 MANY_FITS = ModelspanDropReasonValues.MANY_FITS.value

@@ -116,9 +116,9 @@ class Signals:
             lost += outbox.take_lost()
         return lost
 
-    def waiting_rows(self) -> int:
-        """Rows that are not delivered yet."""
-        return sum(outbox.rows for outbox in self._outboxes)
+    def waiting(self) -> Counter[str]:
+        """Rows that are not delivered yet by event; an event without rows counts as one."""
+        return sum((outbox.waiting for outbox in self._outboxes), Counter())
 
 
 def _is_live(part: Any) -> bool:
