@@ -29,9 +29,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from modelspan.instrumentation import flush, identify, set_reference
+from modelspan.instrumentation import failure, flush, identify, set_reference
 from modelspan.instrumentation.patching.wrappers import guarded_train
-from modelspan.instrumentation.recorder import current, training
+from modelspan.instrumentation.recorder import current, duty, training
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.profile.wire import from_json
 from modelspan.semconv import attributes as ml
@@ -277,6 +277,19 @@ def test_a_loop_of_fits_makes_no_more_references_than_allowed_and_says_so_once(
             LinearRegression().fit(X, X[:, 0] + shift)
     assert len(references(telemetry)) == 3
     assert [r.message for r in caplog.records].count(training.TOO_MANY) <= 1
+
+
+def test_references_of_a_loop_of_fits_take_their_share_of_time_and_no_more(
+    again: Callable[..., Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure, "_said", set())
+    monkeypatch.setattr(duty, "REFERENCES", 1e-6)
+    telemetry = again(duty=1e-9)
+    for shift in range(10):
+        LinearRegression().fit(X, X[:, 0] + shift).predict(X[:2])
+    assert len(references(telemetry)) == 1
+    assert telemetry.rows() == 20  # which have a time of their own
+    assert [r.message for r in caplog.records].count(training.TOO_MANY) == 1
 
 
 def test_predictions_keep_half_of_the_queue(again: Callable[..., Any]) -> None:

@@ -9,7 +9,9 @@ BACKLOG_BYTES = 4 * 1024 * 1024
 BACKLOGGED_BYTES = 16 * 1024
 """... of one call."""
 FITS = 2.0
-"""Seconds of processor time for models that were just fitted, before they have to keep to the share."""
+"""Seconds of processor time for models that were just fitted, before they have to keep to the share..."""
+REFERENCES = 20.0
+"""... and for references made of fits: those of a job that trains some large models one after the other are all made."""
 WINDOW = 0.5
 """Seconds over which work is compared with time, at least."""
 
@@ -52,17 +54,17 @@ class Duty:
 class FitCredit:
     """Processor time for what is said of models that the program fits: a `share` of one core, after so many seconds at once.
 
-    A model that is fitted for each request is a new one each time: a digest, an announcement and a batch of one row.
+    A model that is fitted for each request is a new one each time: a digest, an announcement, a batch of one row, and a reference.
     """
 
-    def __init__(self, share: float, now: float) -> None:
+    def __init__(self, share: float, most: float, now: float) -> None:
         self._share = share
-        self._left = FITS
+        self._most = self._left = most
         self._since = now
 
     def allows(self, now: float) -> bool:
         """True if credit is left at `now` (monotonic time, seconds)."""
-        self._left = min(FITS, self._left + (now - self._since) * self._share)
+        self._left = min(self._most, self._left + (now - self._since) * self._share)
         self._since = now
         return self._left > 0
 

@@ -20,6 +20,7 @@ from opentelemetry._logs import Logger
 
 from modelspan.instrumentation.config import PREFIX, ROWS, Config
 from modelspan.instrumentation.failure import attempt, failed, faults, safely, warn_once
+from modelspan.instrumentation.recorder import duty
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.calls import (
     QUEUE_FULL,
@@ -91,7 +92,8 @@ class Recorder:
         self._until = math.inf
         """When what still waits is given up, at the exit."""
         self._duty = Duty(self.config.duty, self.config.call_bytes, monotonic())
-        self._fit_credit = FitCredit(self.config.duty, monotonic())
+        self._fit_credit = FitCredit(self.config.duty, duty.FITS, monotonic())
+        self.reference_credit = FitCredit(self.config.duty, duty.REFERENCES, monotonic())
         self._starting = threading.RLock()  # a handler of a signal may predict while its thread is at it
         self._signals = Signals(self._providers, _own_version(), self.config.queue_bytes // 2, self.turns.exporting)
         self._prepared = False

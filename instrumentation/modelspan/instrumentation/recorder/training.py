@@ -17,6 +17,7 @@ from modelspan.instrumentation.failure import failed, warn_once
 from modelspan.instrumentation.recorder import current
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.attribute import has_method
+from modelspan.instrumentation.recorder.clock import monotonic
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.imports import imported
 from modelspan.instrumentation.recorder.policy import OFF
@@ -43,7 +44,10 @@ BY_COLUMN = (
     "A model is fitted on a large sparse matrix that is not held by rows (CSR); set_reference makes a reference of it."
 )
 
-TOO_MANY = "More models are fitted than references are made of; set_reference makes one of any model."
+TOO_MANY = (
+    "More models are fitted than references are made of: OTEL_INSTRUMENTATION_ML_DUTY says how much time they may take."
+    " set_reference makes one of any model."
+)
 
 _PREDICTIONS = (Operation.PREDICT.value, Operation.PREDICT_PROBA.value, Operation.SCORE_SAMPLES.value)
 
@@ -90,9 +94,14 @@ class Training:
         self._emitted = identity
 
     def _read(self, sample: Sample, recorder: Recorder, model: Any) -> None:
+        if not recorder.reference_credit.allows(monotonic()):
+            warn_once("fits", TOO_MANY)
+            return
+        began = time.thread_time()
         found, self._profile = imported(_REFERENCE).read(sample.copied, model, recorder.policy.afresh())
         if self._profile and sample.usual:
             self.identity.learnt({ML_TRAINING_DATASET_DIGEST: imported(_CONTENT).digest(found, sample.rows)})
+        recorder.reference_credit.spend(time.thread_time() - began)
 
 
 class Allowance:
