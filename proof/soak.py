@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ class Seen:
 
     memory: list[float]
     said: dict[str, Any]
+
+
+Found = tuple[Seen, list[tuple[Any, ...]], int]
+"""What was seen of the program, what the store holds and counted, and how often the service went down."""
+Soak = Callable[[float, int, Path], Found]
+Report = Callable[[float, Seen, list[tuple[Any, ...]], int], tuple[str, bool]]
 
 
 def through_outages(
@@ -86,8 +93,8 @@ def through_outages(
     return seen, downs
 
 
-def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any, ...]], int]:
-    """Run it; what was seen of the program, the counters and rows in the store, and how often the service went down."""
+def soak(minutes: float, rows: int, folder: Path) -> Found:
+    """Run it."""
     service = Service(folder / "data")
     service.__enter__()
     seen, downs = through_outages(service, "proof.soak_program", minutes, rows, folder, UP, DOWN)
@@ -110,33 +117,34 @@ def report(minutes: float, seen: Seen, found: list[tuple[Any, ...]], downs: int)
     early, late = max(seen.memory[quarter : 2 * quarter]), max(seen.memory[-quarter:])
     missing = recorded + dropped + left_out - made
     agree = missing == 0 and stored == different == arrived and wrong == 0
-    lines = [
-        "# Measured: ten million predictions, eight threads, a service that goes up and down",
-        "",
-        f"Command: `python -m proof.soak --minutes {minutes:g}`",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| predictions made | {made:,} |",
-        f"| kept by the recorder | {recorded:,} |",
-        f"| dropped by the recorder, and counted | {dropped:,} |",
-        f"| left out as large calls in a row, and counted | {left_out:,} |",
-        f"| kept + dropped + left out - made | {missing} |",
-        f"| times that the service went down, for {DOWN:.0f} s and its start | {downs} |",
-        f"| stored | {stored:,} |",
-        f"| stored twice | {stored - different} |",
-        f"| stored with another value than was predicted | {wrong} |",
-        f"| lost between SDK and service, by the counters | {recorded - arrived:,} |",
-        f"| resident memory of the program, highest in the second and the last quarter | {early:.0f} MB, {late:.0f} MB |",
-    ]
-    return "\n".join(lines), agree
+    lines = {
+        "predictions made": f"{made:,}",
+        "kept by the recorder": f"{recorded:,}",
+        "dropped by the recorder, and counted": f"{dropped:,}",
+        "left out as large calls in a row, and counted": f"{left_out:,}",
+        "kept + dropped + left out - made": f"{missing}",
+        f"times that the service went down, for {DOWN:.0f} s and its start": f"{downs}",
+        "stored": f"{stored:,}",
+        "stored twice": f"{stored - different}",
+        "stored with another value than was predicted": f"{wrong}",
+        "lost between SDK and service, by the counters": f"{recorded - arrived:,}",
+        "resident memory of the program, highest in the second and the last quarter": f"{early:.0f} MB, {late:.0f} MB",
+    }
+    title = "ten million predictions, eight threads, a service that goes up and down"
+    return markdown(title, f"proof.soak --minutes {minutes:g}", lines), agree
 
 
-def main() -> None:
-    """Print the report; exit with 1 where numbers disagree."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--rows", type=int, default=10_000_000)
+def markdown(title: str, command: str, lines: Mapping[str, str]) -> str:
+    """A measurement as a document with one table."""
+    rows = [f"| {name} | {value} |" for name, value in lines.items()]
+    return "\n".join([f"# Measured: {title}", "", f"Command: `python -m {command}`", "", "| | |", "|---|---|", *rows])
+
+
+def run(description: str | None, soak: Soak, report: Report, minutes: float, rows: int) -> None:
+    """Print the report of a soak; exit with 1 where numbers disagree."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--rows", type=int, default=rows)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         text, agree = report(given.minutes, *soak(given.minutes, given.rows, Path(folder)))
@@ -145,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, soak, report, minutes=10, rows=10_000_000)

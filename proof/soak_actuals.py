@@ -6,15 +6,12 @@ twice, each has the label that was given, and the counters say how many were los
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from bench.service import Service
-from proof.soak import Seen, through_outages
+from proof.soak import Found, Seen, markdown, run, through_outages
 
 UP, DOWN = 25.0, 10.0
 """Seconds."""
@@ -25,8 +22,8 @@ _COUNTED = """SELECT recorder_id, max(rows_recorded), max(rows_dropped), sum(row
 WHERE event = 'ml.prediction.actual' GROUP BY 1"""
 
 
-def soak(minutes: float, rows: int, folder: Path) -> tuple[Seen, list[tuple[Any, ...]], int]:
-    """Run it; what was seen of the program, what the store holds and counted, and how often the service went down."""
+def soak(minutes: float, rows: int, folder: Path) -> Found:
+    """Run it."""
     with Service(folder / "data") as service:
         seen, downs = through_outages(service, "proof.soak_actuals_program", minutes, rows, folder, UP, DOWN)
         time.sleep(5)
@@ -38,39 +35,22 @@ def report(minutes: float, seen: Seen, found: list[tuple[Any, ...]], downs: int)
     (stored, different, wrong), (_, recorded, dropped, arrived) = found
     missing = recorded + dropped - seen.said["made"]
     agree = missing == 0 and stored == different == arrived and wrong == 0
-    lines = [
-        "# Measured: a million actuals, eight threads, a service that goes up and down",
-        "",
-        f"Command: `python -m proof.soak_actuals --minutes {minutes:g}`",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| actuals made | {seen.said['made']:,} |",
-        f"| kept by the recorder | {recorded:,} |",
-        f"| dropped by the recorder, and counted | {dropped:,} |",
-        f"| kept + dropped - made | {missing} |",
-        f"| times that the service went down, for {DOWN:.0f} s and its start | {downs} |",
-        f"| stored | {stored:,} |",
-        f"| stored twice | {stored - different} |",
-        f"| stored with another label than was given | {wrong} |",
-        f"| lost between recorder and service, by the counters | {recorded - arrived:,} |",
-        f"| what the last `flush()` said | {seen.said['done']} |",
-        f"| resident memory of the program, highest | {max(seen.memory):.0f} MB |",
-    ]
-    return "\n".join(lines), agree
-
-
-def main() -> None:
-    """Print the report; exit with 1 where numbers disagree."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        text, agree = report(given.minutes, *soak(given.minutes, given.rows, Path(folder)))
-    print(text)
-    sys.exit(not agree)
+    lines = {
+        "actuals made": f"{seen.said['made']:,}",
+        "kept by the recorder": f"{recorded:,}",
+        "dropped by the recorder, and counted": f"{dropped:,}",
+        "kept + dropped - made": f"{missing}",
+        f"times that the service went down, for {DOWN:.0f} s and its start": f"{downs}",
+        "stored": f"{stored:,}",
+        "stored twice": f"{stored - different}",
+        "stored with another label than was given": f"{wrong}",
+        "lost between recorder and service, by the counters": f"{recorded - arrived:,}",
+        "what the last `flush()` said": f"{seen.said['done']}",
+        "resident memory of the program, highest": f"{max(seen.memory):.0f} MB",
+    }
+    title = "a million actuals, eight threads, a service that goes up and down"
+    return markdown(title, f"proof.soak_actuals --minutes {minutes:g}", lines), agree
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, soak, report, minutes=3, rows=1_000_000)
