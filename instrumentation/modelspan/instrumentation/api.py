@@ -61,7 +61,9 @@ def identify(
         import numpy  # noqa: F401  # first, because hooks that wait for it import what follows
 
         from modelspan.instrumentation.recorder.identity import Identity, identities
+        from modelspan.instrumentation.recorder.takers import recorded_in
 
+        model = recorded_in(model)
         known = {key: str(value) for key, value in lineage.items() if value is not None}
         old = identities.known(model)
         identities.identify(model, Identity(name or None, version or None, known))
@@ -252,14 +254,16 @@ def flush(timeout: float = 5.0) -> bool:
         return False
 
 
-def _try(what: str, submit: Callable[..., bool], *arguments: Any) -> bool:
+def _try(what: str, submit: Callable[..., bool], model: Any, *arguments: Any) -> bool:
     try:
         recorder = _current().get()
         if not (recorder.active or recorder.activate()):
             if not recorder.failed:
                 warn_once("no-sdk", f"OpenTelemetry is not set up in this process: could not {what}.")
             return False
-        return submit(recorder, *arguments)
+        from modelspan.instrumentation.recorder.takers import recorded_in
+
+        return submit(recorder, recorded_in(model), *arguments)
     except (TypeError, ValueError) as error:
         misread(what, error)
         return False

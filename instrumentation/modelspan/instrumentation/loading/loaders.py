@@ -18,6 +18,7 @@ from modelspan.instrumentation.patching.signatures import parameters_of, wraps
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.attribute import is_of_library, own
 from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.takers import is_frozen, recorded_in
 
 PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "forward")
 """Methods of what is recorded, as far as it is of a library."""
@@ -203,6 +204,8 @@ def _held(loaded: Any, depth: int, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     if not isinstance(loaded, (dict, list, tuple)):
         if isinstance(loaded, type) or type(loaded).__module__ == "builtins":
             return
+        if is_frozen(loaded):
+            loaded = recorded_in(loaded)
         yield at, loaded
         loaded = {} if _is_recorded(loaded) else own(loaded)
     if depth > 0 and len(loaded) <= _MOST_HELD:

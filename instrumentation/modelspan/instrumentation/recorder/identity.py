@@ -104,6 +104,8 @@ class Identity:
         """Fill in the name and version that nobody gave. Takes milliseconds for large models, once."""
         if self.tells:
             self._ask()
+        if self.name is None and not (config.model_name or self.origin.name or self.origin.file_name):
+            self._take_over(model)
         if self.name is None:
             given, file_name = config.model_name or self.origin.name, self.origin.file_name
             self.named_by = BY_HAND if given else BY_FILE if file_name else BY_CLASS
@@ -113,25 +115,43 @@ class Identity:
             with _resolving:
                 if self.version is None:
                     told = config.model_version or self.origin.version
-                    self.version = (
-                        short(readable(told)) if told else _FIT + (self._tried_digest_of(model)[:12] or "unknown")
-                    )
+                    self.version = short(readable(told)) if told else _FIT + (self.digest_of(model)[:12] or "unknown")
+
+    def _take_over(self, model: Any) -> None:
+        """Be called what a named model is called that has learnt the same: this is a copy of it, or it a search that found this."""
+        same = identities.same_as(model, self)
+        if same is None:
+            return
+        lineage = {} if self.fitted else {**same.origin.lineage}
+        self.origin = same.origin._replace(lineage={**lineage, **self.origin.lineage})
+        self.lineage = {**same.lineage, **self.lineage}
+        self.version = self.version or same.version
+        self.name, self.named_by = same.name, same.named_by
+
+    def is_named(self) -> bool:
+        """True if the program, a registry or its file has named the model. Asks who knows it, where nobody has yet."""
+        if self.name is not None:
+            return self.named_by != BY_CLASS
+        if self.tells:
+            self._ask()
+        return bool(self.origin.name or self.origin.file_name)
 
     def know_digest(self, model: Any) -> None:
         """Have the digest made, unless the model has become another since. In the background: takes milliseconds and more."""
         with _resolving:
             if self.digest is None and identities.known(model) is self:
-                self._tried_digest_of(model)
+                self.digest_of(model)
 
-    def _tried_digest_of(self, model: Any) -> str:
+    def digest_of(self, model: Any) -> str:
+        """The digest, which is made where it is not known; empty where none can be or is to be."""
         try:
-            return self._digest_of(model)
+            return self._made_digest(model)
         except Exception as error:
             failed("make a digest of a model", error)
             self.digest = ""
             return ""
 
-    def _digest_of(self, model: Any) -> str:
+    def _made_digest(self, model: Any) -> str:
         if self.digest is None:
             self.digest = kind_of(model).digest(model)
         return self.digest
@@ -200,9 +220,10 @@ class Identities:
         return self.by_id.get(id(model)) or self._changed.get(id(model))
 
     def named(self, name: str) -> Any:
-        """The only model that the program has identified by a name; None where there is none, or several."""
+        """The only model that the program has identified by a name, or one of its copies; None where there is none, or several."""
         found = [known for known in list(self.by_id.values()) if known.name == name]
-        reference = found[0].reference if len(found) == 1 else None
+        is_one = len(found) == 1 or (found and found[0].digest and len({known.digest for known in found}) == 1)
+        reference = found[0].reference if is_one else None
         return reference() if isinstance(reference, weakref.ref) else None
 
     def put(self, model: Any, identity: Identity) -> Identity:
@@ -228,6 +249,20 @@ class Identities:
             ),
             None,
         )
+
+    def same_as(self, model: Any, identity: Identity) -> Identity | None:
+        """The identity of a named model that has learnt the same as `model`; None where there is none, or they have several names."""
+        name = _name_of(model)
+        found = []
+        with _resolving:
+            for other in list(self.by_id.values())[-_MOST_COMPARED:]:
+                one = other.reference() if isinstance(other.reference, weakref.ref) else other.reference
+                if other is identity or one is None or not other.is_named() or _name_of(one) != name:
+                    continue
+                if other.digest_of(one) and other.digest == identity.digest_of(model):
+                    found.append(other)
+        names = {other.name or other.origin.name or other.origin.file_name for other in found}
+        return found[-1] if len(names) == 1 else None
 
     def identify(self, model: Any, identity: Identity) -> None:
         """The program says who a model is; what is known from elsewhere is still known."""
