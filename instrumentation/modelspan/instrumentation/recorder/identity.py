@@ -118,15 +118,16 @@ class Identity:
                     self.version = short(readable(told)) if told else _FIT + (self.digest_of(model)[:12] or "unknown")
 
     def _take_over(self, model: Any) -> None:
-        """Be called what a named model is called that has learnt the same: this is a copy of it, or it a search that found this."""
+        """Have name, version and lineage of a named model that has learnt the same, of which this is a copy."""
         same = identities.same_as(model, self)
         if same is None:
             return
-        lineage = {} if self.fitted else {**same.origin.lineage}
+        lineage = {} if self.fitted else same.origin.lineage
         self.origin = same.origin._replace(lineage={**lineage, **self.origin.lineage})
         self.lineage = {**same.lineage, **self.lineage}
         self.version = self.version or same.version
-        self.name, self.named_by = same.name, same.named_by
+        if same.name is not None:
+            self.name, self.named_by = same.name, same.named_by
 
     def is_named(self) -> bool:
         """True if the program, a registry or its file has named the model. Asks who knows it, where nobody has yet."""
@@ -251,13 +252,19 @@ class Identities:
         )
 
     def same_as(self, model: Any, identity: Identity) -> Identity | None:
-        """The identity of a named model that has learnt the same as `model`; None where there is none, or they have several names."""
+        """The identity of a named model that has learnt the same as `model`; None where there is none, or they have several names.
+        One that is loaded after `model` was first seen is a copy of it, and gives it no name.
+        """
         name = _name_of(model)
-        found = []
+        found: list[Identity] = []
+        is_later = False
         with _resolving:
             for other in list(self.by_id.values())[-_MOST_COMPARED:]:
+                is_later = is_later or other is identity
                 one = other.reference() if isinstance(other.reference, weakref.ref) else other.reference
-                if other is identity or one is None or not other.is_named() or _name_of(one) != name:
+                if other is identity or one is None or (is_later and other.named_by != BY_HAND):
+                    continue
+                if _name_of(one) != name or not other.is_named():
                     continue
                 if other.digest_of(one) and other.digest == identity.digest_of(model):
                     found.append(other)
