@@ -144,6 +144,13 @@ def test_a_server_with_grpcs_usual_limit_takes_everything(
         assert {events.ML_MODEL_LOADED, events.ML_REFERENCE_PROFILE} < collector.events
 
 
+NEEDS_THE_REASON = pytest.mark.skipif(
+    not hasattr(OTLPLogExporter("http://127.0.0.1:9", insecure=True), "_retryable_error_codes"),
+    reason="this exporter repeats what is too large, and does not say why it failed",
+)
+
+
+@NEEDS_THE_REASON
 def test_requests_become_as_small_as_a_server_wants_them_at_once(collector_of: Any) -> None:
     collector, endpoint = collector_of(max_receive_message_length=1_000_000)
     began = time.monotonic()
@@ -152,6 +159,7 @@ def test_requests_become_as_small_as_a_server_wants_them_at_once(collector_of: A
     assert time.monotonic() - began < 30  # the SDK would repeat each as it was, for a minute
 
 
+@NEEDS_THE_REASON
 def test_an_event_that_is_larger_than_the_collector_takes_goes_out_in_pieces(collector_of: Any) -> None:
     collector, endpoint = collector_of(max_receive_message_length=256 * 1024)
     x = np.random.default_rng(5).normal(size=(500, 1000))
@@ -168,6 +176,7 @@ def test_an_event_that_is_larger_than_the_collector_takes_goes_out_in_pieces(col
     assert sorted(collector.series) == sorted(f"x{i}" for i in range(1000))
 
 
+@NEEDS_THE_REASON
 def test_the_size_that_a_collector_takes_is_remembered(collector_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     exporter = OTLPLogExporter(collector_of(max_receive_message_length=256 * 1024)[1], insecure=True)
@@ -178,6 +187,7 @@ def test_the_size_that_a_collector_takes_is_remembered(collector_of: Any, monkey
     assert len(sent) < 3 * size / (256 * 1024)
 
 
+@NEEDS_THE_REASON
 def test_a_row_that_is_too_large_by_itself_is_counted_as_lost(
     collector_of: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

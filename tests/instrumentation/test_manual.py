@@ -35,4 +35,4 @@ logging.basicConfig(stream=said)
 set_up_sdk()
 SklearnInstrumentor().instrument()
 """
-    assert program(check + example + "\nprint(rows(), repr(said.getvalue()))") == "502 ''"
+    assert program(check + example + "\nprint(rows(), repr(said.getvalue()))") == "2 ''"

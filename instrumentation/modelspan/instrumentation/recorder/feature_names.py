@@ -103,7 +103,7 @@ def _known_names(model: Any, width: int | None) -> Names | None:
     """Names of the columns of the model: as it says itself; as its fit in this process was given them; as the first estimator within
     it says that has some for as many columns.
     """
-    declared = _declared(model)
+    declared = _declared(model, width or 0)
     if declared is not None:
         return declared if width in (None, len(declared)) else None
     known = _seen.get(id(model))
@@ -113,10 +113,10 @@ def _known_names(model: Any, width: int | None) -> Names | None:
     return next((names for names in _within(model, _DEPTH) if width in (None, len(names))), seen)
 
 
-def _declared(model: Any) -> Names | None:
-    """The columns of the model as it says itself."""
+def _declared(model: Any, width: int = 0) -> Names | None:
+    """The columns of the model as it says itself; some say it of an input of so many only."""
     try:
-        return kind_of(model).feature_names(model, 0)
+        return kind_of(model).feature_names(model, width)
     except Exception as error:  # not fitted
         heard(error)
         return None

@@ -43,10 +43,11 @@ def refusal(model: Any, x: Any, copied: Snapshot) -> Exception | None:
         return None
     places = _spread(copied.rows, _TRIED)
     first, order = None, given_names(model)
-    in_order = order is not None and set(map(str, getattr(x, "columns", ()))) == set(order)
+    labels = {str(label): label for label in getattr(x, "columns", ())}
+    in_order = order is not None and labels.keys() == set(order)
     for some in (places, *places[:, None]):
         rows = snap.pick(x, some)
-        error = _error(model, rows[order] if in_order else rows)
+        error = _error(model, rows[[labels[name] for name in order]] if order is not None and in_order else rows)
         if error is None or type(error).__name__ == "NotFittedError":
             return None
         first = first or error
