@@ -135,6 +135,47 @@ def test_an_outage_is_said_with_what_is_kept_and_so_is_its_end(caplog: pytest.Lo
     assert back == f"{where} predictions again."
 
 
+def test_a_service_that_has_had_enough_for_now_gets_the_same_later_and_in_no_pieces(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    got: list[bytes] = []
+
+    class Busy(grpc.GenericRpcHandler):  # type: ignore[misc]  # no types
+        def service(self, details: Any) -> Any:
+            def take(request: bytes, context: Any) -> bytes:
+                got.append(request)
+                if len(got) == 1:
+                    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "ingestion rate limit exceeded")
+                return b""
+
+            return grpc.unary_unary_rpc_method_handler(take)
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((Busy(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    def predict() -> None:
+        MODEL.predict(X)
+        assert not flush()
+        assert flush()
+
+    said_by(over_grpc(port), caplog, predict)
+    server.stop(None)
+    assert got[1] == got[0]
+
+
+def test_a_password_of_the_endpoint_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    exporter = HTTPLogExporter("http://someone:secret@127.0.0.1:9/v1/logs", timeout=1)
+
+    def predict() -> None:
+        MODEL.predict(X)
+        assert not flush()
+
+    (said,) = said_by(exporter, caplog, predict)
+    assert said.startswith("The service at http://127.0.0.1:9/v1/logs takes no predictions now")
+
+
 class Everything(grpc.GenericRpcHandler):  # type: ignore[misc]  # no types
     """Takes whatever is sent."""
 

@@ -271,7 +271,7 @@ os.kill(os.getpid(), signal.SIGINT)
         [instrument, sys.executable, path], env=environment, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == -signal.SIGINT
-    lost = "among it 9 rows of predictions, 2 actuals, 1 references, 1 descriptions of models; it is lost."
+    lost = "among it predictions: 9, actuals: 2, references: 1, models: 1; it is lost."
     assert lost in done.stderr
 
 

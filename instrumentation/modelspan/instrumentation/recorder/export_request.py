@@ -39,6 +39,8 @@ _AWAY: Final = frozenset(
 _SIZES: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
 """Codes by which servers refuse the size of a request, which the SDK would repeat as it is."""
 _OF_SIZE: Final = re.compile("larg|exceed|size|too big|limit", re.IGNORECASE)
+_OF_LOAD: Final = re.compile(r"\b(rate|quota|throttl|too many|per second|concurren)", re.IGNORECASE)
+"""By which they say that they have had enough for now, with the same codes."""
 _UNREACHED: Final = re.compile("NewConnectionError|NameResolutionError|ConnectTimeout|SSLError|BadStatusLine")
 """Errors of HTTP after which no smaller request would be taken, as it might be where a connection breaks within one."""
 _MOST_TEXT: Final = 300
@@ -81,8 +83,8 @@ def request(exporter: Any, records: Sequence[Any]) -> Outcome:
 
 
 def endpoint(exporter: Any) -> str:
-    """Where an exporter sends to, as far as it says so."""
-    return str(getattr(exporter, "_endpoint", "") or type(exporter).__name__)
+    """Where an exporter sends to, as far as it says so, without a password."""
+    return re.sub("//[^/@]*@", "//", str(getattr(exporter, "_endpoint", "") or type(exporter).__name__))
 
 
 def _status(result: Any) -> str:
@@ -90,8 +92,12 @@ def _status(result: Any) -> str:
     status = next(iter(said.values()), None)
     if status == 413 or type(error).__name__ == "RequestPayloadTooLargeError":
         return TOO_LARGE
-    if status in _SIZES and _OF_SIZE.search(str(getattr(error, "details", str)())):
-        return TOO_LARGE
+    if status in _SIZES:
+        told = str(getattr(error, "details", str)())
+        if _OF_LOAD.search(told):
+            return AWAY
+        if _OF_SIZE.search(told):
+            return TOO_LARGE
     return AWAY if status in _AWAY or _UNREACHED.search(repr(error)) else UNKNOWN
 
 

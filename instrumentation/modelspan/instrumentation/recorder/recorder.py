@@ -370,7 +370,7 @@ class Recorder:
         self._unheard.say()
         if not export_within(left, self._signals.last_exports):
             waiting = self._signals.waiting()
-            counts = ", ".join(f"{waiting[event]:,} {kind}" for event, kind in _KINDS.items() if waiting[event])
+            counts = ", ".join(f"{kind}: {waiting[event]:,}" for event, kind in _KINDS.items() if waiting[event])
             among = f", among it {counts}" if counts else ""
             said = f"The collector did not take the last telemetry before the exit{among}; it is lost."
             warn_once("exit-export", f"{said} {_EXIT_DECIDES}")
@@ -510,12 +510,12 @@ class Recorder:
 
 
 _KINDS = {
-    events.ML_PREDICTION_BATCH: "rows of predictions",
-    events.ML_PREDICTION_DETAILS: "predictions",
+    events.ML_PREDICTION_BATCH: "predictions",
+    events.ML_PREDICTION_DETAILS: "single predictions",
     events.ML_PREDICTION_ACTUAL: "actuals",
     events.ML_PREDICTION_OUTCOME: "outcomes",
     events.ML_REFERENCE_PROFILE: "references",
-    events.ML_MODEL_LOADED: "descriptions of models",
+    events.ML_MODEL_LOADED: "models",
 }
 """By event, what it counts."""
 CAPTURE_FAILED = ModelspanDropReasonValues.CAPTURE_FAILED.value
