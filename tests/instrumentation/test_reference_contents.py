@@ -210,9 +210,11 @@ def test_a_matrix_with_other_columns_than_the_model_takes_is_refused(
     assert "it lacks " in said(caplog)
 
 
-def test_a_method_of_the_model_makes_the_predictions_and_they_are_no_traffic(telemetry: Any) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_method_of_the_model_makes_the_predictions_and_they_are_no_traffic(telemetry: Any, named: bool) -> None:
     model = LogisticRegression().fit(FRAME, Y)
-    assert set_reference(model, FRAME, predictions=model.predict_proba)
+    method = model.predict_proba
+    assert set_reference(model, FRAME, predictions={"predict_proba": method} if named else method)
     assert telemetry.rows() == 0
     series = profile(telemetry)
     assert series["score", ""].mean == pytest.approx(model.predict_proba(FRAME)[:, 1].mean())

@@ -137,13 +137,19 @@ def _said(error: Exception) -> str:
 def _predictions(x: Any, given: Any) -> dict[str, Any]:
     """Predictions by operation, made here where a method of the model is given."""
     if isinstance(given, Mapping):
-        return {operation: values for operation, values in given.items() if values is not None}
-    if callable(given):
-        with suppress_instrumentation():
-            made = given(x)
-        name = getattr(given, "__name__", None)
-        return {name if name in _OPERATIONS else _operation(made): made}
-    return {} if given is None else {_operation(given): given}
+        return {operation: _made(x, values) for operation, values in given.items() if values is not None}
+    if given is None:
+        return {}
+    made = _made(x, given)
+    name = getattr(given, "__name__", None) if callable(given) else None
+    return {name if name in _OPERATIONS else _operation(made): made}
+
+
+def _made(x: Any, given: Any) -> Any:
+    if not callable(given):
+        return given
+    with suppress_instrumentation():
+        return given(x)
 
 
 def _wrong_predictions(model: Any, given: Mapping[str, Any], copied: Predictions, rows: int) -> str | None:
