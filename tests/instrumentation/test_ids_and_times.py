@@ -17,6 +17,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from modelspan.instrumentation import failure, prediction_context, record_actual, record_outcome
+from modelspan.instrumentation.recorder.times import each_in_nanoseconds
 from modelspan.semconv import events
 
 RNG = np.random.default_rng(6)
@@ -50,6 +51,15 @@ IDS = [
     (["00090001", "90001.0", " a "], ["00090001", "90001.0", " a "]),
     ([UUID, b"abc", b"\xff\x00", np.str_("n")], [str(UUID), "abc", "ff00", "n"]),
     ([None, pd.NaT, pd.NA, float("nan"), ""], [None] * 5),
+    ([[90001], ["b"]], ["90001", "b"]),
+    (pd.DataFrame({"id": pd.array([2**60 + 1, None])}), [str(2**60 + 1), None]),
+    (pl.DataFrame({"id": [2**60 + 1, None]}), [str(2**60 + 1), None]),
+    (pa.table({"id": [2**60 + 1, None]}), [str(2**60 + 1), None]),
+    (pa.RecordBatch.from_pydict({"id": ["a", None]}), ["a", None]),
+    (pd.Series(pd.Categorical([90001, None])), ["90001", None]),
+    (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    (np.ma.masked_array([[90001], [90002]], mask=[[False], [True]]), ["90001", None]),
+    (pd.period_range("2026-01", periods=2, freq="M"), ["2026-01", "2026-02"]),
     (pd.Series(pd.to_datetime(["2026-01-02 03:04:05", None])), ["2026-01-02T03:04:05", None]),
 ]
 
@@ -103,6 +113,20 @@ def test_actuals_and_outcomes_name_the_same_ids_and_refuse_missing_ones(
         (pl.Series([datetime.datetime(2026, 1, 2, 3, 4, 5)]).dt.replace_time_zone("UTC"), SECOND * 10**9),
         (pl.Series(["2026-01-02T03:04:05"]), SECOND * 10**9),
         (pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5)]), SECOND * 10**9),
+        (f"{SECOND}.25", SECOND * 10**9 + 250_000_000),
+        (f"{SECOND}123.5", SECOND * 10**9 + 123_500_000),
+        (f"{SECOND}123456789", SECOND * 10**9 + 123_456_789),
+        ("1.767323045e9", SECOND * 10**9),
+        (b"2026-01-02T03:04:05", SECOND * 10**9),
+        ("2026-01-02t03:04:05z", SECOND * 10**9),
+        ("2026-01-02T05:04:05+02", SECOND * 10**9),
+        (pd.Period("2026-01-02 03:04:05", freq="s"), SECOND * 10**9),
+        (pd.Series(pd.period_range("2026-01-02 03:04:05", periods=1, freq="s")), SECOND * 10**9),
+        (pa.scalar(SECOND * 10**9 + 7, pa.timestamp("ns")), SECOND * 10**9 + 7),
+        (pa.table({"t": [datetime.datetime(2026, 1, 2, 3, 4, 5)]}), SECOND * 10**9),
+        (pl.DataFrame({"t": [datetime.datetime(2026, 1, 2, 3, 4, 5)]}), SECOND * 10**9),
+        (np.ma.masked_array(["2026-01-02T03:04:05"], dtype="M8[s]"), SECOND * 10**9),
+        ([[SECOND]], SECOND * 10**9),
     ],
 )
 def test_times_of_any_container_and_unit_are_one_time(telemetry: Any, given: Any, nanoseconds: int) -> None:
@@ -152,6 +176,38 @@ def test_one_nat_of_a_series_dates_only_its_own_row_now(telemetry: Any) -> None:
     found = telemetry.batch()["time"].to_pandas()
     assert (found.drop(7) == times.drop(7).dt.tz_convert("UTC")).all()
     assert found[7] > pd.Timestamp("2026-06-01", tz="UTC")
+
+
+MIDNIGHT = 1_767_312_000 * 10**9
+
+
+@pytest.mark.parametrize("unit", ["D", "h", "m", "s", "ms", "us", "ns"])
+def test_a_moment_is_the_same_time_in_any_unit_and_container(unit: str) -> None:
+    moment = np.datetime64("2026-01-02", unit)
+    both = np.array([moment, np.datetime64("NaT")])
+    assert each_in_nanoseconds(moment) == MIDNIGHT
+    for held in (both, both[:, None], list(both), pd.Series(both), np.ma.masked_array([moment] * 2, mask=[0, 1])):
+        assert np.asarray(each_in_nanoseconds(held)).tolist() == [MIDNIGHT, 0]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [datetime.date(2026, 1, 2), None],
+        np.array([datetime.date(2026, 1, 2), None], dtype=object),
+        pd.Series([datetime.date(2026, 1, 2), None]),
+        pd.Series([datetime.date(2026, 1, 2), None], dtype=pd.ArrowDtype(pa.date32())),
+        pl.Series([datetime.date(2026, 1, 2), None]),
+        pa.array([datetime.date(2026, 1, 2), None]),
+        pd.Series(["2026-01-02", None], dtype="string"),
+        [str(MIDNIGHT // 10**9), ""],
+        pd.Series([MIDNIGHT // 10**9, None], dtype="Int64"),
+        [MIDNIGHT // 10**6, float("nan")],
+        pd.PeriodIndex(["2026-01-02", None], freq="D"),
+    ],
+)
+def test_a_date_is_its_midnight_in_utc_in_any_container(held: Any) -> None:
+    assert np.asarray(each_in_nanoseconds(held)).tolist() == [MIDNIGHT, 0]
 
 
 def test_segments_and_variants_are_written_as_ids_are(telemetry: Any) -> None:

@@ -154,6 +154,12 @@ def test_a_details_event_takes_its_own_time_and_context() -> None:
     assert (row["time"].value, row["trace_id"], row["span_id"], row["duration"]) == (TIME, TRACE_ID, "", 0)
 
 
+@pytest.mark.parametrize(("given", "expected"), [(0.00025, 250_000), ("0.5", 500_000_000), (-1.0, 0), ("long", 0)])
+def test_a_details_event_has_the_duration_that_it_says(given: Any, expected: int) -> None:
+    [row] = rows(decoded(log(events.ML_PREDICTION_DETAILS, {**MODEL, attributes.ML_PREDICTION_DURATION: given})))
+    assert row["duration"] == expected
+
+
 def test_an_id_from_the_place_in_the_journal_is_the_same_in_a_replay_and_no_other() -> None:
     records = [log(events.ML_PREDICTION_DETAILS, MODEL, sequence=sequence) for sequence in (1, 2)]
     first, again = ([row["prediction_id"] for row in rows(decoded(*records))] for _ in range(2))
@@ -338,6 +344,88 @@ def test_what_is_no_value_among_the_features_is_named_and_the_rest_of_the_predic
     assert len(rows(result)) == spans_alike
     assert result.rejected == ({"attribute_type": left_out * spans_alike} if left_out else {})
     assert ("left out: feature" in caplog.text) == bool(left_out)
+
+
+WRITTEN_OTHERWISE: dict[str, tuple[str, Any, str, Any]] = {
+    "a score as a text": (attributes.ML_OUTPUT_SCORE, "0.75", "score", 0.75),
+    "a score with an exponent": (attributes.ML_OUTPUT_SCORE, " 7.5e-1 ", "score", 0.75),
+    "a score that is missing": (attributes.ML_OUTPUT_SCORE, "NaN", "score", None),
+    "an empty score": (attributes.ML_OUTPUT_SCORE, "", "score", None),
+    "a value as a text": (attributes.ML_OUTPUT_VALUE, "-12", "value", -12.0),
+    "a weight as a text": (attributes.ML_SAMPLING_ADJUSTED_COUNT, "10", "weight", 10.0),
+    "a label that is a truth value": (attributes.ML_OUTPUT_LABEL, True, "label", "true"),
+    "a label that is a number": (attributes.ML_OUTPUT_LABEL, 1.0, "label", "1"),
+    "a label in bytes": (attributes.ML_OUTPUT_LABEL, "é".encode(), "label", "é"),
+    "scores as texts": (attributes.ML_OUTPUT_SCORES, {"0": "0.25", "1": "0.75"}, "score", 0.75),
+    "scores in a JSON text": (attributes.ML_OUTPUT_SCORES, '{"0": "0.25", "1": 0.75}', "score", 0.75),
+    "values as texts": (attributes.ML_OUTPUT_VALUES, {"high": "2.5"}, "outputs_numeric", [("high", 2.5)]),
+    "an id that is a float": (attributes.ML_PREDICTION_ID, 90001.0, "prediction_id", "90001"),
+    "an id in bytes": (attributes.ML_PREDICTION_ID, b"abc", "prediction_id", "abc"),
+    "an id in bytes that are no text": (attributes.ML_PREDICTION_ID, b"\xff\x00", "prediction_id", "ff00"),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN_OTHERWISE)
+@pytest.mark.parametrize("spans_alike", [1, 40])
+def test_what_is_written_otherwise_and_has_one_meaning_is_taken(case: str, spans_alike: int) -> None:
+    name, given, column, expected = WRITTEN_OTHERWISE[case]
+    values = {**MODEL, attributes.ML_INPUT_FEATURES: '{"a": NaN, "y": 2}', name: given}
+    for result in (
+        decoded(spans([{"attributes": values}] * spans_alike)),
+        decoded(logs([(events.ML_PREDICTION_DETAILS, values)] * spans_alike)),
+    ):
+        assert [row[column] for row in rows(result)] == [expected] * spans_alike
+        assert [dict(row["features_numeric"]) for row in rows(result)] == [{"y": 2.0}] * spans_alike
+        assert not result.rejected
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        (attributes.ML_OUTPUT_SCORE, "high", "attribute_type"),
+        (attributes.ML_OUTPUT_SCORE, "1,5", "attribute_type"),
+        (attributes.ML_OUTPUT_SCORE, "1_5", "attribute_type"),
+        (attributes.ML_OUTPUT_VALUE, [1.0], "attribute_type"),
+        (attributes.ML_OUTPUT_LABEL, {"a": 1}, "attribute_type"),
+        (attributes.ML_OUTPUT_SCORES, [0.5, 0.5], "missing_attribute"),
+        (attributes.ML_OUTPUT_SCORES, {"a": "high"}, "attribute_type"),
+        (attributes.ML_OUTPUT_VALUES, 7, "attribute_type"),
+        (attributes.ML_OUTPUT_LABELS, {"a": [1]}, "attribute_type"),
+    ],
+)
+def test_an_output_that_has_no_one_meaning_is_named_and_the_rest_of_the_prediction_is_kept(
+    name: str, given: Any, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {attributes.ML_INPUT_FEATURES: {"x": 1.0}, attributes.ML_PREDICTION_VARIANT: "B", name: given}
+    result = decoded(span_with(**values))
+    [row] = rows(result)
+    assert (row["features_numeric"], row["variant"]) == ([("x", 1.0)], "B")
+    assert (row["label"], row["score"], row["value"], row["outputs_numeric"]) == (None, None, None, [])
+    assert result.rejected == {reason: 1}
+    assert "left out: " in caplog.text
+
+
+def test_outputs_are_kept_beside_features_that_cannot_be_read() -> None:
+    result = decoded(span_with(**{attributes.ML_INPUT_FEATURES: "{not json", attributes.ML_OUTPUT_LABEL: "ok"}))
+    assert [row["label"] for row in rows(result)] == ["ok"]
+    assert result.rejected == {"attribute_type": 1}
+
+
+def test_one_row_of_several_that_has_no_score_costs_no_other() -> None:
+    given = {"score": ["0.5", "high", None], "label": [True, 1, {"a": 1}]}
+    result = decoded(span_with(**{attributes.ML_OUTPUT_PREDICTIONS: given}))
+    assert [(row["score"], row["label"]) for row in rows(result)] == [(0.5, "true"), (None, "1"), (None, None)]
+    assert result.rejected == {"attribute_type": 2}
+
+
+def test_an_actual_or_outcome_in_texts_is_a_number() -> None:
+    shared = {**MODEL, attributes.ML_PREDICTION_ID: 7.0}
+    actual = log(events.ML_PREDICTION_ACTUAL, {**shared, attributes.ML_ACTUAL_VALUE: "1.5"})
+    sold = {attributes.ML_OUTCOME_NAME: "sold", attributes.ML_OUTCOME_VALUE: "12"}
+    result = decoded(actual, log(events.ML_PREDICTION_OUTCOME, {**shared, **sold}, sequence=2))
+    ((actual_row,), (outcome_row,)) = (result.tables[name].to_pylist() for name in ("ml_actuals", "ml_outcomes"))
+    assert (actual_row["prediction_id"], actual_row["value"]) == ("7", 1.5)
+    assert (outcome_row["prediction_id"], outcome_row["value"]) == ("7", 12.0)
 
 
 def test_values_of_arrays_that_cannot_be_stored_are_left_out_of_their_row() -> None:

@@ -208,6 +208,9 @@ ML_PREDICTION_BATCHED: Final = "ml.prediction.batched"
 A receiver that stores batch events does not store such a span as a prediction.
 """
 
+ML_PREDICTION_DURATION: Final = "ml.prediction.duration"
+"""Seconds that the call took which made the prediction."""
+
 ML_PREDICTION_ID: Final = "ml.prediction.id"
 """Identifier of one prediction; joins outcomes to it."""
 

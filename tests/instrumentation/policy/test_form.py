@@ -69,6 +69,19 @@ def test_rows_are_counted_as_those_of_batches_are(readable: Telemetry) -> None:
     assert [one[ml.ML_PREDICTION_BATCH_ROW_COUNT] for one in readable.numbered()] == [0]
 
 
+def test_a_row_has_the_duration_of_its_call(readable: Telemetry) -> None:
+    MODEL.predict(X.fillna(0))
+    durations = {one[ml.ML_PREDICTION_DURATION] for one in attributes(readable)}
+    assert len(durations) == 1
+    assert 0 < durations.pop() < 60
+
+
+def test_the_event_that_counts_rows_says_how_many_there_are(readable: Telemetry) -> None:
+    MODEL.predict(X.fillna(0))
+    (counting,) = readable.events(events.ML_PREDICTION_BATCH)
+    assert counting.body.startswith("so far 4 recorded, 0 lost and 0 left out of LogisticRegression")
+
+
 def test_a_word_that_is_no_form_leaves_batches(
     again: Callable[..., Telemetry], caplog: pytest.LogCaptureFixture
 ) -> None:

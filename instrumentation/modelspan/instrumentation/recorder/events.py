@@ -107,7 +107,10 @@ class BatchEmitter:
         if data is not None:
             numbered[ml.ML_PREDICTION_BATCH_FORMAT] = ml.MlPredictionBatchFormatValues.ARROW_STREAM.value
             numbered[ml.ML_PREDICTION_BATCH_DATA] = data
-        emit(logger, self._event, {**attributes, **numbered}, said=f"{rows} {self._of}{'' if rows == 1 else 's'}")
+        counted = f"{rows} {self._of}{'' if rows == 1 else 's'}"
+        if data is None:
+            counted = f"so far {self._recorded} recorded, {self.dropped} lost and {self.unsampled} left out"
+        emit(logger, self._event, {**attributes, **numbered}, said=counted)
         self._said = self.dropped, self.unsampled
 
 

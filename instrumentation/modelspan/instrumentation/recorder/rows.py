@@ -57,6 +57,8 @@ def row_events(table: Mapping[str, Column], rows: int) -> Iterator[RowEvent]:
 
 def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {attribute: row[name] for name, attribute in _SINGLE.items() if name in row}
+    if names.DURATION in row:
+        found[ml.ML_PREDICTION_DURATION] = row[names.DURATION] / 1e9
     for name, value in row.items():
         prefix, dot, key = name.partition(".")
         if prefix + dot == names.SEGMENT_PREFIX:

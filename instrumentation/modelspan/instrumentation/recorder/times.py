@@ -25,11 +25,15 @@ _FIRST, _END = 631_152_000, 4_102_444_800
 """1990 and 2100 in seconds since 1970."""
 _UNITS = (1, 10**3, 10**6, 10**9)
 """Units per second in which a number can count; a number fits one of them at most."""
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?)?\s*(?:(Z|z|UTC)|([+-]\d\d):?(\d\d))?")
+_NUMBER = re.compile(r"[-+]?[0-9]+(?:[.][0-9]*)?(?:[eE][+]?[0-9]{1,3})?")
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?)?\s*(?:(Z|z|UTC|GMT)|([+-]\d\d)(?::?(\d\d))?)?",
+    re.ASCII,
+)
 
 
 def nanoseconds(value: Any) -> int:
-    """Nanoseconds since 1970 of a datetime, date, np.datetime64, ISO 8601 string, or number.
+    """Nanoseconds since 1970 of a datetime, date, np.datetime64, Period, ISO 8601 string, or number, also in a text.
 
     A time without a zone is UTC. A number counts seconds, milli-, micro- or nanoseconds since 1970, whichever makes it a time from
     1990 to 2099. Raises ValueError for none (NaT), for a number that is no such time, and for a time outside of the years 1678 to
@@ -37,6 +41,8 @@ def nanoseconds(value: Any) -> int:
     """
     if isinstance(value, np.ndarray) and not value.shape:
         value = value[()]
+    if hasattr(value, "as_py") and value.as_py() is not None:  # a scalar of Arrow
+        value = int(value.value) if "timestamp[ns" in str(value.type) else value.as_py()
     if value is None or value != value:
         raise ValueError("the time is missing")
     found = _nanoseconds(value)
@@ -46,8 +52,12 @@ def nanoseconds(value: Any) -> int:
 
 
 def _nanoseconds(value: Any) -> int:
+    if hasattr(value, "start_time"):  # pandas Period
+        value = value.start_time
     if hasattr(value, "as_unit"):  # pandas Timestamp: finer than datetime, of which it is a subclass
         return int(value.as_unit("ns").value)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return _of_text(value.strip())
     if isinstance(value, datetime.datetime):
@@ -75,8 +85,8 @@ def _of_number(value: Any) -> int:
 
 
 def _of_text(value: str) -> int:
-    if value.isdecimal():
-        return _of_number(int(value))
+    if _NUMBER.fullmatch(value):
+        return _of_number(decimal.Decimal(value))
     parts = _ISO.fullmatch(value)
     if parts is None:
         raise ValueError(f"{value!r} is not a time in ISO 8601")
@@ -89,8 +99,6 @@ def each_in_nanoseconds(given: Any) -> int | Times:
     """`nanoseconds` of one time, or of each of an array-like of times: UNKNOWN for those that are missing, not after 1970, or no
     times, which is said once. Raises what `nanoseconds` does for one time.
     """
-    if isinstance(given, str) or not hasattr(given, "__iter__"):
-        return nanoseconds(given)
     found = _of_dates(given)
     if found is None:
         listed = elements(given)
@@ -118,7 +126,14 @@ def _of_dates(given: Any) -> Times | None:
     kind = getattr(getattr(given, "dtype", None), "kind", "")
     if kind != "M" or len(given.shape) != 1:
         return None
-    dates = np.asarray(given, dtype=None if isinstance(given, np.ndarray) else "datetime64[ns]")  # zoned ones in UTC
+    if isinstance(given, np.ma.MaskedArray):
+        given = given.filled(np.datetime64("NaT"))
+    try:
+        dates = np.asarray(
+            given, dtype=None if isinstance(given, np.ndarray) else "datetime64[ns]"
+        )  # zoned ones in UTC
+    except ValueError:  # dates of Arrow in pandas
+        return None
     whole = dates.astype("datetime64[s]").astype(np.int64)
     counted = dates.astype("datetime64[ns]").astype(np.int64)
     is_countable = ~np.isnat(dates) & (whole > _LIMITS.min // _NANOSECOND) & (whole < _LIMITS.max // _NANOSECOND)

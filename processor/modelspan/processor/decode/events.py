@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.rejection import Rejected
-from modelspan.processor.decode.row_form import label_text, number
+from modelspan.processor.decode.row_form import id_text, label_text, number
 from modelspan.processor.decode.source import Source, model_of
 from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
 from modelspan.processor.decode.values import Raw, text
@@ -63,7 +63,7 @@ def actual(origin: Source, values: dict[str, Raw], time: int, rows: Rows, now: i
     value = number(values.get(names.ML_ACTUAL_VALUE), names.ML_ACTUAL_VALUE)
     if label is None and value is None:
         raise Rejected(rejection.MISSING_ATTRIBUTE, f"{names.ML_ACTUAL_LABEL} or {names.ML_ACTUAL_VALUE}")
-    model, prediction = model_of(origin, values), _required(values, names.ML_PREDICTION_ID)
+    model, prediction = model_of(origin, values), _prediction(values)
     when = _time_of_prediction(values.get(names.ML_PREDICTION_TIME))
     rows["ml_actuals"].append(
         (time, *model, prediction, when, label, value, text(values.get(names.ML_ACTUAL_SOURCE)), now)
@@ -73,7 +73,7 @@ def actual(origin: Source, values: dict[str, Raw], time: int, rows: Rows, now: i
 def outcome(origin: Source, values: dict[str, Raw], time: int, rows: Rows, now: int) -> None:
     """To `ml_outcomes`. Raises `Rejected` without a prediction id or a name."""
     value = number(values.get(names.ML_OUTCOME_VALUE), names.ML_OUTCOME_VALUE)
-    prediction, name = _required(values, names.ML_PREDICTION_ID), _required(values, names.ML_OUTCOME_NAME)
+    prediction, name = _prediction(values), _required(values, names.ML_OUTCOME_NAME)
     unit = text(values.get(names.ML_OUTCOME_UNIT))
     rows["ml_outcomes"].append((time, *model_of(origin, values), prediction, name, value, unit, now))
 
@@ -111,6 +111,13 @@ def _series(series: NumericProfile | CategoricalProfile) -> tuple[Any, ...]:
         shape = ("categorical", series.rows, series.missing, 0.0, [], list(series.categories))
         moments = (None, None, None, None)
     return (series.kind, series.name, *shape, series.counts.tolist(), *moments)
+
+
+def _prediction(values: dict[str, Raw]) -> str:
+    found = id_text(values.get(names.ML_PREDICTION_ID))
+    if not found:
+        raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_PREDICTION_ID)
+    return found
 
 
 def _required(values: dict[str, Raw], name: str) -> str:

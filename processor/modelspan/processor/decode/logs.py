@@ -17,7 +17,7 @@ from modelspan.processor.decode.batches import Batches
 from modelspan.processor.decode.deliveries import delivery_key
 from modelspan.processor.decode.recognition import event_of, is_batch, looks_like_ours
 from modelspan.processor.decode.rejection import Rejected
-from modelspan.processor.decode.row_form import Occasion, RowForm
+from modelspan.processor.decode.row_form import Occasion, RowForm, duration_of
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
 from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
 from modelspan.processor.decode.truth import Truth
@@ -131,7 +131,8 @@ class Logs:
             raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_OPERATION_NAME)
         time, trace_id, span_id = row[:3]
         default_id = xxhash.xxh3_128_hexdigest(place.encode())
-        self._row_form.add(model_of(origin, values), values, Occasion(time, 0, trace_id, span_id, default_id))
+        duration = duration_of(values.get(names.ML_PREDICTION_DURATION))
+        self._row_form.add(model_of(origin, values), values, Occasion(time, duration, trace_id, span_id, default_id))
 
     def _reference(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         self.references.add(models.reference(origin, values, self._rows, self._now))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
@@ -66,25 +68,26 @@ class RowForm:
         """Take the rows of one span or event. Raises `Rejected`, and takes nothing then."""
         if not 0 < occasion.time < MAX_TIME:
             raise Rejected(rejection.TIME_RANGE, str(occasion.time))
-        features = _mapping(values.get(names.ML_INPUT_FEATURES), names.ML_INPUT_FEATURES)
+        unusable: list[Rejected] = []
+        features = _tried(_mapping, values.get(names.ML_INPUT_FEATURES), names.ML_INPUT_FEATURES, unusable) or {}
         outputs = values.get(names.ML_OUTPUT_PREDICTIONS)
         several = outputs is not None or (set(map(type, features.values())) == {list} and _OUTPUTS.isdisjoint(values))
-        unusable: list[str] = []
         usable = _usable(features, _LISTS if several else _VALUES, unusable)
-        if features and not usable and _OUTPUTS.isdisjoint(values) and outputs is None:
-            raise Rejected(rejection.ATTRIBUTE_TYPE, f"no value of {names.ML_INPUT_FEATURES} is one: {unusable[0]}")
         rows = (
             _several(usable, _mapping(outputs, names.ML_OUTPUT_PREDICTIONS), unusable)
             if several
-            else [_row(usable, values)]
+            else [_row(usable, values, unusable)]
         )
+        if unusable and not usable and outputs is None and all(map(_is_empty, rows)):
+            raise unusable[0]
         shared = _shared(values, occasion)
         segment = {name: text(values[key]) for key, name in _segments(tuple(values))}
-        prediction_id = _text(values, names.ML_PREDICTION_ID) or occasion.default_id
+        prediction_id = id_text(values.get(names.ML_PREDICTION_ID)) or occasion.default_id
         _refuse_repetition(len(rows), (prediction_id, *shared, *segment.values()))
-        if unusable:
-            what = f"{', '.join(dict.fromkeys(unusable[:5]))} of {model.model_name!r}"
-            rejection.left_out(self._rejected, rejection.ATTRIBUTE_TYPE, what, len(unusable))
+        for reason, number in Counter(error.reason for error in unusable).items():
+            said = dict.fromkeys(error.detail for error in unusable if error.reason == reason)
+            what = f"{', '.join(itertools.islice(said, 5))} of {model.model_name!r}"
+            rejection.left_out(self._rejected, reason, what, number)
         code = self._predictions.code(model)
         for i, (outcome, maps) in enumerate(rows):
             self._models.append(code)
@@ -154,17 +157,36 @@ _Row: TypeAlias = tuple[
 """Label, score and value; numeric and text features, numeric and text outputs."""
 
 
-def label_text(value: Raw) -> str | None:
+def label_text(value: Raw, name: str = "label") -> str | None:
     """A label as its string; integral floats as integers. Raises `Rejected` for what cannot be a label."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (bool, int, float)):
         return None if value != value else number_text(value)
-    raise Rejected(rejection.ATTRIBUTE_TYPE, "label")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    raise Rejected(rejection.ATTRIBUTE_TYPE, f"{name} ({type(value).__name__})")
+
+
+def id_text(value: Raw) -> str:
+    """An identifier as programs write it: bytes as UTF-8, else as hexadecimal digits."""
+    if not isinstance(value, bytes):
+        return text(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+
+
+_NUMERAL: Final = re.compile(r"[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)?|[-+]?inf(inity)?|nan", re.I | re.A)
 
 
 def number(value: Raw, name: str) -> float | None:
-    """A number; None for a missing one. Raises `Rejected` for anything else."""
+    """A number, also one that is written as a text; None for a missing one. Raises `Rejected` for anything else."""
+    if isinstance(value, str):
+        value = value.strip() or None
+        if value is not None and _NUMERAL.fullmatch(value):
+            value = float(value)
     if value is None:
         return None
     if isinstance(value, (int, float)):
@@ -173,7 +195,25 @@ def number(value: Raw, name: str) -> float | None:
         except OverflowError as error:
             raise Rejected(rejection.VALUE_RANGE, name) from error
         return result if result == result else None
-    raise Rejected(rejection.ATTRIBUTE_TYPE, name)
+    raise Rejected(rejection.ATTRIBUTE_TYPE, f"{name} ({type(value).__name__})")
+
+
+def duration_of(value: Raw) -> int:
+    """Seconds as nanoseconds; 0 of what is no duration."""
+    seconds = _tried(number, value, names.ML_PREDICTION_DURATION, [])
+    return round(seconds * 1e9) if seconds is not None and 0 <= seconds < MAX_TIME / 1e9 else 0
+
+
+_T = TypeVar("_T")
+
+
+def _tried(read: Callable[[Any, str], _T | None], value: Raw, name: str, unusable: list[Rejected]) -> _T | None:
+    """What `read` makes of a value; None, and the error among the `unusable`, of one that cannot be read."""
+    try:
+        return read(value, name)
+    except Rejected as error:
+        unusable.append(error)
+        return None
 
 
 def _text(values: dict[str, Raw], name: str) -> str:
@@ -236,7 +276,7 @@ def _storable(value: Any) -> Any:
     return {} if isinstance(value, int) and abs(value) > _LARGEST else value
 
 
-def _usable(features: dict[str, Raw], kinds: frozenset[type], unusable: list[str]) -> dict[str, Raw]:
+def _usable(features: dict[str, Raw], kinds: frozenset[type], unusable: list[Rejected]) -> dict[str, Raw]:
     """Features with values of these types; the others are named in `unusable`."""
     if kinds.issuperset(map(type, features.values())) and max(map(len, features), default=0) <= MAX_NAME // 4:
         return features
@@ -245,7 +285,7 @@ def _usable(features: dict[str, Raw], kinds: frozenset[type], unusable: list[str
         if type(value) in kinds and len(name.encode()) <= MAX_NAME:
             good[name] = value
         else:
-            unusable.append(f"feature {name[:40]!r} ({type(value).__name__})")
+            unusable.append(Rejected(rejection.ATTRIBUTE_TYPE, f"feature {name[:40]!r} ({type(value).__name__})"))
     return good
 
 
@@ -267,41 +307,51 @@ SEVERAL_OUTPUTS: Final = frozenset({names.ML_OUTPUT_SCORES, names.ML_OUTPUT_VALU
 _NONE: Final[dict[str, Any]] = {}
 
 
-def _row(features: dict[str, Raw], values: dict[str, Raw]) -> _Row:
+def _row(features: dict[str, Raw], values: dict[str, Raw], unusable: list[Rejected]) -> _Row:
     numeric, texts = split(features)
     outcome = (
-        label_text(values.get(names.ML_OUTPUT_LABEL)),
-        number(values.get(names.ML_OUTPUT_SCORE), names.ML_OUTPUT_SCORE),
-        number(values.get(names.ML_OUTPUT_VALUE), names.ML_OUTPUT_VALUE),
+        _tried(label_text, values.get(names.ML_OUTPUT_LABEL), names.ML_OUTPUT_LABEL, unusable),
+        _tried(number, values.get(names.ML_OUTPUT_SCORE), names.ML_OUTPUT_SCORE, unusable),
+        _tried(number, values.get(names.ML_OUTPUT_VALUE), names.ML_OUTPUT_VALUE, unusable),
     )
     if SEVERAL_OUTPUTS.isdisjoint(values):
         return outcome, (numeric, texts, _NONE, _NONE)
-    scores = _scores(values)
+
+    def each(
+        read: Callable[[Any, str], _T | None], name: str, mapping: Callable[[Any, str], dict[str, Raw]]
+    ) -> _Found[_T]:
+        given = _tried(mapping, values.get(name), name, unusable) or {}
+        return {key: _tried(read, value, f"{name}.{key}", unusable) for key, value in given.items()}
+
+    scores = each(number, names.ML_OUTPUT_SCORES, lambda given, name: _scores(given, name, values))
     if outcome[1] is None and scores:
         outcome = (outcome[0], _score(scores, values), outcome[2])
-    outputs = {**scores, **_mapping(values.get(names.ML_OUTPUT_VALUES), names.ML_OUTPUT_VALUES)}
-    labels = _mapping(values.get(names.ML_OUTPUT_LABELS), names.ML_OUTPUT_LABELS)
-    return outcome, (
-        numeric,
-        texts,
-        {k: n for k, v in outputs.items() if (n := number(v, k)) is not None},
-        {k: label for k, v in labels.items() if (label := label_text(v)) is not None},
-    )
+    outputs = _present(scores) | _present(each(number, names.ML_OUTPUT_VALUES, _mapping))
+    return outcome, (numeric, texts, outputs, _present(each(label_text, names.ML_OUTPUT_LABELS, _mapping)))
 
 
-def _scores(values: dict[str, Raw]) -> dict[str, Raw]:
-    scores = values.get(names.ML_OUTPUT_SCORES)
-    if not isinstance(scores, list):
-        return _mapping(scores, names.ML_OUTPUT_SCORES)
+_Found: TypeAlias = "dict[str, _T | None]"
+
+
+def _present(found: _Found[_T]) -> dict[str, _T]:
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _is_empty(row: _Row) -> bool:
+    return row[0] == (None, None, None) and not any(row[1])
+
+
+def _scores(given: Raw, name: str, values: dict[str, Raw]) -> dict[str, Raw]:
+    if not isinstance(given, list):
+        return _mapping(given, name)
     classes = values.get(names.ML_MODEL_CLASSES)
-    if not isinstance(classes, list) or len(classes) != len(scores):
+    if not isinstance(classes, list) or len(classes) != len(given):
         raise Rejected(rejection.MISSING_ATTRIBUTE, names.ML_MODEL_CLASSES)
-    return {label_text(name) or "": score for name, score in zip(classes, scores, strict=True)}
+    return {label_text(one) or "": score for one, score in zip(classes, given, strict=True)}
 
 
-def _score(scores: dict[str, Raw], values: dict[str, Raw]) -> float | None:
+def _score(numbers: Mapping[str, float | None], values: dict[str, Raw]) -> float | None:
     """The score of the positive class of two, which is the last in `ml.model.classes`, else in order; otherwise the highest."""
-    numbers = {name: number(score, name) for name, score in scores.items()}
     if len(numbers) != 2:
         return max((one for one in numbers.values() if one is not None), default=None)
     classes = values.get(names.ML_MODEL_CLASSES)
@@ -318,7 +368,7 @@ def _order(name: str) -> tuple[bool, float, str]:
         return True, 0.0, name
 
 
-def _several(features: dict[str, Raw], outputs: dict[str, Raw], unusable: list[str]) -> list[_Row]:
+def _several(features: dict[str, Raw], outputs: dict[str, Raw], unusable: list[Rejected]) -> list[_Row]:
     columns = [*features.values(), *outputs.values()]
     if not all(isinstance(column, list) for column in columns):
         raise Rejected(rejection.ATTRIBUTE_TYPE, "several rows need an array for every feature and output")
@@ -328,10 +378,14 @@ def _several(features: dict[str, Raw], outputs: dict[str, Raw], unusable: list[s
     return [_nth(features, outputs, i, unusable) for i in range(max(lengths, default=0))]
 
 
-def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int, unusable: list[str]) -> _Row:
+def _nth(features: dict[str, Any], outputs: dict[str, Any], i: int, unusable: list[Rejected]) -> _Row:
     numeric, texts = split(_usable({name: column[i] for name, column in features.items()}, _VALUES, unusable))
-    label, score, value = (outputs[name][i] if name in outputs else None for name in (_LABEL, _SCORE, _VALUE))
-    return (label_text(label), number(score, _SCORE), number(value, _VALUE)), (numeric, texts, {}, {})
+    outcome = (
+        _tried(label_text, outputs[_LABEL][i] if _LABEL in outputs else None, _LABEL, unusable),
+        _tried(number, outputs[_SCORE][i] if _SCORE in outputs else None, _SCORE, unusable),
+        _tried(number, outputs[_VALUE][i] if _VALUE in outputs else None, _VALUE, unusable),
+    )
+    return outcome, (numeric, texts, {}, {})
 
 
 _FLOATS: Final = {float}
