@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import itertools
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +34,18 @@ class Anything(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         return np.ones(X.shape[0] if hasattr(X, "shape") else len(X))
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Word(str, enum.Enum):
+    YES = "yes"
 
 
 Stored = list[float | str | None]
@@ -74,6 +88,12 @@ MIXED: dict[str, tuple[list[Any], Stored]] = {
     "one text among numbers": ([1.5, "N/A", 2], [1.5, "N/A", 2]),
     "codes": ([101, "A1", None], [101, "A1", None]),
     "everything": ([1, "a", MOMENT, dt.timedelta(1), True], [1, "a", "2026-01-02T03:04:05.5", 86_400, 1]),
+    "periods": ([pd.Period("2026-01", freq="M"), None], ["2026-01", None]),
+    "intervals": ([pd.Interval(0, 1), pd.Interval(1.5, 2)], ["(0, 1]", "(1.5, 2]"]),
+    "identifiers": ([uuid.UUID(int=5), None], ["00000000-0000-0000-0000-000000000005", None]),
+    "enums": ([Colour.RED, Level.LOW, Word.YES], ["Colour.RED", 1, "yes"]),
+    "NumPy's texts": ([np.str_("a"), np.bytes_(b"b")], ["a", "b"]),
+    "nested lists": ([[[1], [2.5]], [], ((1,),)], ["[[1], [2.5]]", "[]", "[[1]]"]),
     "other things": ([1 + 2j, object(), {2: 1.0}], ["(1+2j)", "builtins.object", "{'2': 1}"]),
     "integers of any size": ([2**40, 2**63, -(2**100)], [2**40, 2.0**63, -(2.0**100)]),
 }
@@ -233,6 +253,34 @@ def test_of_too_many_columns_each_batch_has_the_same(again: Callable[..., Any], 
     for _, table in telemetry.batches():
         assert [n for n in table.column_names if n.startswith("feature")] == ["feature.x0", "feature.x1", "feature.x2"]
     assert stored(telemetry, "x2") == [0, 0, 1.5]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_of_dicts_with_too_many_keys_each_batch_has_the_first_ones_of_the_model(
+    again: Callable[..., Any], together: bool
+) -> None:
+    telemetry = again(max_features=3)
+    model = Anything()
+    rows = [{"a": 1.0, "d": 2.0}, {"b": 3.0}, {"c": 4.0, "e": 5.0}, {"d": 6.0, "e": 7.0}]
+    for part in [rows] if together else [[row] for row in rows]:
+        model.predict(part)
+        assert flush()
+    later = len(telemetry.batches())
+    model.predict([{"a": 8.0, "d": 9.0}, {"c": 1.0, "e": 2.0}])
+    assert flush()
+    ((_, table),) = telemetry.batches()[later:]
+    assert [n for n in table.column_names if n.startswith("feature")] == ["feature.a", "feature.c"]
+
+
+@pytest.mark.parametrize("columns", [list("abcd"), list("dcba"), list("cadb")])
+def test_of_too_many_named_columns_the_choice_does_not_depend_on_their_order(
+    again: Callable[..., Any], columns: list[str]
+) -> None:
+    telemetry = again(max_features=2)
+    Anything().predict(pd.DataFrame([[1.0] * 4], columns=columns))
+    Anything().predict(pl.DataFrame({name: [1.0] for name in columns}))
+    for _, table in telemetry.batches():
+        assert {n for n in table.column_names if n.startswith("feature")} == {"feature.a", "feature.b"}
 
 
 def test_calls_of_dicts_lists_and_texts_that_share_a_batch_stay_what_they_are(telemetry: Any) -> None:

@@ -37,12 +37,13 @@ def names_of(model: Any, width: int, own: Sequence[Any] | None = None) -> list[s
 
 
 def order_of(model: Any, names: Sequence[str]) -> Sequence[int]:
-    """Positions of names in the order in which the model was fitted with them, then the others."""
+    """Positions of names in the order in which the model was fitted with them, then the others: in theirs if they are positions, else
+    alphabetically.
+    """
     known = _known_names(model, None)
-    if known is None:
-        return range(len(names))
-    places = {str(name): place for place, name in enumerate(known)}
-    return sorted(range(len(names)), key=lambda i: places.get(names[i], len(places)))
+    places = {} if known is None else {str(name): place for place, name in enumerate(known)}
+    by_place = are_positions(names)
+    return sorted(range(len(names)), key=lambda i: (places.get(names[i], len(places)), "" if by_place else names[i]))
 
 
 def used_names(model: Any) -> set[str] | None:

@@ -13,6 +13,7 @@ from modelspan.instrumentation.recorder import columns, series, tensors
 from modelspan.instrumentation.recorder import snapshot as snap
 from modelspan.instrumentation.recorder.columns import Column
 from modelspan.instrumentation.recorder.feature_names import names_of, order_of, used_names
+from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.kinds import missing_of
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
 from modelspan.instrumentation.recorder.snapshot import Snapshot
@@ -157,14 +158,25 @@ def _from_sequence(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy)
     shape = _shape_of(rows)
     if shape is dict:
         keys = list(dict.fromkeys(key for row in rows for key in row))
-        if len(keys) > policy.most:  # the first that a row happens to have would be others in each batch
-            keys.sort(key=str)
         names = distinct(keys)
-        return {names[i]: columns.from_objects([row.get(keys[i]) for row in rows]) for i in policy.choose(names)}
+        return {names[i]: columns.from_objects([row.get(keys[i]) for row in rows]) for i in _keys(names, model, policy)}
     if isinstance(shape, int):
         found, kept = chosen_columns(None, shape, model, policy)
         return {found[i]: columns.from_objects([row[i] if i < len(row) else None for row in rows]) for i in kept}
     return _one(columns.from_objects(rows), model, policy) if rows else {}
+
+
+def _keys(names: Sequence[str], model: Any, policy: FeaturePolicy) -> Sequence[int]:
+    """Positions of the keys of dicts to keep: of too many for one model its first ones, not those that a batch happens to have."""
+    identity = None if model is None else identities.known(model)
+    known = frozenset[str]() if identity is None else identity.keys
+    if not known.issuperset(names):
+        seen = list({*known, *names})
+        ordered = [seen[i] for i in order_of(model, seen)] if len(seen) > policy.most else seen
+        known = frozenset(ordered[i] for i in policy.choose(ordered))
+        if identity is not None:
+            identity.keys = known
+    return [i for i, name in enumerate(names) if name in known]
 
 
 def _from_named(parts: Sequence[Snapshot], model: Any, policy: FeaturePolicy) -> Features:

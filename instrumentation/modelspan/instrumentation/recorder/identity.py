@@ -60,6 +60,7 @@ class Identity:
         "budget",
         "digest",
         "fitted",
+        "keys",
         "lineage",
         "name",
         "named_by",
@@ -86,6 +87,8 @@ class Identity:
         """Name, version and lineage that the sources in `tells` have reported."""
         self.fitted = False
         """True if the program called `fit` on it in this process."""
+        self.keys: frozenset[str] = frozenset()
+        """Features that are recorded of inputs in dicts, until others come that are before them in their order."""
         self.announced: object = None
         """The announcements of which `ml.model.loaded` is one."""
         self.budget = Budget()
