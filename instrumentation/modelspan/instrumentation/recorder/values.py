@@ -95,6 +95,8 @@ def _reader(kind: type) -> Callable[[Any], Form]:
     found = next((read for types, read in _BY_TYPE if issubclass(kind, types)), None)
     if found is not None:
         return found
+    if hasattr(kind, "closed_left"):  # Interval of pandas
+        return _interval
     if hasattr(kind, "as_py"):  # scalars of pyarrow
         return lambda value: form(value.as_py())
     if hasattr(kind, "__float__"):
@@ -162,6 +164,11 @@ def _duration(value: Any) -> float | None:
 
 def _array(value: npt.NDArray[Any]) -> Form:
     return _nested(value) if value.ndim else form(value.item() if value.dtype.kind not in "Mm" else value[()])
+
+
+def _interval(value: Any) -> str:
+    left, right = "[" if value.closed_left else "(", "]" if value.closed_right else ")"
+    return f"{left}{label_text(value.left)}, {label_text(value.right)}{right}"
 
 
 def _nested(value: Any) -> str:
