@@ -196,8 +196,14 @@ def test_a_row_that_is_too_large_by_itself_is_counted_as_lost(
     rows = pd.DataFrame({f"c{i}": ["short", "y" * 1000, "short"] for i in range(200)})
     encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), list(rows)))
     model = make_pipeline(encoder, DummyClassifier()).fit(rows, [0, 1, 0])
-    assert not send_to(OTLPLogExporter(endpoint, insecure=True), lambda: model.predict(rows))
-    assert collector.rows == 2
+
+    def send() -> None:
+        model.predict(rows)
+        for i in range(100):
+            record_actual(f"m{i}", [f"{i}-{'z' * 5000}"], label="x")
+
+    assert not send_to(OTLPLogExporter(endpoint, insecure=True), send)
+    assert collector.rows == 2 + 100
     assert any("larger than the collector takes" in one.getMessage() for one in caplog.records)
 
 

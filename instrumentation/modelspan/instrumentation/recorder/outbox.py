@@ -200,7 +200,7 @@ class Outbox:
         size = sum(one.size for one in part)
         if size > self._taken and self._cut(part):
             return True
-        if size >= self._never_taken:
+        if len(part) == 1 and size >= self._never_taken:
             self._lose_too_large(part)
             return True
         outcome = self._request(part)
