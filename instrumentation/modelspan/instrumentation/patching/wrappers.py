@@ -185,7 +185,7 @@ def guarded_fit(original: Method, recorder: Recorder, readable: Callable[[Any], 
 
     @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        sample = None
+        value = sample = None
         try:
             if around.get() is not INSIDE:
                 value = args[0] if args else _keyword_input(original, kwargs)
@@ -201,9 +201,7 @@ def guarded_fit(original: Method, recorder: Recorder, readable: Callable[[Any], 
             around.set(state)
         if state is not INSIDE:
             attempt("see in which run a model is fitted", fitted_here, self)
-            attempt(
-                "note the columns of a fit", note_columns, self, args[0] if args else _keyword_input(original, kwargs)
-            )
+            attempt("note the columns of a fit", note_columns, self, value)
         attempt("make a reference of a fit", reference_after_fit, recorder, self, sample)
         return result
 
