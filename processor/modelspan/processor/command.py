@@ -47,6 +47,11 @@ def _run(config: Config) -> int:
         return _refuse(getattr(error, "strerror", None) or str(error))
     stop.wait()
     service.stop()
+    if service.queries["abandoned"]:
+        # They would go on in the engine while the interpreter takes itself apart, which ends in a crash.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     return 0
 
 

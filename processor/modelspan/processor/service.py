@@ -109,20 +109,26 @@ class Service:
     def stop(self) -> None:
         """Refuse new requests, store what was acknowledged, close. Safe after a start that failed."""
         self._stopping.set()
+        until = time.monotonic() + SECONDS_TO_DRAIN
         if self._receiver:
             self._receiver.stop()
-        if self._pipeline and not self._pipeline.stop(SECONDS_TO_DRAIN):
-            _log.warning("the journal still holds requests; they are stored after the next start")
-        for thread in self._threads:
-            thread.join(SECONDS_TO_DRAIN)
         if self._announcement:
             self._announcement.withdraw()
-        if self._clickhouse:
+        if self._clickhouse:  # first, so that queries of readers do not slow down what is to be stored
             self._clickhouse.stop()
+        if self._pipeline and not self._pipeline.stop(until - time.monotonic()):
+            _log.warning("the journal still holds requests; they are stored after the next start")
+        for thread in self._threads:
+            thread.join(max(until - time.monotonic(), 1))
         if self._store:
             self._store.close()
         if self._journal:
             self._journal.close()
+
+    @property
+    def queries(self) -> dict[str, int]:
+        """How many queries of readers are running, and how many were given up and cannot be ended."""
+        return self._clickhouse.queries if self._clickhouse else {"running": 0, "abandoned": 0}
 
     @property
     def store_state(self) -> str:
@@ -204,6 +210,7 @@ class Service:
             "journal": {"requests": requests, "bytes": size},
             "quarantine": {"requests": quarantine.size_of(folder), "folder": str(folder)},
             "windows": self.windows,
+            "queries": self.queries,
         }
         return Page(json.dumps(state).encode(), media_type="application/json")
 

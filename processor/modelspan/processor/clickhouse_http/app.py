@@ -6,15 +6,16 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from modelspan.processor.clickhouse_http.bodies import Bodies, Body
 from modelspan.processor.clickhouse_http.encoding import Encoder
 from modelspan.processor.clickhouse_http.engine import ReadOnlyEngine, Running
 from modelspan.processor.clickhouse_http.errors import TOO_MANY_SIMULTANEOUS_QUERIES, QueryError
 from modelspan.processor.clickhouse_http.hello import NAME, hello_block, is_hello
 from modelspan.processor.clickhouse_http.readers import Places, Reader, ReaderGone
-from modelspan.processor.clickhouse_http.request import MAX_BODY_BYTES, Request, parse, too_large
+from modelspan.processor.clickhouse_http.request import Head, Request, parse, parse_head
+from modelspan.processor.clickhouse_http.workers import Workers
 from modelspan.processor.hosts import TrustedHosts
 from modelspan.processor.http_protocol import ABORT
 
@@ -23,24 +24,26 @@ _log = logging.getLogger(__name__)
 _OPEN_ANSWERS = 16
 """Answers that are read at a time: each holds a query in the engine, some 6 MB of the memory that inserts need, too."""
 _IN_LINE = 112
+_RETRY_SECONDS = "1"
 _PIECE = 1024 * 1024
 _PLAIN = "text/plain; charset=UTF-8"
 
 OTLP_IS_ELSEWHERE: Final = "OTLP is at receiver.grpc_address (4317) and receiver.http_address (4318)"
 
+T = TypeVar("T")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
 class App:
-    """An ASGI application; at most `workers` queries work at a time. One whose answer is read slowly works for nobody else's."""
+    """An ASGI application; at most `workers` short queries work at a time. One whose answer is read slowly holds up nobody else's."""
 
     def __init__(self, engine: ReadOnlyEngine, *, hosts: TrustedHosts, workers: int) -> None:
         self._engine = engine
         self._hosts = hosts
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="clickhouse-http")
-        self._killer = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-http-kill")
+        self._bodies = Bodies()
+        self.workers = Workers(workers)
         self._open = Places(_OPEN_ANSWERS)
         self._whole = Places(workers)
         self._answering = 0
@@ -53,11 +56,9 @@ class App:
         self._whole.cut_all()
 
     async def close(self) -> None:
-        """End all queries, and wait for that."""
+        """End all queries, and wait for that; one that nothing ends is left behind."""
         self.abort()
         await self._idle.wait()
-        self._pool.shutdown()
-        self._killer.shutdown()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -89,10 +90,12 @@ class App:
         self, scope: MutableMapping[str, Any], headers: dict[str, str], receive: Receive, send: Send
     ) -> None:
         encoder: Encoder | None = None
+        body = self._bodies.new()
         try:
-            request = parse(scope["query_string"], headers, await _body(receive))
-            encoder = request.encoder()
-            await self._in_turn(request, encoder, Reader(_disconnected(receive)), send)
+            head = parse_head(scope["query_string"], headers)
+            encoder = head.encoder()
+            await body.receive(receive)
+            await self._in_turn(head, body, Reader(_disconnected(receive)), send)
         except ReaderGone:
             # What is left in the connection's buffer would wait for its reader for good.
             scope["extensions"][ABORT]()
@@ -101,8 +104,10 @@ class App:
         except Exception as error:
             _log.exception("a query over HTTP failed for a reason that is not the query's")
             await self._error(send, QueryError.of_engine(error), encoder)
+        finally:
+            body.drop()
 
-    async def _in_turn(self, request: Request, encoder: Encoder, reader: Reader, send: Send) -> None:
+    async def _in_turn(self, head: Head, body: Body, reader: Reader, send: Send) -> None:
         self._answering += 1
         self._idle.clear()
         try:
@@ -112,30 +117,46 @@ class App:
                         TOO_MANY_SIMULTANEOUS_QUERIES,
                         "Too many simultaneous queries: try again. (TOO_MANY_SIMULTANEOUS_QUERIES)",
                     )
-                await self._opened(request, encoder, reader, send)
+                await self._opened(head, body, reader, send)
         finally:
             reader.close()
             self._answering -= 1
             if not self._answering:
                 self._idle.set()
 
-    async def _opened(self, request: Request, encoder: Encoder, reader: Reader, send: Send) -> None:
-        loop = asyncio.get_running_loop()
-        running = await loop.run_in_executor(self._pool, self._engine.open, request.query)
+    async def _opened(self, head: Head, body: Body, reader: Reader, send: Send) -> None:
+        tag = secrets.token_hex(16)
+        opened: list[Running] = []
+
+        def open_query() -> Request:
+            request = parse(head, body.data)
+            opened.append(self._engine.open(request.query, tag))
+            return request.without_query()
+
+        def close() -> None:
+            for running in opened:
+                running.close()
+
         try:
-            if running.blockwise:
-                await self._answer(running, request, encoder, reader, send)
+            request = await self._call(open_query, tag, self._engine.seconds, reader)
+            body.drop()
+            if opened[0].blockwise:
+                await self._answer(opened[0], request, reader, send)
             else:
                 async with self._whole.of(reader, line=_OPEN_ANSWERS):
-                    await self._answer(running, request, encoder, reader, send)
+                    await self._answer(opened[0], request, reader, send)
         finally:
-            await loop.run_in_executor(self._pool, running.close)
+            await self.workers.close(close, reader)
 
-    async def _answer(self, running: Running, request: Request, encoder: Encoder, reader: Reader, send: Send) -> None:
+    async def _call(self, work: Callable[[], T], tag: str, seconds: float, reader: Reader) -> T:
+        return await self.workers.call(work, reader, seconds=seconds, end=lambda: self._engine.kill(tag))
+
+    async def _answer(self, running: Running, request: Request, reader: Reader, send: Send) -> None:
+        encoder = request.encoder
         chunks = self._chunks(running, request)
         piece = await self._next(chunks, running, reader)
         tag = secrets.token_hex(8)
-        await send(self._start(request, running, encoder, tag, empty=piece is None))
+        await send(self._start(request, running, tag, empty=piece is None))
         try:
             while piece is not None:
                 await _send_all(send, reader, encoder.encode(piece))
@@ -153,26 +174,12 @@ class App:
         return running.chunks()
 
     async def _next(self, chunks: Iterator[bytes], running: Running, reader: Reader) -> bytes | None:
-        loop = asyncio.get_running_loop()
-
         def step() -> bytes | None:
             return None if reader.gone.done() else next(chunks, None)
 
-        piece: asyncio.Future[bytes | None] = loop.run_in_executor(self._pool, step)
-        waiting: set[asyncio.Future[Any]] = {piece, reader.gone}
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if reader.gone.done():
-                raise ReaderGone
-            return piece.result()
-        finally:
-            # Again and again, since the query may not have reached the engine yet.
-            while not piece.done():
-                await loop.run_in_executor(self._killer, self._engine.kill, running)
-                await asyncio.wait({piece}, timeout=0.2)
-            piece.exception()
+        return await self._call(step, running.tag, running.seconds, reader)
 
-    def _start(self, request: Request, running: Running, encoder: Encoder, tag: str, *, empty: bool) -> Message:
+    def _start(self, request: Request, running: Running, tag: str, *, empty: bool) -> Message:
         headers = {
             "content-type": running.format.content_type or _PLAIN,
             "x-clickhouse-format": running.format.name,
@@ -183,8 +190,8 @@ class App:
         }
         if empty:
             headers["content-length"] = "0"
-        elif encoder.content_encoding:
-            headers["content-encoding"] = encoder.content_encoding
+        elif request.encoder.content_encoding:
+            headers["content-encoding"] = request.encoder.content_encoding
         return _head(200, headers)
 
     def _trailer(self, error: QueryError, tag: str) -> bytes:
@@ -194,6 +201,8 @@ class App:
     async def _error(self, send: Send, error: QueryError, encoder: Encoder | None) -> None:
         body = self._text(error).encode()
         headers = {"content-type": _PLAIN, "x-clickhouse-exception-code": str(error.code)}
+        if error.code == TOO_MANY_SIMULTANEOUS_QUERIES:
+            headers["retry-after"] = _RETRY_SECONDS
         if encoder is not None:
             body = encoder.encode(body) + encoder.finish()
             if encoder.content_encoding:
@@ -203,19 +212,6 @@ class App:
 
     def _text(self, error: QueryError) -> str:
         return f"{error.text.rstrip()} (version {self._engine.version})\n"
-
-
-async def _body(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ReaderGone
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large()
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 async def _disconnected(receive: Receive) -> None:

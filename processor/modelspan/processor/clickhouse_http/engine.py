@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -136,9 +135,13 @@ class ReadOnlyEngine:
         self._forbidden = {name: "0" for name in _FORBIDDEN if name in known}
         self.version, self.timezone = self._column("SELECT arrayJoin([version(), timezone()])")
 
-    def open(self, query: Query) -> Running:
-        """Check the query and give it a handle, which the caller closes. Raises QueryError."""
-        tag = secrets.token_hex(16)
+    @property
+    def seconds(self) -> float:
+        """What one query may take."""
+        return self._limits.seconds
+
+    def open(self, query: Query, tag: str) -> Running:
+        """Check the query and give it a handle, which the caller closes; `tag` names it to `kill`. Raises QueryError."""
         try:
             handle = self._connect(self._path)
         except Exception as error:
@@ -159,15 +162,16 @@ class ReadOnlyEngine:
             blockwise = chosen.name.lower() in _BLOCKWISE and statement.text.startswith(("SELECT", "WITH"))
             limit = 0 if blockwise else self._limits.result_bytes * (4 if chosen.name.lower() in _COMPACT else 1)
             _set(handle, settings | {"max_result_bytes": str(limit), "readonly": "1"})
-            return Running(handle, tag, query, statement.text, chosen, blockwise)
+            seconds = float(settings.get("max_execution_time", self._limits.seconds))
+            return Running(handle, tag, query.parameters, statement.text, chosen, blockwise, seconds)
         except BaseException:
             handle.close()
             raise
 
-    def kill(self, running: Running) -> None:
-        """Stop a query that runs on another thread; there it ends with an error."""
+    def kill(self, tag: str) -> None:
+        """Stop a query that runs on another thread; there it ends with an error, at its next block."""
         with self._admin_lock:
-            _run(self._admin, f"KILL QUERY WHERE Settings['log_comment'] = '{running.tag}' ASYNC")
+            _run(self._admin, f"KILL QUERY WHERE Settings['log_comment'] = '{tag}' ASYNC")
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -210,7 +214,16 @@ class ReadOnlyEngine:
 class Running:
     """One query on a handle of its own. Not safe for use by two threads at once."""
 
-    def __init__(self, handle: Any, tag: str, query: Query, statement: str, chosen: Format, blockwise: bool) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        tag: str,
+        parameters: Mapping[str, str],
+        statement: str,
+        chosen: Format,
+        blockwise: bool,
+        seconds: float,
+    ) -> None:
         self.tag = tag
         """Names the query to `ReadOnlyEngine.kill`."""
         self.statement = statement
@@ -218,10 +231,13 @@ class Running:
         self.format = chosen
         self.rows = 0
         """Rows of the result that `chunks` has yielded."""
-        self._handle = handle
-        self._query = query
         self.blockwise = blockwise
         """True if the result is streamed in blocks; else all of it is made in memory first."""
+        self.seconds = seconds
+        """What it may take."""
+        self._handle = handle
+        # As bytes: it may wait, and one letter from afar makes a text four times as large.
+        self._parameters = {name: text.encode() for name, text in parameters.items()}
 
     def chunks(self) -> Iterator[bytes]:
         """Run it and yield the result in pieces. Raises QueryError, in the middle too."""
@@ -236,9 +252,13 @@ class Running:
         """Give the handle up; a result that was not read to its end is abandoned."""
         self._handle.close()
 
+    def _taken_parameters(self) -> dict[str, str]:
+        taken, self._parameters = self._parameters, {}
+        return {name: text.decode() for name, text in taken.items()}
+
     def _blocks(self) -> Iterator[bytes]:
         arrow = self.format.name == "ArrowStream"
-        for block in self._handle.send_query(self.statement, self.format.name, params=dict(self._query.parameters)):
+        for block in self._handle.send_query(self.statement, self.format.name, params=self._taken_parameters()):
             yield _arrow_part(block.bytes(), first=self.rows == 0) if arrow else block.bytes()
             self.rows += block.rows_read()
         if arrow and self.rows:
@@ -246,7 +266,7 @@ class Running:
 
     def _whole(self) -> Iterator[bytes]:
         try:
-            result = self._handle.query(self.statement, self.format.name, params=dict(self._query.parameters))
+            result = self._handle.query(self.statement, self.format.name, params=self._taken_parameters())
         except Exception as error:
             failed = QueryError.of_engine(error)
             hint = ". FORMAT Native, TSV, CSV, JSONEachRow and ArrowStream have no such limit."

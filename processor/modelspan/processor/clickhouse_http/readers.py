@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Any
 
 _SECONDS_TO_READ_A_PIECE = 20
 _PATIENCE_SECONDS = 1.0
@@ -22,6 +23,8 @@ class Reader:
     def __init__(self, disconnected: Awaitable[None]) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the client has left or is to be cut off."""
+        self.call: asyncio.Future[Any] | None = None
+        """The last call into the engine that was made for it."""
         self._watch = asyncio.ensure_future(disconnected)
         self._watch.add_done_callback(lambda _: self.cut())
         self._unread_since: float | None = None

@@ -6,7 +6,7 @@ import email.message
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from modelspan.processor.clickhouse_http.encoding import Encoder, choose
@@ -36,17 +36,28 @@ class Request:
     query_id: str
     revision: int
     """Revision of the native protocol that the client speaks; 0 where it says nothing."""
-    accept_encoding: str
-    http_compression: bool
-    block_compression: bool
+    encoder: Encoder
+    """Compresses the answer."""
+
+    def without_query(self) -> Request:
+        """The request without its statement and parameters, which may be long."""
+        return replace(self, query=Query(""))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A request without its body: the fields of its URL, and its headers by their names in lower case."""
+
+    fields: Mapping[str, str]
+    headers: Mapping[str, str]
 
     def encoder(self) -> Encoder:
-        """Return a new encoder for the answer."""
-        return choose(self.accept_encoding, http=self.http_compression, blocks=self.block_compression)
+        """Return a new encoder for an answer."""
+        return _encoder(self.fields, self.headers)
 
 
-def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Request:
-    """Read a request; names of `headers` are in lower case. Raises QueryError."""
+def parse_head(query_string: bytes, headers: Mapping[str, str]) -> Head:
+    """Read what comes before the body. Raises QueryError."""
     try:
         fields = dict(
             parse_qsl(
@@ -60,6 +71,12 @@ def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Reque
         raise _not_utf8() from None
     except ValueError:
         raise _too_many_fields() from None
+    return Head(fields, headers)
+
+
+def parse(head: Head, body: bytes | bytearray) -> Request:
+    """Read a whole request, which may take several times the memory of its body. Raises QueryError."""
+    fields, headers = dict(head.fields), head.headers
     body = _decoded(body, headers.get("content-encoding", ""))
     if headers.get("content-type", "").startswith("multipart/form-data"):
         fields |= form_fields(headers["content-type"], body)
@@ -84,9 +101,7 @@ def parse(query_string: bytes, headers: Mapping[str, str], body: bytes) -> Reque
         ),
         query_id=fields.get("query_id", ""),
         revision=_integer(fields.get("client_protocol_version", "")),
-        accept_encoding=headers.get("accept-encoding", ""),
-        http_compression=_integer(fields.get("enable_http_compression", "")) > 0,
-        block_compression=_integer(fields.get("compress", "")) > 0,
+        encoder=_encoder(fields, headers),
     )
 
 
@@ -97,7 +112,7 @@ def too_large() -> QueryError:
     )
 
 
-def _decoded(body: bytes, encoding: str) -> bytes:
+def _decoded(body: bytes | bytearray, encoding: str) -> bytes | bytearray:
     if not body or encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "deflate"):
@@ -114,7 +129,7 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     return plain
 
 
-def form_fields(content_type: str, body: bytes) -> dict[str, str]:
+def form_fields(content_type: str, body: bytes | bytearray) -> dict[str, str]:
     """Fields of a multipart form: how clients send a statement whose parameters are too long for the URL. Raises QueryError."""
     head = email.message.Message()
     head["Content-Type"] = content_type
@@ -139,6 +154,14 @@ def _not_utf8() -> QueryError:
 def _too_many_fields() -> QueryError:
     return QueryError(
         QUERY_IS_TOO_LARGE, f"The request has more than {MAX_FIELDS} settings and parameters. (QUERY_IS_TOO_LARGE)"
+    )
+
+
+def _encoder(fields: Mapping[str, str], headers: Mapping[str, str]) -> Encoder:
+    return choose(
+        headers.get("accept-encoding", ""),
+        http=_integer(fields.get("enable_http_compression", "")) > 0,
+        blocks=_integer(fields.get("compress", "")) > 0,
     )
 
 

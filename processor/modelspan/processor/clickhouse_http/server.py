@@ -46,6 +46,13 @@ class ClickHouseHttp:
         self._stop_serving: Callable[[], None] = lambda: None
         self.port = 0
         """The port that it listens on, once started; it differs from that of `address` where that is 0."""
+        self._app: App | None = None
+
+    @property
+    def queries(self) -> dict[str, int]:
+        """How many queries are running, and how many were given up and still keep a thread."""
+        workers = self._app.workers if self._app else None
+        return {"running": workers.running if workers else 0, "abandoned": workers.abandoned if workers else 0}
 
     def start(self) -> None:
         """Listen. Raises PortTaken where another process does, and ValueError for an address that is none."""
@@ -76,7 +83,7 @@ class ClickHouseHttp:
 
     async def _serve(self, engine: ReadOnlyEngine, bound: socket.socket) -> None:
         hosts = TrustedHosts(self._address, self._allowed_hosts, key="clickhouse_http.allowed_hosts")
-        app = App(engine, hosts=hosts, workers=self._workers)
+        self._app = app = App(engine, hosts=hosts, workers=self._workers)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
