@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -71,3 +72,19 @@ def test_rows_of_more_models_than_can_be_judged_are_stored_and_the_rest_is_count
     wait_for(lambda: page(service, "/status").json()["windows"]["dropped"] == 17, "the models without a place")
     assert "modelspan_windows_dropped 17.0" in page(service, "/metrics").text
     assert service.log.read_text().count("more models wait for a verdict than are held in memory") == 1
+
+
+def test_queries_that_nothing_ends_stop_neither_the_service_nor_its_end(make_service: Callable[..., Service]) -> None:
+    service = make_service().start()
+    never_ends = "SELECT length(h3kRing(599119489002373119, 1000))"
+    url = f"http://127.0.0.1:{service.clickhouse}"
+
+    def ask(_: int) -> int:
+        return httpx.post(url, params={"max_execution_time": "0.1"}, content=never_ends, timeout=PATIENCE).status_code
+
+    with ThreadPoolExecutor(4) as readers:
+        assert list(readers.map(ask, range(4))) == [408] * 4
+    assert page(service, "/status").json()["queries"] == {"running": 0, "abandoned": 4}
+    post(service, otlp.logs([batch("good", 1, 1)]))
+    service.wait_rows(1)
+    assert service.stop() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import selectors
 import socket
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from tests.gateway import Gateway
 MEGABYTE = b"x" * 2**20
 ROWS = "SELECT number, 'a text that fills the line' FROM numbers(1000000000) FORMAT TSV"
 WHOLE = "SELECT number, repeat('x', 100) FROM numbers(200000) FORMAT JSONCompact"
+
+NEVER_ENDS = "SELECT length(h3kRing(599119489002373119, 1000))"
+"""Hours of work on one row, during which the engine looks at no limit."""
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,38 @@ def test_idle_connections_give_way_to_new_ones(gateway: Gateway) -> None:
         for _ in range(300):
             clients.enter_context(connect(gateway))
         assert is_well(gateway)
+
+
+def test_statements_that_nothing_ends_hold_up_nobody(tmp_path: Path) -> None:
+    with Gateway(tmp_path, seconds=600) as hurt, contextlib.ExitStack() as clients:
+        for _ in range(4):
+            clients.enter_context(post(hurt, NEVER_ENDS))
+        for _ in range(3):
+            assert is_well(hurt)
+
+
+def test_a_client_is_told_that_nothing_ends_its_statement(tmp_path: Path) -> None:
+    with Gateway(tmp_path) as hurt:
+        for _ in range(2):
+            answer = httpx.post(hurt.url, params={"max_execution_time": "0.1"}, content=NEVER_ENDS, timeout=60)
+            assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (408, "159")
+            assert "does not end when told to" in answer.text
+        assert is_well(hurt)
+
+
+def test_long_statements_of_many_clients_have_one_bound(gateway: Gateway) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n"
+    with contextlib.ExitStack() as clients, selectors.DefaultSelector() as answered:
+        for _ in range(40):
+            client = clients.enter_context(connect(gateway))
+            client.sendall(head + bytes(1_999_999))
+            answered.register(client, selectors.EVENT_READ)
+        [(first, _), *_] = answered.select(20)
+        answer = first.fileobj.recv(1000)  # type: ignore[union-attr]
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in answer.lower()
+        assert is_well(gateway)
+    assert is_well(gateway)
 
 
 def test_the_service_may_open_more_files_than_the_usual_limit(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def _run(config: Config) -> int:
         service.start()
     except (OSError, JournalError, StoreError) as error:
         return _refuse(getattr(error, "strerror", None) or str(error))
-    stop.wait()
+    while not stop.wait(0.5):
+        pass  # a signal that the system gave to a busy thread of the engine is only handled when this one wakes up
     service.stop()
     if service.queries["abandoned"]:
         # They would go on in the engine while the interpreter takes itself apart, which ends in a crash.

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _LONG_SECONDS = 2.0
 """A call that takes longer no longer keeps others from being run."""
+_PATIENCE_SECONDS = 1.0
+"""From when the engine should have ended a call by itself until it is told to."""
 _GRACE_SECONDS = 3.0
 """From when a call is told to end until it is given up."""
 _LOOK_SECONDS = 0.2
@@ -101,7 +103,7 @@ class Workers:
         reader.call = call.result
         try:
             waiting: set[asyncio.Future[Any]] = {call.result, reader.gone}
-            await asyncio.wait(waiting, timeout=seconds + _GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=seconds + _PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended = call.result.done() or await self._end(call, end)
             self._calls.discard(call)
