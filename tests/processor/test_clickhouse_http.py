@@ -227,6 +227,9 @@ def test_gzip_is_used_where_it_is_asked_for(gateway: Gateway) -> None:
     [
         "INSERT INTO rides (id) VALUES (1)",
         "DROP TABLE rides",
+        "delete from rides",
+        "UPDATE rides",
+        "MERGE INTO rides",
         "CREATE TEMPORARY TABLE t (a Int8)",
         "ALTER TABLE rides DELETE WHERE 1",
         "SET readonly = 0",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from modelspan.processor.clickhouse_http.catalogue import SYSTEM_TABLES, TABLE_FUNCTIONS, Catalogue
 from modelspan.processor.clickhouse_http.errors import UNKNOWN_FUNCTION, QueryError
-from modelspan.processor.clickhouse_http.syntax import Node, Statement, nodes, refused
+from modelspan.processor.clickhouse_http.syntax import READS, Node, Statement, nodes, refused
 from modelspan.processor.clickhouse_http.zones import check_arguments, check_type
 
 _STATEMENTS = {
@@ -99,7 +99,7 @@ class Guard:
         """Raise QueryError (164, READONLY) unless the statement only reads the store."""
         kind = statement.tree.get("type")
         if kind not in _STATEMENTS:
-            raise refused("only SELECT, SHOW, DESCRIBE, EXISTS, EXPLAIN and USE can be run")
+            raise refused(f"only {READS} can be run")
         self.check_tree(statement.tree)
 
     def check_tree(self, tree: Node) -> None:

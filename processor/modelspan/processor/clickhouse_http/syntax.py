@@ -43,6 +43,13 @@ _SPACE = b"() \n\t"
 _IDENTIFIER = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"|\{(\w+):Identifier\}""", re.DOTALL)
 
 
+READS = "SELECT, SHOW, DESCRIBE, EXISTS, EXPLAIN and USE"
+# Incomplete, the engine takes them for columns: DELETE FROM t is to it SELECT DELETE FROM t.
+_CHANGES = re.compile(
+    r"\s*(delete|update|insert|merge|replace|commit|rollback|vacuum|call|copy)(?:\s+[\w`\"]|\s*;?\s*$)", re.IGNORECASE
+)
+
+
 class Ask(Protocol):
     """Asks the engine, with parameters, for one value. Raises QueryError."""
 
@@ -68,6 +75,8 @@ def parse(ask: Ask, sql: str, parameters: Mapping[str, str]) -> Statement:
     """Parse one statement; identifiers that are parameters become part of it. Raises QueryError."""
     if not sql.strip():
         raise QueryError(SYNTAX_ERROR, "Empty query. (SYNTAX_ERROR)")
+    if changes := _CHANGES.match(sql):
+        raise refused(f"{changes[1].upper()} changes something; only {READS} can be run")
     parsed = _parsed(ask, sql)
     text = _printed(ask, sql) if parsed is None else parsed.text
     named = _IDENTIFIER.sub(lambda found: _identifier(found, parameters), text)
