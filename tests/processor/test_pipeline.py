@@ -511,6 +511,52 @@ def test_parts_are_stored_once_when_the_process_ends_between_them_and_the_next_o
     assert counts(troubled)["ml_predictions"] == 18
 
 
+def daily_block(days: int) -> Block:
+    """Log records, of which each is on another day than the one before it, and some days come twice."""
+    records = [
+        log(f"day {i}", {}, time=TIME + (i * 7 % days) * 86_400 * 10**9, sequence=i + 1) for i in range(days + 3)
+    ]
+    return Block(f"j:1-{days + 3}", tuple(records))
+
+
+def test_an_insert_that_fails_after_some_of_its_partitions_stores_no_row_twice(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    def fault(table: str, rows: pa.Table) -> Exception | None:
+        if table != "otel_logs" or rows.num_rows <= 2:
+            return None
+        Store.insert(troubled, table, rows.slice(0, 5), token)  # what the engine had stored when its memory was used up
+        return StoreStrained("memory limit exceeded")
+
+    block = daily_block(10)
+    token = block.token
+    troubled.fault = fault
+    for _ in range(2):
+        pipeline_of(troubled, registry=CollectorRegistry()).process(replace(block, again=True))
+    rows = troubled.query("SELECT EventName, count() FROM otel_logs GROUP BY EventName", {})
+    assert sorted(rows) == sorted((f"day {i}", 1) for i in range(13))
+
+
+def test_rows_of_many_days_are_stored_in_inserts_of_some_and_each_is_known_by_its_place(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    widest = 0
+
+    def fault(table: str, rows: pa.Table) -> Exception | None:
+        nonlocal widest
+        if table != "otel_logs":
+            return None
+        widest = max(widest, len(set(rows.column("Timestamp").cast(pa.int64()).to_pylist())))
+        return StoreRejected("bad") if "day 77" in rows.column("EventName").to_pylist() else None
+
+    troubled.fault = fault
+    pipeline_of(troubled).process(daily_block(250))
+    rows = troubled.query("SELECT EventName, count() FROM otel_logs GROUP BY EventName", {})
+    assert sorted(rows) == sorted((f"day {i}", 1) for i in range(253) if i != 77)
+    assert [file.name for file in (tmp_path / "quarantine").glob("*.pb")] == ["00000000000000000078.logs.pb"]
+    assert widest <= inserts.MAX_PARTITIONS
+
+
 def test_a_row_that_no_memory_suffices_for_is_quarantined_with_its_reason_and_the_rows_beside_it_are_stored(
     troubled: Troubled, pipeline_of: Callable[..., Pipeline], tmp_path: Path
 ) -> None:

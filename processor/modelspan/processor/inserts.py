@@ -2,10 +2,14 @@
 
 The units of a table are always the same, and each has a token, so a replay changes nothing. Whether a unit fits may change,
 with the memory that is free: that it was halved is therefore stored before its halves are, and a replay begins with these.
+
+An insert that fails may have stored some of its partitions. They are therefore inserted one by one next, under the same token,
+by which the store knows what it has; only rows of one partition are halved.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,12 +22,15 @@ import structlog
 import xxhash
 
 from modelspan.processor.decode.tables import INGESTED, arrow_table
+from modelspan.processor.partitions import Partitions, partitions
 from modelspan.processor.store import MAX_ROWS, Store, StoreError, StoreRejected, StoreStrained, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Of one insert, as Arrow columns. The engine takes four to five times as much for a moment."""
+MAX_PARTITIONS: Final = 100
+"""Of one insert: the engine needs memory for each of them."""
 SPLIT: Final = "split"
 """Kind of the keys in `ml_ingested` that say: this unit was halved."""
 _PAUSES, _PAUSES_OF_ROW = [0.3], [0.5, 2.0]
@@ -69,8 +76,17 @@ class Inserts:
 
         Raises `StoreUnavailable`: insert all of them again, with the same token.
         """
-        places = list(_units(rows, 0, rows.num_rows))
-        units = (_Unit(table, token, rows.slice(at, size), keep, at, size == rows.num_rows) for at, size in places)
+        parts = partitions(table, rows)
+        if parts is None:
+            return self._sorted(table, rows, token, keep, np.zeros(rows.num_rows, np.int64))
+        order = np.argsort(parts, kind="stable")
+        keep = keep if keep is None else keep[order]
+        unstored = self._sorted(table, rows.take(pa.array(order)), token, keep, parts[order])
+        return [Unstored(int(order[row]), reason) for row, reason in unstored]
+
+    def _sorted(self, table: str, rows: pa.Table, token: str, keep: Mask | None, parts: Partitions) -> list[Unstored]:
+        places = list(_units(rows, parts, 0, rows.num_rows))
+        units = (_Unit(table, token, rows.slice(at, size), keep, parts, at) for at, size in places)
         return [unstored for unit in units for unstored in self._unit(unit)]
 
     def _unit(self, unit: _Unit) -> list[Unstored]:
@@ -84,14 +100,14 @@ class Inserts:
             if len(unit) == 1:
                 return [self._given_up(unit, error)]
             self._note_halving(unit, error)
-        return [unstored for half in unit.halves() for unstored in self._unit(half)]
+        return [unstored for part in unit.parts() for unstored in self._unit(part)]
 
     def _attempt(self, unit: _Unit, rows: pa.Table) -> StoreError | None:
         """Why the rows are not stored; None when they are."""
         pauses = [] if self._given_up_rows > _PATIENCE else _PAUSES_OF_ROW if len(unit) == 1 else _PAUSES
         while True:
             try:
-                self._store.insert(unit.table, rows, unit.name)
+                self._store.insert(unit.table, rows, unit.under or unit.name)
                 return None
             except StoreRejected as error:
                 return error
@@ -125,9 +141,11 @@ class _Unit:
     """Of all rows of the table."""
     rows: pa.Table
     keep: Mask | None
-    """Of all rows of the table."""
+    partitions: Partitions
+    """Both of all rows of the table, which are in the order of their partitions."""
     first: int
-    is_all: bool
+    under: str = ""
+    """The token of the unit whose partition this is."""
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
@@ -135,7 +153,8 @@ class _Unit:
     @property
     def name(self) -> str:
         """Its own token."""
-        return self.token if self.is_all else f"{self.token}#{self.first}-{self.first + len(self)}"
+        is_all = len(self) == len(self.partitions)
+        return self.token if is_all else f"{self.token}#{self.first}-{self.first + len(self)}"
 
     @property
     def key(self) -> int:
@@ -147,21 +166,35 @@ class _Unit:
         keep = None if self.keep is None else self.keep[self.first : self.first + len(self)]
         return self.rows if keep is None or keep.all() else self.rows.take(pa.array(np.flatnonzero(keep)))
 
-    def halves(self) -> Iterator[_Unit]:
+    def parts(self) -> Iterator[_Unit]:
+        """Its partitions; halves where it has one."""
+        own = self.partitions[self.first : self.first + len(self)]
+        cuts = (np.flatnonzero(np.diff(own)) + 1).tolist()
+        return self._cut([0, *cuts, len(self)]) if cuts else self._halves()
+
+    def _cut(self, places: list[int]) -> Iterator[_Unit]:
+        for start, end in itertools.pairwise(places):
+            yield replace(self, rows=self.rows.slice(start, end - start), first=self.first + start, under=self.name)
+
+    def _halves(self) -> Iterator[_Unit]:
         """Without dictionaries: those of all rows may be what is too much."""
         rows, middle = self.rows.cast(_plain(self.rows.schema)), len(self) // 2
-        yield replace(self, rows=rows.slice(0, middle), is_all=False)
-        yield replace(self, rows=rows.slice(middle), first=self.first + middle, is_all=False)
+        yield replace(self, rows=rows.slice(0, middle), under="")
+        yield replace(self, rows=rows.slice(middle), first=self.first + middle, under="")
 
 
-def _units(rows: pa.Table, start: int, size: int) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each unit: at most `MAX_ROWS`, and `MAX_BYTES` where it is more than one row."""
-    if size > MAX_ROWS or (size > 1 and _bytes(rows.slice(start, size)) > MAX_BYTES):
+def _units(rows: pa.Table, parts: Partitions, start: int, size: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each unit: at most `MAX_ROWS`, and further limits where it is more than one row."""
+    if size > MAX_ROWS or (size > 1 and _is_much(rows.slice(start, size), parts[start : start + size])):
         half = size // 2
-        yield from _units(rows, start, half)
-        yield from _units(rows, start + half, size - half)
+        yield from _units(rows, parts, start, half)
+        yield from _units(rows, parts, start + half, size - half)
     elif size:
         yield start, size
+
+
+def _is_much(rows: pa.Table, parts: Partitions) -> bool:
+    return int(np.count_nonzero(np.diff(parts))) >= MAX_PARTITIONS or _bytes(rows) > MAX_BYTES
 
 
 def _bytes(rows: pa.Table) -> int:

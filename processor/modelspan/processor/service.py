@@ -90,6 +90,7 @@ class Service:
                 config.receiver.max_request_records,
                 config.receiver.max_request_values,
                 config.receiver.max_request_cells,
+                config.receiver.max_request_days,
             ),
             routes={"/status": self._status, "/readyz": self._readiness},
         )

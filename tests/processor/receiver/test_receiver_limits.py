@@ -12,17 +12,22 @@ import grpc
 import prometheus_client
 import pyarrow as pa
 import pytest
+from google.protobuf.json_format import MessageToJson
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
 from modelspan.processor.receiver import Limits
 from modelspan.processor.receiver.inflate import zstd
-from modelspan.semconv import attributes
+from modelspan.semconv import attributes, columns, events
 from tests.processor import otlp
 from tests.processor.otlp import field, nested
 from tests.processor.receiver.conftest import Running, running
 
 LIMITS = Limits(size=4 << 20, records=10_000, values=30_000, cells=200_000)
 MANY = 50_000
+DAY = 86_400 * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,23 @@ def repeated_text(rows: int) -> bytes:
 
 def constant(rows: int) -> bytes:
     return otlp.arrow({"f.x": pa.array([1.0] * rows), "f.y": pa.array([1.0] * rows)}, compression="lz4")
+
+
+def daily_spans(days: int) -> bytes:
+    return otlp.spans([{"start_time_unix_nano": (i + 1) * DAY} for i in range(days)]).payload
+
+
+def daily_points(days: int) -> bytes:
+    points = [NumberDataPoint(time_unix_nano=(i + 1) * DAY, as_int=1) for i in range(days)]
+    request = ExportMetricsServiceRequest()
+    request.resource_metrics.add().scope_metrics.add().metrics.add(name="m").gauge.data_points.extend(points)
+    return request.SerializeToString()
+
+
+def daily_rows(days: range) -> bytes:
+    """A row for each of these days since 1970."""
+    times = pa.array([(day + 1) * DAY // 1000 for day in days], pa.timestamp("us", "UTC"))
+    return otlp.arrow({columns.TIME: times, columns.LABEL: ["a"] * len(days)}, compression="zstd")
 
 
 TOO_MUCH: dict[str, tuple[str, Callable[[], bytes], str]] = {
@@ -107,6 +129,27 @@ TOO_MUCH: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: otlp.batch(constant(5000), {attributes.ML_OUTCOME_NAME: "n" * 10_000}).payload,
         "bytes of attributes of batches, once for each row,",
     ),
+    "spans of many days": ("traces", lambda: daily_spans(401), "days on which its records lie"),
+    "log records of many days": (
+        "logs",
+        lambda: b"".join(otlp.log("e", {}, time=(i + 1) * DAY).payload for i in range(401)),
+        "days on which its records lie",
+    ),
+    "points of many days": ("metrics", lambda: daily_points(401), "days on which its records lie"),
+    "predictions of many months": (
+        "logs",
+        lambda: batches(daily_rows(range(200 * 31)), daily_rows(range(200 * 31, 402 * 31))),
+        "months on which the rows of its batches lie",
+    ),
+    "actuals of many months": (
+        "logs",
+        lambda: (
+            otlp.log(
+                events.ML_PREDICTION_ACTUAL, {attributes.ML_PREDICTION_BATCH_DATA: daily_rows(range(0, 402 * 31, 31))}
+            ).payload
+        ),
+        "months on which the rows of its batches lie",
+    ),
     "a long text in each row": ("logs", lambda: batches(repeated_text(200)), "bytes once its batches are expanded"),
 }
 
@@ -150,6 +193,13 @@ def test_json_that_holds_too_much_is_refused_before_it_is_read(limited: Running,
     assert limited.stored() == []
 
 
+def test_json_is_measured_as_protobuf_is(limited: Running):
+    request = ExportTraceServiceRequest.FromString(daily_spans(401))
+    response = limited.post("traces", MessageToJson(request).encode(), "application/json")
+    assert response.status_code == 400
+    assert "401 or more days on which its records lie and the limit is 400" in response.json()["message"]
+
+
 def test_a_schema_whose_columns_share_their_bytes_is_refused(limited: Running):
     payload = otlp.stream(pa.table({f"c{i}": pa.array([], pa.int8()) for i in range(17_000)}))
     reason = refused(limited, "HTTP", "logs", gzip.compress(batches(payload)))
@@ -169,16 +219,19 @@ def test_values_inside_one_another_are_taken_to_a_depth_and_refused_beyond_it_wi
 
 
 @pytest.mark.parametrize(
-    "request_bytes",
+    ("signal", "request_bytes"),
     [
-        nested(1, 2, content=b"\x12\x00" * 9_990),
-        nested(1, 2, content=field(2, b"\x32\x00" * 2900) * 10),
-        batches(*[constant(3000)] * 3),
+        ("logs", nested(1, 2, content=b"\x12\x00" * 9_990)),
+        ("logs", nested(1, 2, content=field(2, b"\x32\x00" * 2900) * 10)),
+        ("logs", batches(*[constant(3000)] * 3)),
+        ("traces", daily_spans(400)),
+        ("metrics", daily_points(400)),
+        ("logs", batches(daily_rows(range(10 * 365)))),
     ],
-    ids=["records", "values", "cells"],
+    ids=["records", "values", "cells", "days of spans", "days of points", "ten years of daily rows"],
 )
-def test_a_request_within_the_limits_is_taken(limited: Running, request_bytes: bytes):
-    limited.export("logs", request_bytes)
+def test_a_request_within_the_limits_is_taken(limited: Running, signal: str, request_bytes: bytes):
+    limited.export(signal, request_bytes)
     assert [record.payload for record in limited.stored()] == [request_bytes]
 
 

@@ -129,6 +129,11 @@ class ReceiverConfig(Section):
     max_request_cells: int = Field(
         default=32_000_000, gt=0, description="Most cells of one request: rows times columns of its batches."
     )
+    max_request_days: int = Field(
+        default=400,
+        gt=0,
+        description="Most days on which the spans, log records or points of one request lie, and months of the rows in its batches: each is a part on disk.",
+    )
 
 
 class JournalConfig(Section):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.rejection import Rejected
+from modelspan.processor.decode.tables import MAX_TIME
 
 MAX_CELLS: Final = 8 * 1024 * 1024
 """Rows times columns of one payload: what 64 MiB of numbers hold. Compressed, null and bit columns claim more in fewer bytes."""
@@ -23,6 +25,8 @@ CELLS_OF_A_COLUMN: Final = 32
 """Cells that a column of a record batch counts at least: what it costs without rows."""
 CELLS_OF_A_ROW: Final = 16
 """Columns that every row has in the store, beside its features."""
+NANOSECONDS_OF: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+"""Of the units of time."""
 _MAX_TEXT_UNREAD: Final = 8 * 1024 * 1024
 """Bytes of text in dictionaries, once each row has its own, up to which nobody looks how many there are."""
 
@@ -87,6 +91,22 @@ def size_of(data: bytes) -> Size:
         encoded = [i for i, field in enumerate(stream.schema) if pa.types.is_dictionary(field.type)]
         size += sum(map(text_bytes, _columns(stream, encoded)))
     return Size(cells, claims.rows, size)
+
+
+def times_of(data: bytes, name: str) -> Iterator[npt.NDArray[np.int64]]:
+    """Times in nanoseconds of each record batch, by the column of this name: the only one that is read. Raises `Rejected`."""
+    buffer = pa.py_buffer(data)
+    try:
+        schema = pa.ipc.open_stream(buffer).schema
+        places = [i for i in schema.get_all_field_indices(name) if pa.types.is_timestamp(schema.field(i).type)]
+        options = pa.ipc.IpcReadOptions(included_fields=places)
+        for batch in pa.ipc.open_stream(buffer, options=options) if places else ():
+            for column in validated(batch, [0]).columns:
+                ticks = column.drop_null().cast(pa.int64()).to_numpy()
+                most = MAX_TIME // NANOSECONDS_OF[column.type.unit]
+                yield np.clip(ticks, 0, most) * NANOSECONDS_OF[column.type.unit]
+    except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
+        raise Rejected(rejection.CORRUPT_PAYLOAD, str(error)) from error
 
 
 def _columns(stream: Stream, places: list[int]) -> Iterator[pa.Array]:

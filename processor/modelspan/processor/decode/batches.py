@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelspan.processor.decode import rejection
-from modelspan.processor.decode.arrow_stream import read, text_bytes, validated
+from modelspan.processor.decode.arrow_stream import NANOSECONDS_OF, read, text_bytes, validated
 from modelspan.processor.decode.layout import Layout, Named, layout_of
 from modelspan.processor.decode.maps import Entries, concatenated, numeric_entries, text_entries
 from modelspan.processor.decode.predictions import Part, Predictions
@@ -25,7 +25,6 @@ MAX_TEXT: Final = 64 * 1024 * 1024
 """Bytes of one dictionary-encoded column after decoding: a long value can be repeated by each of its rows."""
 
 _NANOSECONDS: Final = pa.timestamp("ns", "UTC")
-_NANOSECONDS_OF: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
 @dataclass
@@ -99,7 +98,7 @@ def _checks(batch: pa.RecordBatch, layout: Layout) -> Iterator[tuple[str, npt.ND
     time = batch.column(layout.single[names.TIME])
     ticks = time.cast(pa.int64()).fill_null(1).to_numpy(zero_copy_only=False)
     # A time of 0 says unknown.
-    yield rejection.TIME_RANGE, (ticks > 0) & (ticks <= MAX_TIME // _NANOSECONDS_OF[time.type.unit])
+    yield rejection.TIME_RANGE, (ticks > 0) & (ticks <= MAX_TIME // NANOSECONDS_OF[time.type.unit])
     if names.WEIGHT in layout.single:
         weight = batch.column(layout.single[names.WEIGHT]).cast(pa.float64(), safe=False).fill_null(1.0)
         weights = weight.to_numpy(zero_copy_only=False)

@@ -16,6 +16,7 @@ from modelspan.processor.decode.cost import Cost, bound, cost_of
 from modelspan.processor.decode.deliveries import payloads_of
 from modelspan.processor.decode.portions import BATCH_ATTRIBUTES
 from modelspan.processor.decode.rejection import TOO_LARGE, Rejected
+from modelspan.processor.decode.spread import days_of, months_of
 from modelspan.processor.journal import Signal
 from modelspan.processor.receiver.refusal import Refusal, beyond, malformed, too_large
 from modelspan.semconv import attributes
@@ -32,6 +33,7 @@ _SHAPES: Final = {
 }
 _REPEATED, _REPEATED_IN_ONE = 8, 4
 """Most bytes that records may repeat, in multiples of the largest request; and of those that are decoded at once."""
+_FEWER_DAYS: Final = "send fewer of them at once"
 MAX_DEPTH: Final = 100
 """Messages inside one another: what protobuf parsers accept."""
 _BATCH: Final = attributes.ML_PREDICTION_BATCH_DATA.encode()
@@ -58,6 +60,8 @@ class Limits:
     values: int = 6_000_000
     cells: int = 32_000_000
     """Rows times columns of all batches."""
+    days: int = 400
+    """On which its spans, log records or points lie; and months of the rows in its batches."""
 
     @property
     def record_values(self) -> int:
@@ -73,7 +77,9 @@ class Limits:
             request = REQUESTS[signal].FromString(payload)
         except DecodeError as error:
             raise self._unreadable(signal, payload, error) from error
-        self._check_shared(signal, request)
+        records = self._check_shared(signal, request)
+        if records > self.days and (days := days_of(signal, request)) > self.days:
+            raise beyond("days on which its records lie", days, self.days, "days", what_to_do=_FEWER_DAYS)
         if isinstance(request, ExportLogsServiceRequest) and _BATCH in payload:
             self._check_batches(request, len(payload))
         return bool(request.ListFields())
@@ -112,7 +118,7 @@ class Limits:
         return malformed(f"the body is not a valid {REQUESTS[signal].DESCRIPTOR.full_name}: {error}")
 
     def _check_batches(self, request: ExportLogsServiceRequest, size: int) -> None:
-        cells = repeated = 0
+        cells = repeated = rows = 0
         for payload, rest in payloads_of(request):
             try:
                 batch = size_of(payload)
@@ -121,6 +127,7 @@ class Limits:
                     raise malformed(f"a batch is too large: {error}; send smaller batches") from error
                 continue  # no batch: an ordinary log record
             cells += batch.cells
+            rows += batch.rows
             size += batch.size - len(payload)
             repeated += batch.rows * max(0, rest - BATCH_ATTRIBUTES)
             if cells > self.cells:
@@ -128,16 +135,23 @@ class Limits:
             if size > self.size:
                 raise beyond("bytes once its batches are expanded", size, self.size, "bytes")
             self._check_repeated("bytes of attributes of batches, once for each row,", repeated, _REPEATED_IN_ONE)
+        if rows > self.days and (months := months_of(request)) > self.days:
+            raise beyond(
+                "months on which the rows of its batches lie", months, self.days, "days", what_to_do=_FEWER_DAYS
+            )
 
-    def _check_shared(self, signal: Signal, request: Any) -> None:
-        """Refuse a request whose shared parts (resource, scope, metric name), repeated in each record, exceed the limit."""
-        of_scopes = of_metrics = 0
+    def _check_shared(self, signal: Signal, request: Any) -> int:
+        """Count spans, log records or points. Refuse a request whose shared parts (resource, scope, metric name), repeated in
+        each of them, exceed the limit.
+        """
+        count = of_scopes = of_metrics = 0
         resources, scopes, records = _SHAPES[signal]
         for resource in getattr(request, resources):
             shared = resource.resource.ByteSize() + len(resource.schema_url)
             for scope in getattr(resource, scopes):
                 several = getattr(scope, records)
                 points = sum(map(_points, several)) if signal is Signal.METRICS else len(several)
+                count += points
                 of_scopes += points * (shared + scope.scope.ByteSize() + len(scope.schema_url))
                 if signal is Signal.METRICS:
                     of_metrics += sum(
@@ -145,6 +159,7 @@ class Limits:
                     )
         self._check_repeated("bytes of resources and scopes, once for each record,", of_scopes, _REPEATED)
         self._check_repeated("bytes of names and descriptions, once for each point,", of_metrics, _REPEATED_IN_ONE)
+        return count
 
     def _check_repeated(self, what: str, found: int, times: int) -> None:
         if found > times * self.size:

@@ -71,10 +71,10 @@ def too_large(limit: int) -> Refusal:
     return never_fits(f"the request exceeds {limit} bytes after decompression; send smaller batches")
 
 
-def beyond(what: str, found: int, allowed: int, key: str) -> Refusal:
+def beyond(what: str, found: int, allowed: int, key: str, *, what_to_do: str = "send smaller batches") -> Refusal:
     """A request that holds too much; `key` is the end of the configuration's. `found` may be where counting stopped."""
     return malformed(
-        f"the request holds {found:,} or more {what} and the limit is {allowed:,}: send smaller batches, or raise "
+        f"the request holds {found:,} or more {what} and the limit is {allowed:,}: {what_to_do}, or raise "
         f"receiver.max_request_{key}"
     )
 
