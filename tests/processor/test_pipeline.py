@@ -23,6 +23,7 @@ from modelspan.processor.decode.tables import ORDER
 from modelspan.processor.journal import Block, Journal, Record, Signal
 from modelspan.processor.pipeline import OK, Pipeline
 from modelspan.processor.store import Store, StoreRejected, StoreStrained, StoreUnavailable
+from modelspan.processor.store.embedded import EmbeddedEngine
 from modelspan.semconv import attributes, columns, events
 from tests.processor.otlp import MODEL, TIME, arrow, batch, log, logs, spans, stream
 
@@ -509,6 +510,66 @@ def test_parts_are_stored_once_when_the_process_ends_between_them_and_the_next_o
     troubled.fault = strained(1000)
     pipeline_of(troubled, registry=CollectorRegistry()).process(replace(block, again=True))
     assert counts(troubled)["ml_predictions"] == 18
+
+
+def failing(table: str, rows: pa.Table) -> Exception | None:
+    """An error of this program, not of the store."""
+    poisoned = table == "otel_logs" and "poison" in rows.column("EventName").to_pylist()
+    return TypeError("'NoneType' object is not iterable") if poisoned else None
+
+
+def poisoned_block() -> Block:
+    several = logs([("first", {}), ("poison", {}), ("third", {})], sequence=2)
+    return Block("j:1-3", (log("before", {}, sequence=1), several, log("after", {}, sequence=3)))
+
+
+def test_a_request_on_which_the_program_fails_is_quarantined_and_the_others_are_stored(
+    troubled: Troubled, pipeline_of: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    troubled.fault = failing
+    for _ in range(2):
+        journal = Completed()
+        pipeline_of(troubled, journal, registry=CollectorRegistry()).process(poisoned_block())
+        assert journal.tokens == ["j:1-3"]
+    assert names_of_logs(troubled) == ["after", "before"]
+    said = json.loads((tmp_path / "quarantine" / "00000000000000000002.logs.json").read_text())
+    reason = "it cannot be stored: TypeError: 'NoneType' object is not iterable"
+    assert (said["table"], said["rows_not_stored"], said["reason"]) == ("otel_logs", 3, reason)
+
+
+def test_a_row_that_cannot_be_handed_to_the_engine_costs_no_row_beside_it(
+    store: Store, pipeline_of: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = EmbeddedEngine.insert
+
+    def faulty(self: EmbeddedEngine, client: Any, table: str, rows: pa.Table, settings: dict[str, str]) -> None:
+        if error := failing(table, rows):
+            raise error
+        insert(self, client, table, rows, settings)
+
+    monkeypatch.setattr(EmbeddedEngine, "insert", faulty)
+    pipeline_of(store).process(poisoned_block())
+    assert names_of_logs(store) == ["after", "before", "first", "third"]
+    said = json.loads((tmp_path / "quarantine" / "00000000000000000002.logs.json").read_text())
+    assert (said["rows_not_stored"], said["reason"].partition(": ")[2]) == (
+        1,
+        "TypeError: 'NoneType' object is not iterable",
+    )
+
+
+def test_a_stored_block_that_cannot_be_announced_is_not_stored_again(
+    store: Store, pipeline_of: Callable[..., Pipeline]
+) -> None:
+    def announce(decoded: Decoded) -> None:
+        raise TypeError("no")
+
+    pipeline_of(store, journal := Completed(), on_block=announce).process(mixed_block())
+    assert journal.tokens == ["j:1-4"]
+    assert counts(store) == STORED
+
+
+def names_of_logs(store: Store) -> list[str]:
+    return [name for (name,) in store.query("SELECT EventName FROM otel_logs ORDER BY EventName", {})]
 
 
 def daily_block(days: int) -> Block:

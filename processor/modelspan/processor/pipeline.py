@@ -237,7 +237,10 @@ class Pipeline:
         self._rejected.labels(QUARANTINED).inc(len(held))
         for reason, count in work.decoded.rejected.items():
             self._rejected.labels(reason).inc(count)
-        self._on_block(work.decoded)
+        try:
+            self._on_block(work.decoded)
+        except Exception:  # the rows are stored: doing that again would change nothing
+            _log.exception("could not announce a stored block; its windows are judged after the next start")
 
     def _decode(self, block: Block, now: int, before: frozenset[int] = frozenset()) -> tuple[Decoded, list[Held]]:
         """A block, and its requests that cannot be decoded."""
@@ -251,8 +254,14 @@ class Pipeline:
         except Exception:
             _log.exception("could not decode a block; looking for the request", token=block.token)
             good, undecodable = self._sorted_out(block, now)
-            decoded = self._decode_records(good, block.token, now, before)
             bad += undecodable
+            try:
+                decoded = self._decode_records(good, block.token, now, before)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                bad += [Held(record, _said("it cannot be decoded", error)) for record in good]
+                decoded = self._decode_records([], block.token, now, before)
         return decoded, [*bad, *(Held(record, "it is no OTLP request") for record in decoded.unreadable)]
 
     def _sorted_out(self, block: Block, now: int) -> tuple[list[Record], list[Held]]:
@@ -261,7 +270,7 @@ class Pipeline:
         for record in block.records:
             whole, parts = salvage(record, lambda part: decode([part], token=block.token, now=now))
             good += [whole] if whole is not None else []
-            bad += [Held(part, f"it cannot be decoded: {type(error).__name__}: {error}"[:500]) for part, error in parts]
+            bad += [Held(part, _said("it cannot be decoded", error)) for part, error in parts]
         return good, bad
 
     def _decode_records(self, records: Sequence[Record], token: str, now: int, before: frozenset[int]) -> Decoded:
@@ -282,10 +291,34 @@ class Pipeline:
         self._repeats.marked(marks, now)
         return held
 
-    def _insert_table(self, table: str, decoded: Decoded, block: Block, now: int) -> Iterable[Held]:
+    def _insert_table(self, table: str, decoded: Decoded, block: Block, now: int, part: str = "") -> Iterable[Held]:
+        """Requests with rows that are not stored. `part`: what the token has beside that of the block."""
+        try:
+            return self._insert_rows(table, decoded, block, now, block.token + part)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(block.records) == 1:
+                rows = decoded.tables[table].num_rows
+                return [Held(block.records[0], _said("it cannot be stored", error), table, rows)]
+            _log.exception("could not store rows; looking for the request", table=table, token=block.token)
+        return self._insert_halves(table, block, now)
+
+    def _insert_halves(self, table: str, block: Block, now: int) -> Iterable[Held]:
+        middle = len(block.records) // 2
+        held: list[Held] = []
+        for records in (block.records[:middle], block.records[middle:]):
+            half = replace(block, records=records)
+            decoded, _ = self._decode(half, now)
+            if table in decoded.tables:
+                part = f"/{records[0].sequence}-{records[-1].sequence}"
+                held += self._insert_table(table, decoded, half, now, part)
+        return held
+
+    def _insert_rows(self, table: str, decoded: Decoded, block: Block, now: int, token: str) -> Iterable[Held]:
         rows = decoded.tables[table]
         keep = self._repeats.predictions(decoded, rows, now) if table == PREDICTIONS else None
-        unstored = self._inserts.insert(table, rows, block.token, keep)
+        unstored = self._inserts.insert(table, rows, token, keep)
         self._rows.labels(table).inc((rows.num_rows if keep is None else int(keep.sum())) - len(unstored))
         if not unstored:
             return ()
@@ -315,6 +348,10 @@ class Pipeline:
             rows.append(arrow_table(INGESTED, keys))
         if rows:
             self._store.insert(INGESTED, pa.concat_tables(rows), token)
+
+
+def _said(what: str, error: Exception) -> str:
+    return f"{what}: {type(error).__name__}: {error}"[:500]
 
 
 def _counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:

@@ -30,7 +30,7 @@ from modelspan.processor.private import tighten
 from modelspan.processor.prometheus import prometheus_name
 from modelspan.processor.receiver import Limits, Receiver
 from modelspan.processor.receiver.pages import Page
-from modelspan.processor.store import Store, StoreUnavailable
+from modelspan.processor.store import Operation, Store, StoreUnavailable
 from modelspan.processor.windows import Evaluator, ModelKey, Settings
 from modelspan.queries.announcement import Announcement
 from modelspan.semconv import metrics
@@ -41,6 +41,8 @@ SWITCH_INTERVAL = 0.0005
 """Seconds for which a thread may keep the interpreter. Short, so that a commit of the journal does not wait for decoding."""
 _FIRST_RETRY, _LONGEST_RETRY = 0.5, 15.0
 """Seconds between attempts to reach the store."""
+
+_RESTART = "If its disk and memory are in order, restart modelspan: the journal keeps what was acknowledged."
 
 _log = structlog.get_logger(__name__)
 
@@ -134,7 +136,15 @@ class Service:
     @property
     def store_state(self) -> str:
         """`ok`, or since when and why the store does not take rows."""
+        if self._stuck:
+            return f"stuck: {_sentence(self._stuck)}"
         return self._pipeline.said if self._pipeline else self._store_state
+
+    @property
+    def _stuck(self) -> Operation | None:
+        """An operation of the store that should have returned."""
+        running = self._store.running.longest if self._store else None
+        return running if running and running.seconds > self._config.store.stuck_after.total_seconds() else None
 
     @property
     def windows(self) -> dict[str, int]:
@@ -193,7 +203,7 @@ class Service:
         self._pipeline = pipeline
 
     def _readiness(self) -> Page:
-        """503 when requests are refused. While the journal takes them the page says what is wrong with the store."""
+        """503 when requests are refused, or the store hangs. While the journal takes them the page says what is wrong with the store."""
         refusal = "stopping" if self._stopping.is_set() else self._journal.refusal if self._journal else "not started"
         if refusal:
             return Page(f"{refusal}\n".encode(), status=503)
@@ -201,6 +211,9 @@ class Service:
             return Page(b"ready\n")
         requests, size = self._journal.backlog if self._journal else (0, 0)
         waits = f"{requests} requests, {size} bytes, wait in the journal"
+        if self._stuck:
+            said = f"requests are accepted, but the store hangs: {_sentence(self._stuck)}; {waits}. {_RESTART}\n"
+            return Page(said.encode(), status=503)
         return Page(f"requests are accepted, but nothing is stored: {self.store_state}; {waits}\n".encode())
 
     def _status(self) -> Page:
@@ -208,12 +221,18 @@ class Service:
         folder = self._config.quarantine_dir
         state = {
             "store": self.store_state,
+            "running": _sentence(running) if (running := self._store and self._store.running.longest) else None,
             "journal": {"requests": requests, "bytes": size},
             "quarantine": {"requests": quarantine.size_of(folder), "folder": str(folder)},
             "windows": self.windows,
             "queries": self.queries,
         }
         return Page(json.dumps(state).encode(), media_type="application/json")
+
+
+def _sentence(running: Operation) -> str:
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(running.since))
+    return f"{running.action} has not returned since {since}, for {running.seconds:.0f} s"
 
 
 def _touch(evaluator: Evaluator, decoded: Decoded) -> None:

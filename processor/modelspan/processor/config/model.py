@@ -97,6 +97,10 @@ class StoreConfig(Section):
         ge=200 * 1024**2,
         description="Memory of the embedded engine, inserts, merges and queries together; at least 200MiB. Not used with store.url.",
     )
+    stuck_after: PositiveDuration = Field(
+        default=timedelta(seconds=60),
+        description="An insert that has not returned after this time makes /readyz answer 503: the engine hangs, or its disk does.",
+    )
 
 
 class ReceiverConfig(Section):

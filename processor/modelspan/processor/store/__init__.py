@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -23,9 +25,11 @@ from modelspan.processor.store.errors import (
 )
 from modelspan.processor.store.fresh import FreshClient
 from modelspan.processor.store.migrate import apply
+from modelspan.processor.store.running import Operation, Running
 
 __all__ = [
     "MAX_ROWS",
+    "Operation",
     "Store",
     "StoreError",
     "StoreRefused",
@@ -71,6 +75,8 @@ class Store:
         self._of_thread = threading.local()
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self.running = Running()
+        """What the service itself has asked of the store."""
         self._closed = False
         # The driver logs a traceback for every failed insert; the pipeline reports each once, in a sentence.
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -127,29 +133,33 @@ class Store:
         try:
             # One record batch: the engine makes its own token of the one given and the number of batches.
             rows = rows.combine_chunks()
-            if self._embedded is not None:
-                self._embedded.insert(client, table, rows, {**_CLIENT_SETTINGS, **settings})
-            else:
-                client.insert_arrow(table, rows, settings=settings)
+            with self.running(f"insert into {table}"):
+                if self._embedded is not None:
+                    self._embedded.insert(client, table, rows, {**_CLIENT_SETTINGS, **settings})
+                else:
+                    client.insert_arrow(table, rows, settings=settings)
         except Exception as error:
             self._forget_client()
             raise of_insert(error, f"insert into {table}") from error
 
     def check(self, table: str) -> None:
         """Return when the table takes inserts. Raises `StoreUnavailable`."""
-        try:
+        with self._asking(f"insert of no rows into {table}"):
             self.client().command(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 0")
-        except Exception as error:
-            self._forget_client()
-            raise of_query(error, f"insert of no rows into {table}") from error
 
     def query(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of a SELECT. Raises `StoreUnavailable`."""
-        try:
+        with self._asking("query of the store"):
             return list(self.client().query(query, parameters=parameters).result_rows)
+
+    @contextlib.contextmanager
+    def _asking(self, action: str) -> Iterator[None]:
+        try:
+            with self.running(action):
+                yield
         except Exception as error:
             self._forget_client()
-            raise of_query(error, "query of the store") from error
+            raise of_query(error, action) from error
 
     def close(self) -> None:
         """Close the clients of all threads, for good. An embedded engine shuts down with the last of them."""

@@ -35,8 +35,17 @@ _TO_DO = {
 # trouble of the disk or of a cluster: CANNOT_READ_FROM_FILE_DESCRIPTOR, CANNOT_WRITE_TO_FILE_DESCRIPTOR, CANNOT_OPEN_FILE,
 # NETWORK_ERROR, ABORTED, TABLE_IS_READ_ONLY, ALL_CONNECTION_TRIES_FAILED, QUERY_WAS_CANCELLED, KEEPER_EXCEPTION.
 _OF_STORE = frozenset(_TO_DO.keys() - {159, 241}) | {74, 75, 76, 210, 236, 242, 279, 394, 999}
-_TOO_MUCH = (pa.ArrowInvalid, pa.ArrowCapacityError, MemoryError, OverflowError)
-"""Errors of this process on the way to ClickHouse that fewer rows may not meet."""
+_OF_PROCESS = (
+    pa.ArrowException,
+    MemoryError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""Errors of this process on the way to ClickHouse: other rows, or fewer, may not meet them."""
 
 _OF_SERVER = re.compile(r"(Code: \d+\. DB::Exception: .*?)(?: \(for url [^)]*\))?$")
 
@@ -76,7 +85,7 @@ def of_insert(error: Exception, action: str) -> StoreError:
         return StoreRejected(f"{action}: {_reason(error)}")
     answered = isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
     answered = answered and _code(error) not in _OF_STORE
-    if answered or isinstance(error, _TOO_MUCH):
+    if answered or isinstance(error, _OF_PROCESS):
         return StoreStrained(f"{action}: {_reason(error)}")
     return of_query(error, action)
 
