@@ -127,6 +127,30 @@ def test_drift_now_can_be_asked_for_a_status_and_for_an_earlier_time(gateway: Ga
     assert [row["status"] for row in ask(gateway, "drift_now", at="2025-03-01T11:59:00Z")] == ["ok"]
 
 
+def test_drift_now_leaves_out_what_has_not_been_seen_for_long(gateway: Gateway) -> None:
+    gateway.execute(
+        "INSERT INTO ml_windows (service_name, environment, model_name, model_version, window_start, window_end, rows, status,"
+        " reason, computed_at) SELECT service_name, environment, 'retired', 'replaced', window_start - toIntervalDay(8),"
+        " window_end - toIntervalDay(8), rows, status, reason, computed_at FROM ml_windows FINAL WHERE model_name = 'price'"
+    )
+    versions = [{row["model_version"] for row in ask(gateway, "drift_now", **of)} for of in ({}, {"last": "9d"})]
+    assert [("replaced" in found, "1" in found) for found in versions] == [(False, True), (True, True)]
+    assert {row["model_version"] for row in ask(gateway, "drift_now", version="replaced")} == {"replaced"}
+
+
+def test_what_is_in_quarantine_is_said_in_words(gateway: Gateway) -> None:
+    gateway.execute(
+        "INSERT INTO ml_quarantined VALUES"
+        " ('2025-03-01 12:00:00', '7.logs.pb', 'logs', 7, 90, '', 0, 'it is no OTLP request'),"
+        " ('2025-03-01 12:00:01', '8.traces.pb', 'traces', 8, 95, 'otel_traces', 1, 'memory limit exceeded')"
+    )
+    rows = ask(gateway, "quarantined", until="2025-03-02T00:00:00Z")
+    assert [(row["file"], row["not_stored"], row["reason"], row["advice"].partition(":")[0]) for row in rows] == [
+        ("8.traces.pb", "1 row of otel_traces", "memory limit exceeded", "the rest is stored"),
+        ("7.logs.pb", "all of it", "it is no OTLP request", "send it again once the cause is gone"),
+    ]
+
+
 def test_drift_over_time_is_one_row_for_each_series_and_window(gateway: Gateway) -> None:
     rows = ask(gateway, "drift_over_time", model="fraud", feature="amount")
     assert [(row["status"], row["effect"]) for row in rows] == [("ok", 0.01), ("drifted", 0.4)]

@@ -15,7 +15,6 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
 from modelspan.processor.receiver import Limits
@@ -194,8 +193,8 @@ def test_json_that_holds_too_much_is_refused_before_it_is_read(limited: Running,
 
 
 def test_json_is_measured_as_protobuf_is(limited: Running):
-    request = ExportTraceServiceRequest.FromString(daily_spans(401))
-    response = limited.post("traces", MessageToJson(request).encode(), "application/json")
+    request = MessageToJson(ExportMetricsServiceRequest.FromString(daily_points(401)))
+    response = limited.post("metrics", request.encode(), "application/json")
     assert response.status_code == 400
     assert "401 or more days on which its records lie and the limit is 400" in response.json()["message"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -119,6 +120,8 @@ class Limits:
 
     def _check_batches(self, request: ExportLogsServiceRequest, size: int) -> None:
         cells = repeated = rows = 0
+        months: set[int] = set()
+        unread: list[bytes] = []
         for payload, rest in payloads_of(request):
             try:
                 batch = size_of(payload)
@@ -135,10 +138,18 @@ class Limits:
             if size > self.size:
                 raise beyond("bytes once its batches are expanded", size, self.size, "bytes")
             self._check_repeated("bytes of attributes of batches, once for each row,", repeated, _REPEATED_IN_ONE)
-        if rows > self.days and (months := months_of(request)) > self.days:
-            raise beyond(
-                "months on which the rows of its batches lie", months, self.days, "days", what_to_do=_FEWER_DAYS
-            )
+            unread.append(payload)
+            if rows > self.days:
+                self._add_months(months, unread)
+
+    def _add_months(self, months: set[int], unread: list[bytes]) -> None:
+        """Those of payloads, which are then read."""
+        while unread:
+            with contextlib.suppress(Rejected):  # no batch: an ordinary log record
+                months |= months_of(unread.pop())
+        if len(months) > self.days:
+            what = "months on which the rows of its batches lie"
+            raise beyond(what, len(months), self.days, "days", what_to_do=_FEWER_DAYS)
 
     def _check_shared(self, signal: Signal, request: Any) -> int:
         """Count spans, log records or points. Refuse a request whose shared parts (resource, scope, metric name), repeated in

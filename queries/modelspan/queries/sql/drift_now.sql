@@ -5,7 +5,8 @@
 -- param service String = '' : name of a service; empty means all
 -- param status String(drifted, ok, insufficient_data, no_reference) = '' : only this status; empty means all
 -- param at DateTime = now : judge by the latest window that had begun by then
-WITH latest AS
+-- param last Interval = 7d : leave out whose latest window began longer before the newest of all, such as replaced versions
+WITH of_each AS
 (
     SELECT
         service_name, environment, model_name, model_version, segment,
@@ -18,6 +19,11 @@ WITH latest AS
         AND ({version:String} = '' OR model_version = {version:String})
         AND ({service:String} = '' OR service_name = {service:String})
     GROUP BY service_name, environment, model_name, model_version, segment
+),
+latest AS
+(
+    SELECT * FROM of_each
+    WHERE latest_start >= (SELECT max(latest_start) FROM of_each) - toIntervalSecond({last:UInt64})
 )
 SELECT
     w.model_name AS model_name,
