@@ -131,6 +131,12 @@ INSERT INTO ml_outcomes (time, service_name, model_name, prediction_id, name, va
 VALUES ('2025-03-02 12:00:00', 'shop', 'fraud', 'p7', 'loss', 12.5, 'EUR', 1)
 """
 
+QUARANTINED = """
+INSERT INTO ml_quarantined VALUES
+    ('2025-03-01 12:00:00', '7.logs.pb', 'logs', 7, 90, '', 0, 'it is no OTLP request'),
+    ('2025-03-01 12:00:01', '8.traces.pb', 'traces', 8, 95, 'otel_traces', 1, 'memory limit exceeded')
+"""
+
 ALL = (
     PREDICTIONS,
     TRACES,
@@ -145,4 +151,5 @@ ALL = (
     RECORDERS,
     ACTUALS,
     OUTCOMES,
+    QUARANTINED,
 )
