@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 from weakref import ref
 
-from modelspan.instrumentation.failure import heard
-from modelspan.instrumentation.recorder.kinds import kind_of
+from modelspan.instrumentation.failure import failed, heard
+from modelspan.instrumentation.recorder.kinds import Kind, kind_of
 from modelspan.instrumentation.recorder.takers import held_models, takers, used_columns
 from modelspan.instrumentation.recorder.texts import distinct
 
@@ -51,8 +51,8 @@ def used_names(model: Any) -> set[str] | None:
     try:
         used = used_columns(model)
         names = None if used is None else _declared(model)
-    except Exception as error:  # a model of the program
-        heard(error)
+    except Exception as error:
+        failed("find out which columns a model uses", error)
         return None
     if used is None or names is None:
         return None
@@ -116,10 +116,13 @@ def _known_names(model: Any, width: int | None) -> Names | None:
 
 def _declared(model: Any, width: int = 0) -> Names | None:
     """The columns of the model as it says itself; some say it of an input of so many only."""
+    kind = kind_of(model)
     try:
-        return kind_of(model).feature_names(model, width)
-    except Exception as error:  # not fitted
-        heard(error)
+        return kind.feature_names(model, width)
+    except Exception as error:
+        if type(kind) is Kind:
+            failed("find out which columns a model was fitted with", error)
+        heard(error)  # else it is a model of a library that is not fitted
         return None
 
 
