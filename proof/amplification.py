@@ -313,6 +313,26 @@ def good(service: Service, rows: int) -> None:
         raise SystemExit("a good request was not stored")
 
 
+def statements(service: Service, clients: int = 400) -> str:
+    """Long statements of many clients of the SQL port at once, one letter of each outside of Latin-1."""
+    form = {"query": (None, f"SELECT 1 /*{'y' * 900_000}*/"), "param_a": (None, "\U0001f600" + "x" * 1_100_000)}
+    body = httpx.Request("POST", "http://localhost", files=form)
+    content, headers = body.read(), {"content-type": body.headers["content-type"]}
+    peak = Peak(psutil.Process(service.process.pid))
+
+    def ask(_: int) -> int:
+        url = f"http://127.0.0.1:{service.clickhouse}"
+        return httpx.post(url, content=content, headers=headers, timeout=PATIENCE).status_code
+
+    with ThreadPoolExecutor(clients) as pool:
+        answers = list(pool.map(ask, range(clients)))
+    peak.done.set()
+    peak.join()
+    if peak.highest > LIMIT or not set(answers) <= {200, 503}:
+        raise SystemExit(f"long statements: {peak.highest / 1e6:,.0f} MB, {set(answers)}")
+    return f"{clients} statements of {len(content):,} bytes at once: {answers.count(200)} x 200, {answers.count(503)} x 503, highest of the service {peak.highest / 1e6:,.0f} MB"
+
+
 def main() -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -321,6 +341,7 @@ def main() -> None:
         print(f"`modelspan serve` {how}\n\n{HEAD}", flush=True)
         for case in [*ADMITTED, *REFUSED, *AT_ONCE]:
             print(measure(service, case), flush=True)
+        print(f"\n{statements(service)}", flush=True)
         good(service, 1000)
 
 
