@@ -29,7 +29,9 @@ LAZY = (
     "feature_names_in_",
     "n_features_in_",
     "steps",
-    "_estimator_type",
+    *(
+        ("_estimator_type",) if hasattr(BaseEstimator, "__sklearn_tags__") else ()
+    ),  # scikit-learn before 1.6 asks for it itself
 )
 asked = Counter[str]()
 
