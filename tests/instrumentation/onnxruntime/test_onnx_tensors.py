@@ -12,9 +12,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from modelspan.instrumentation import flush, set_reference
 from modelspan.instrumentation.onnxruntime.packing import MAX_WIDTH
 from modelspan.instrumentation.recorder.tensors import MAX_WIDTH as MAX_NUMBERS
 from modelspan.instrumentation.recorder.tensors import projection, step_of
+from modelspan.profile import from_json
+from modelspan.semconv import events
 from tests.instrumentation.onnxruntime.conftest import session
 
 RANDOM = np.random.default_rng(0)
@@ -247,3 +250,17 @@ def test_a_tensor_that_the_session_refuses_raises_as_ever_and_is_recorded(sessio
     table = sessions.batch()
     assert table.column("feature.image.shape").to_pylist() == ["2x8x8"] * 4
     assert set(table.column("error_type").to_pylist()) == {"InvalidArgument"}
+
+
+@pytest.mark.parametrize("form", ["feed", "array"])
+@pytest.mark.parametrize(("name", "example"), [("x", TABLE), ("image", IMAGES)])
+def test_a_reference_is_given_as_run_takes_it(sessions: Any, name: str, example: Any, form: str) -> None:
+    one, x = identity(example, name), np.concatenate([example] * 50)
+    assert set_reference(one, {name: x} if form == "feed" else x)
+    one.run(None, {name: x})
+    assert flush()
+    (event,) = sessions.events(events.ML_REFERENCE_PROFILE)
+    series = from_json(event.attributes["ml.reference.profile.data"]).series
+    recorded = sessions.batch().column_names
+    assert {f"feature.{s.name}" for s in series} == {column for column in recorded if column.startswith("feature.")}
+    assert {s.rows for s in series} == {200}

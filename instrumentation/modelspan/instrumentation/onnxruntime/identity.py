@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from opentelemetry.semconv._incubating.attributes.artifact_attributes import ARTIFACT_HASH
 
 from modelspan.instrumentation.loading import files, names, origins
-from modelspan.instrumentation.onnxruntime.values import output_names
+from modelspan.instrumentation.onnxruntime.tensors import MOST_BYTES
+from modelspan.instrumentation.onnxruntime.values import input_of, output_names
 from modelspan.instrumentation.recorder import kinds
 from modelspan.instrumentation.recorder.identity import Origin, identities
 from modelspan.instrumentation.recorder.kinds import LABEL, SCORE, VALUE, Kind
+from modelspan.instrumentation.recorder.snapshot import measure, pick, rows_to_keep
 from modelspan.semconv import attributes as ml
 
 _LOADER = "onnxruntime.InferenceSession"
@@ -58,6 +61,16 @@ class SessionKind(Kind):
     def feature_names(self, model: Any, width: int) -> Sequence[str] | None:
         inputs = model.get_inputs()
         return [inputs[0].name] if width == 1 and len(inputs) == 1 else None
+
+    def readable(self, model: Any, x: Any) -> Any:
+        inputs = model.get_inputs()
+        if type(x) is np.ndarray and len(inputs) == 1:
+            x = {inputs[0].name: x}
+        if not isinstance(x, Mapping):
+            return x
+        found = input_of(x)
+        keep = None if type(found) is np.ndarray else rows_to_keep(*measure(found), MOST_BYTES)
+        return found if keep is None else pick(found, keep)
 
     def width(self, model: Any) -> int | None:
         return None

@@ -65,7 +65,8 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
         except Exception as error:  # which may show a value that is withheld
             raise recorder.policy.without_values(error) from None
         held_out = {operation: _sample(values) for operation, values in made.items()}
-        problem = _wrong_predictions(model, made, held_out, copied.rows)
+        rows = max(copied.rows, min(snap.measure(given)[0], MAX_ROWS))  # of long rows fewer are copied
+        problem = _wrong_predictions(model, made, held_out, rows)
     if problem is not None:
         warn_once(f"reference:{problem}", f"set_reference sets no reference: {problem}.")
         return False
@@ -109,8 +110,10 @@ def _unreadable(x: Any, copied: Snapshot) -> str | None:
 
 
 _REASONS = {
-    reason.value: "give the table that it was made of"
-    for reason in (Reason.QUANTIZED, Reason.STREAMED, Reason.CATEGORICAL)
+    **dict.fromkeys(
+        (Reason.QUANTIZED.value, Reason.STREAMED.value, Reason.CATEGORICAL.value), "give the table that it was made of"
+    ),
+    Reason.WITHHELD.value: "OTEL_INSTRUMENTATION_ML_TENSORS or CAPTURE withholds them",
 }
 
 

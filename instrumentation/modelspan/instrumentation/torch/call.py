@@ -25,10 +25,11 @@ from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, PredictionScope, around
 from modelspan.instrumentation.recorder.snapshot import UNKNOWN, Snapshot, Taken
-from modelspan.instrumentation.recorder.tensors import NONE, VALUES
+from modelspan.instrumentation.recorder.tensors import VALUES
 from modelspan.instrumentation.torch.capture import COPY_BYTES, OUTPUT_BYTES, Plans, copy_input, copy_output, rows_of
 from modelspan.instrumentation.torch.cuda import Asked, DeviceCalls
 from modelspan.instrumentation.torch.flatten import Found, in_arguments, in_result
+from modelspan.instrumentation.torch.given import mode_of
 from modelspan.instrumentation.torch.kind import WRAPPERS, unwrapped
 from modelspan.instrumentation.torch.training import REPLICA, is_prediction
 from modelspan.semconv.attributes import MlOperationNameValues
@@ -45,7 +46,7 @@ def outermost_call(recorder: Recorder) -> Callable[[Call, Any, tuple[Any, ...], 
     Whatever the call is, those within it are not recorded. Few functions, and no object that is not needed: this code is
     cold whenever it runs, between two predictions.
     """
-    mode = NONE if recorder.config.capture == frozenset() else recorder.config.tensors
+    mode = mode_of(recorder)
     plans, output_plans = Plans((0,), mode), Plans((), VALUES)
     device_calls = DeviceCalls(recorder, mode)
     queue, turns, known = recorder.queue, recorder.turns, recorder.known

@@ -157,8 +157,8 @@ def _memory(size: int) -> Callable[[int], Any]:
     return (ctypes.c_char * size).from_address
 
 
-def copy_input(found: Found, mode: str, limit: int) -> Taken:
-    """Copies of the tensors of an input, or of so many of their rows as fit into `limit` bytes."""
+def copy_input(found: Found, mode: str, limit: int, most: int = COPY_BYTES) -> Taken:
+    """Copies of the tensors of an input, or of so many of their rows as fit into `limit` bytes. What is beyond `most` is not copied."""
     rows = rows_of(found)
     if mode == NONE or rows < 0:
         return Taken(Snapshot(OPAQUE, Reason.WITHHELD.value if found else None, rows, None, 0), None)
@@ -166,7 +166,7 @@ def copy_input(found: Found, mode: str, limit: int) -> Taken:
     taken = sum(row_bytes(part, tensor) for part, (_, tensor) in zip(parts, found, strict=True) if part.per_row)
     kept = rows_to_keep(rows, taken, limit)
     keep = None if kept is None else Kept(kept, rows)
-    return Taken(_snapshot(parts, found, mode, rows, keep, COPY_BYTES), keep)
+    return Taken(_snapshot(parts, found, mode, rows, keep, most), keep)
 
 
 def copy_output(found: Found, rows: int, keep: Kept | None) -> Snapshot:

@@ -74,6 +74,11 @@ class ModuleKind(Kind):
     def width(self, model: Any) -> int | None:
         return None
 
+    def readable(self, model: Any, x: Any) -> Any:
+        from modelspan.instrumentation.torch.given import readable
+
+        return readable(x, unwrapped(model), self.input_names(model))
+
     def input_names(self, model: Any) -> Sequence[str]:
         forward = unwrapped(model).forward
         if isinstance(forward, torch.ScriptMethod):

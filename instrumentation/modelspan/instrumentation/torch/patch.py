@@ -19,6 +19,7 @@ from modelspan.instrumentation.patching.signatures import wraps
 from modelspan.instrumentation.patching.wrappers import guarded_fit
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.scope import INSIDE, around
+from modelspan.instrumentation.torch import given
 from modelspan.instrumentation.torch.call import outermost_call
 from modelspan.instrumentation.torch.training import follow
 
@@ -31,6 +32,7 @@ ORIGINAL = "_torchdynamo_inline"
 
 def replace_call(patches: Patches, torch: Any) -> None:
     """Record the calls of modules."""
+    given.follow(patches.recorder)
     original = cast("Call", vars(nn.Module)["__call__"])
     call = _module_call(original, outermost_call(patches.recorder))
     setattr(call, ORIGINAL, original)
