@@ -11,7 +11,7 @@ import torch
 import torch._dynamo
 from torch import nn
 
-from modelspan.instrumentation import prediction_context
+from modelspan.instrumentation import prediction_context, set_reference
 from modelspan.instrumentation.torch import TorchInstrumentor
 from tests.instrumentation.faults import Instrumented, but, outcome, places
 
@@ -26,6 +26,14 @@ ON_A_DEVICE = [one for one in ALL if one.startswith(("torch.cuda:", "torch.stagi
 ON_A_DEVICE.remove("torch.cuda:DeviceCalls.__init__")
 AT_THE_END = ("torch.dynamo:._forget",)
 """Called when the instrumentation is undone."""
+FOR_A_REFERENCE = [
+    "torch.given:Given.__init__",
+    "torch.given:._as_floats_of",
+    "torch.given:._copy",
+    "torch.given:._table",
+    "torch.given:.readable",
+    "torch.kind:ModuleKind.readable",
+]
 BY_THE_CALLER = {
     place: places("recorder")[place]
     for place in (
@@ -94,20 +102,41 @@ def program() -> list[Any]:
     return results
 
 
+def giving() -> list[Any]:
+    """What a user does who sets a reference."""
+    torch.manual_seed(2)
+    model = nn.Linear(3, 2).eval()
+    set_reference(model, X.tolist() * 2)
+    with torch.inference_mode():
+        return [model(X)]
+
+
+OWNERS = [nn.Module, torch.optim.Optimizer, torch.jit._trace, torch.export, torch.onnx]
+
+
 @pytest.fixture(scope="module")
-def user() -> Iterator[Instrumented]:
+def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    owners = [nn.Module, torch.optim.Optimizer, torch.jit._trace, torch.export, torch.onnx]
-    yield Instrumented(program, [TorchInstrumentor], owners)
+    yield
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("place", but(ALL, ON_A_DEVICE, AT_THE_END, REFUSED, NEVER))
+@pytest.fixture(scope="module")
+def user(one_thread: None) -> Instrumented:
+    return Instrumented(program, [TorchInstrumentor], OWNERS)
+
+
+@pytest.mark.parametrize("place", but(ALL, ON_A_DEVICE, AT_THE_END, REFUSED, NEVER, FOR_A_REFERENCE))
 def test_a_fault_changes_no_result_and_is_said_once(
     place: str, user: Instrumented, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not user.survives(ALL[place], caplog)
+
+
+@pytest.mark.parametrize("place", FOR_A_REFERENCE)
+def test_nor_does_one_in_reading_a_reference(place: str, one_thread: None, caplog: pytest.LogCaptureFixture) -> None:
+    assert not Instrumented(giving, [TorchInstrumentor], OWNERS).survives(ALL[place], caplog)
 
 
 @pytest.mark.parametrize("place", BY_THE_CALLER)

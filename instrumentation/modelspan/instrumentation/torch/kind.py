@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from modelspan.instrumentation.recorder.kinds import Kind
+from modelspan.instrumentation.recorder.kinds import Kind, input_names
 from modelspan.instrumentation.torch.capture import address_of
 from modelspan.semconv import attributes as ml
 
@@ -77,7 +77,7 @@ class ModuleKind(Kind):
     def readable(self, model: Any, x: Any) -> Any:
         from modelspan.instrumentation.torch.given import readable
 
-        return readable(x, unwrapped(model), self.input_names(model))
+        return readable(x, unwrapped(model), input_names(model))
 
     def input_names(self, model: Any) -> Sequence[str]:
         forward = unwrapped(model).forward
