@@ -88,3 +88,14 @@ def test_queries_that_nothing_ends_stop_neither_the_service_nor_its_end(make_ser
     post(service, otlp.logs([batch("good", 1, 1)]))
     service.wait_rows(1)
     assert service.stop() == 0
+
+
+def test_a_service_that_has_many_models_to_judge_ends_when_it_is_told_to(make_service: Callable[..., Service]) -> None:
+    service = make_service(
+        MODELSPAN_WINDOWS__LENGTH="1s", MODELSPAN_WINDOWS__LATENESS="0s", MODELSPAN_WINDOWS__IDLE="1s"
+    ).start()
+    post(service, otlp.logs([batch(f"m{i}", 1, 1) for i in range(2_000)]))
+    service.wait_rows(2_000)
+    wait_for(lambda: 0 < page(service, "/status").json()["windows"]["waiting"] < 1_990, "the first models judged")
+    assert service.stop() == 0
+    assert "Exception" not in service.log.read_text()

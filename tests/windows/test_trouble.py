@@ -257,3 +257,20 @@ def test_the_thread_recovers_works_and_stops(store: Store) -> None:
         thread.join(30)
     assert not thread.is_alive()
     assert [row["rows"] for row in lab.windows()] == [300, 300]
+
+
+def test_the_thread_stops_between_two_models(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(store, Settings(first_predictions=0, settle=0.0, idle=0.0), wall=time.time())
+    for name in "abc":
+        lab.predict(window_times(300), {"x": RNG.normal(size=300)}, key=ModelKey("", "", name, ""))
+    stop = threading.Event()
+    judged: list[str] = []
+
+    def judge(client: object, insert: object, key: ModelKey, *rest: object) -> int:
+        judged.append(key.model_name)
+        stop.set()
+        return 1
+
+    monkeypatch.setattr("modelspan.processor.windows.evaluator.evaluate", judge)
+    lab.evaluator.run(stop)
+    assert len(judged) == 1

@@ -48,7 +48,7 @@ def _run(config: Config) -> int:
     while not stop.wait(0.5):
         pass  # a signal that the system gave to a busy thread of the engine is only handled when this one wakes up
     service.stop()
-    if service.queries["abandoned"]:
+    if service.is_working or service.queries["abandoned"]:
         # They would go on in the engine while the interpreter takes itself apart, which ends in a crash.
         sys.stdout.flush()
         sys.stderr.flush()

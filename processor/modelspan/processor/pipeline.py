@@ -129,7 +129,12 @@ class Pipeline:
         self._deadline = time.monotonic() + timeout
         self._stopping.set()
         self._thread.join(timeout + 30)
-        return not self._thread.is_alive() and self._drained
+        return not self.is_alive and self._drained
+
+    @property
+    def is_alive(self) -> bool:
+        """True while its thread works, which may be in an insert that does not return."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         release = memory.Release()

@@ -123,10 +123,17 @@ class Service:
             _log.warning("the journal still holds requests; they are stored after the next start")
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 1))
+        if self.is_working:
+            return  # whoever takes the engine away from a thread that uses it crashes the process
         if self._store:
             self._store.close()
         if self._journal:
             self._journal.close()
+
+    @property
+    def is_working(self) -> bool:
+        """True where a thread of ours is still in the engine, which after `stop` means: end the process without cleaning up."""
+        return any(thread.is_alive() for thread in self._threads) or bool(self._pipeline and self._pipeline.is_alive)
 
     @property
     def queries(self) -> dict[str, int]:

@@ -65,6 +65,7 @@ class Evaluator:
         self._unsure_lock = threading.Lock()
         self._attempts: dict[tuple[ModelKey, int], int] = {}
         self._looked_at: float | None = None
+        self._stop = threading.Event()
         self.evaluated = 0
         """Windows that got a verdict."""
         self.skipped = 0
@@ -108,6 +109,8 @@ class Evaluator:
         gathered = Gathered()
         try:
             for key, starts in self._waiting.due(now).items():
+                if self._stop.is_set():
+                    break  # what is left is found in the store after the next start
                 batch = _first_batch(starts, self._settings.length_ns)
                 self._waiting.take(key, batch)
                 gathered.batches.append((key, batch))
@@ -124,7 +127,8 @@ class Evaluator:
         return looked_at
 
     def run(self, stop: threading.Event) -> None:
-        """Recover, then tick until `stop` is set. Waits out a store that does not answer; nothing else ends it."""
+        """Recover, then tick until `stop` is set, also between two models. Waits out a store that does not answer; nothing else ends it."""
+        self._stop = stop
         self._unsure.add(None)
         self.keep_settings(time.time())
         pause = TICK
@@ -160,7 +164,7 @@ class Evaluator:
             self._unsure.add(None)
         with self._unsure_lock:
             unsure, self._unsure = self._unsure, set()
-        while unsure:
+        while unsure and not self._stop.is_set():
             model = None if None in unsure else next(iter(unsure))
             try:
                 self._look(now, model)
@@ -176,7 +180,7 @@ class Evaluator:
             for key, starts, newest in stale_windows(self._store.client(), self._settings, now, model):
                 self._waiting.mark(key, starts, newest, now)
                 found += len(starts)
-                if self._waiting.overflowed:
+                if self._waiting.overflowed or self._stop.is_set():
                     break  # what does not fit is found when there is room
         except Exception as error:
             self._check_store(error)
