@@ -45,8 +45,14 @@ class House:
         if not hasattr(self._of_thread, "client"):
             self._of_thread.client = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
         client: http.client.HTTPConnection = self._of_thread.client
-        client.request("POST", f"/?{urlencode(params)}", sql.encode())
-        return client.getresponse().read().decode(errors="replace")
+        try:
+            client.request("POST", f"/?{urlencode(params)}", sql.encode())
+            answer = client.getresponse()
+        except (http.client.HTTPException, OSError):  # it was closed, as nothing was asked for long
+            client.close()
+            client.request("POST", f"/?{urlencode(params)}", sql.encode())
+            answer = client.getresponse()
+        return answer.read().decode(errors="replace")
 
     def try_all(self, queries: Iterable[str | tuple[str, dict[str, str]]]) -> dict[str, str]:
         """Answers by query. Fails for one with the secret in it, for a file that appeared and a connection that was made."""

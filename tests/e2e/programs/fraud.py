@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from opentelemetry import trace
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -39,7 +40,9 @@ train = transactions(500)
 label = np.where(train["items"] + rng.normal(size=500) > 5, "fraud", "legit")
 model = make_pipeline(
     make_column_transformer(
-        (make_pipeline(StandardScaler()), ["items"]), (OneHotEncoder(handle_unknown="ignore"), ["country"])
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["amount", "items"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["country"]),
+        ("passthrough", ["returning"]),
     ),
     LogisticRegression(),
 ).fit(train, label)

@@ -16,6 +16,7 @@ from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed
 from modelspan.instrumentation.recorder.budget import Budget
 from modelspan.instrumentation.recorder.kinds import describe, kind_of
+from modelspan.instrumentation.recorder.takers import takers
 from modelspan.instrumentation.recorder.texts import readable, short
 from modelspan.semconv.attributes import ML_MODEL_SOURCE_URI
 
@@ -195,6 +196,10 @@ def _name_of(model: Any) -> str:
         return type(model).__name__
 
 
+def _holds(model: Any, inner: Any) -> bool:
+    return any(one is inner for one in takers(model))
+
+
 class Identities:
     """The identity of each model object that was seen, without keeping the object alive."""
 
@@ -256,7 +261,7 @@ class Identities:
 
     def same_as(self, model: Any, identity: Identity) -> Identity | None:
         """The identity of a named model that has learnt the same as `model`; None where there is none, or they have several names.
-        One that is loaded after `model` was first seen is a copy of it, and gives it no name.
+        One that came after `model` was first seen is a copy of it, and gives it no name, unless one holds the other.
         """
         name = _name_of(model)
         found: list[Identity] = []
@@ -265,9 +270,9 @@ class Identities:
             for other in list(self.by_id.values())[-_MOST_COMPARED:]:
                 is_later = is_later or other is identity
                 one = other.reference() if isinstance(other.reference, weakref.ref) else other.reference
-                if other is identity or one is None or (is_later and other.named_by != BY_HAND):
+                if other is identity or one is None or _name_of(one) != name or not other.is_named():
                     continue
-                if _name_of(one) != name or not other.is_named():
+                if is_later and not _holds(one, model) and not _holds(model, one):
                     continue
                 if other.digest_of(one) and other.digest == identity.digest_of(model):
                     found.append(other)
