@@ -77,7 +77,21 @@ def test_every_column_arrives_with_its_exact_value() -> None:
         "weight": 4.0,
         "keep_reason": "error",
         "error_type": "ValueError",
+        "unreadable": "",
     }
+
+
+def test_each_row_says_why_its_features_could_not_be_read() -> None:
+    first = batch(
+        arrow({columns.PREDICTION_ID: ["a", "b"]}), {attributes.ML_CAPTURE_UNREADABLE: "categorical"}, sequence=1
+    )
+    second = batch(arrow({columns.PREDICTION_ID: ["c"]}), {}, sequence=2)
+    found = rows(decode([first, second], token="t", now=1))
+    assert [(row["prediction_id"], row["unreadable"]) for row in found] == [
+        ("a", "categorical"),
+        ("b", "categorical"),
+        ("c", ""),
+    ]
 
 
 def test_absent_columns_have_their_defaults() -> None:

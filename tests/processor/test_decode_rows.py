@@ -44,6 +44,7 @@ def test_a_span_is_a_prediction_and_still_a_span() -> None:
         attributes.ML_PREDICTION_VARIANT: "B",
         attributes.ML_SAMPLING_ADJUSTED_COUNT: 4,
         attributes.ML_SAMPLING_REASON: "error",
+        attributes.ML_CAPTURE_UNREADABLE: "row_count",
         "error.type": "ValueError",
     }
     result = decoded(span_with(**values))
@@ -72,6 +73,7 @@ def test_a_span_is_a_prediction_and_still_a_span() -> None:
         "weight": 4.0,
         "keep_reason": "error",
         "error_type": "ValueError",
+        "unreadable": "row_count",
     }
     assert result.row_form == 1
     assert result.touched == {Model("shop", "prod", "fraud", "3"): {TIME // 10**9}}

@@ -73,6 +73,7 @@ def prediction_part(predictions: Predictions, spans: Alike, about: Circumstances
         "weight": _weights(spans),
         "keep_reason": text[names.ML_SAMPLING_REASON],
         "error_type": text[error_attributes.ERROR_TYPE],
+        "unreadable": text[names.ML_CAPTURE_UNREADABLE],
         "prediction_id": _ids(text[names.ML_PREDICTION_ID], about),
         "label": _label(spans),
         "score": _numbers(spans, names.ML_OUTPUT_SCORE),
@@ -98,6 +99,7 @@ _STRINGS: Final = (
     names.ML_PREDICTION_ID,
     names.ML_PREDICTION_VARIANT,
     names.ML_SAMPLING_REASON,
+    names.ML_CAPTURE_UNREADABLE,
     error_attributes.ERROR_TYPE,
 )
 

@@ -35,6 +35,8 @@ class _Group:
     batches: list[pa.RecordBatch] = field(default_factory=list)
     models: list[int] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Of each batch: why features of it could not be read."""
     rows: list[int] = field(default_factory=list)
 
 
@@ -46,8 +48,8 @@ class Batches:
         self._rejected = rejected
         self._groups: dict[bytes, _Group] = {}
 
-    def add(self, model: Model, operation: str, rows: int | None, payload: bytes) -> int:
-        """Take one payload; `rows` is what its event says. The number of its rows. Raises `Rejected`, and takes nothing then."""
+    def add(self, model: Model, operation: str, rows: int | None, payload: bytes, unreadable: str = "") -> int:
+        """Take one payload; `rows` is what its event says, `unreadable` why features are missing. The number of its rows. Raises `Rejected`, and takes nothing then."""
         stream = read(payload)
         group = self._groups.get(stream.layout) or _Group(layout_of(stream.schema))
         batches = [validated(batch, group.layout.used) for batch in stream.batches]
@@ -67,6 +69,7 @@ class Batches:
             group.batches.append(batch)
             group.models.append(self._predictions.code(model))
             group.operations.append(operation)
+            group.unreadable.append(unreadable)
             group.rows.append(batch.num_rows)
         return count
 
@@ -131,6 +134,11 @@ def _part(group: _Group, predictions: Predictions) -> Part:
     def filled(name: str) -> pa.Array:
         return single(name, pa.scalar(""), lambda column: column.fill_null("") if column.null_count else column)
 
+    def of_batches(values: list[str]) -> pa.Array:
+        if len(set(values)) == 1:
+            return pa.repeat(values[0], rows)
+        return pa.array(values).take(pa.array(np.repeat(np.arange(len(group.rows)), group.rows)))
+
     def numeric(chosen: Named) -> Entries:
         keys = predictions.names.codes([key for key, _ in chosen])
         return numeric_entries([table.column(place) for _, place in chosen], keys, rows)
@@ -143,7 +151,7 @@ def _part(group: _Group, predictions: Predictions) -> Part:
         np.repeat(np.array(group.models, np.int32), group.rows),
         {
             "time": single(names.TIME, pa.scalar(0, _NANOSECONDS)),
-            "operation": pa.array(group.operations).take(pa.array(np.repeat(np.arange(len(group.rows)), group.rows))),
+            "operation": of_batches(group.operations),
             "prediction_id": filled(names.PREDICTION_ID),
             "trace_id": filled(names.TRACE_ID),
             "span_id": filled(names.SPAN_ID),
@@ -155,6 +163,7 @@ def _part(group: _Group, predictions: Predictions) -> Part:
             "weight": single(names.WEIGHT, pa.scalar(1.0), lambda column: column.fill_null(1.0)),
             "keep_reason": filled(names.KEEP_REASON),
             "error_type": filled(names.ERROR_TYPE),
+            "unreadable": of_batches(group.unreadable),
         },
         {
             "segment": text(layout.segments),

@@ -94,7 +94,8 @@ class Logs:
         self._rows_of(events.ML_PREDICTION_BATCH, origin, values, self._predictions)
 
     def _predictions(self, model: Model, values: dict[str, Raw], expected: int | None, payload: bytes) -> int:
-        return self._batches.add(model, text(values.get(names.ML_OPERATION_NAME)), expected, payload)
+        unreadable = text(values.get(names.ML_CAPTURE_UNREADABLE))
+        return self._batches.add(model, text(values.get(names.ML_OPERATION_NAME)), expected, payload, unreadable)
 
     def _rows_of(self, event: str, origin: Source, values: dict[str, Raw], add: Add) -> None:
         """Take the batch form of an event by `add`, and the counters of its recorder."""

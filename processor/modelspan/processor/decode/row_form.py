@@ -124,6 +124,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "weight": pa.float64(),
     "keep_reason": pa.string(),
     "error_type": pa.string(),
+    "unreadable": pa.string(),
     "prediction_id": pa.string(),
     "label": pa.string(),
     "score": pa.float64(),
@@ -234,6 +235,7 @@ def _shared(values: dict[str, Raw], occasion: Occasion) -> tuple[Any, ...]:
         1.0 if weight is None else weight,
         _text(values, names.ML_SAMPLING_REASON),
         _text(values, error_attributes.ERROR_TYPE),
+        _text(values, names.ML_CAPTURE_UNREADABLE),
     )
 
 

@@ -168,7 +168,7 @@ _COLUMNS: Final[dict[str, list[tuple[str, pa.DataType]]]] = {
         ("outputs_numeric", pa.map_(_s, _f64)),
         ("outputs_text", _map),
         ("weight", _f64),
-        *_strings("keep_reason error_type"),
+        *_strings("keep_reason error_type unreadable"),
         ("inserted_at", pa.timestamp("ms", "UTC")),
     ],
     "ml_actuals": [

@@ -23,7 +23,10 @@ class Kind:
 WEIGHTED = "weight BETWEEN 1e-9 AND 1e9"
 """Valid weights: the bounds applied to rows today. An earlier version stored any positive weight."""
 
-FEATURE = Kind("feature", WEIGHTED, "1")
+READ = "(unreadable = '' OR notEmpty(features_numeric) OR notEmpty(features_text))"
+"""Not of a row that has no features because they could not be read, as of a CatBoost Pool with categories: they are not missing."""
+
+FEATURE = Kind("feature", f"{WEIGHTED} AND {READ}", "1")
 LABEL = Kind("label", f"{WEIGHTED} AND error_type = ''", "label IS NOT NULL")
 SCORE = Kind("score", f"{WEIGHTED} AND error_type = ''", "NOT isNaN(ifNull(score, nan))")
 VALUE = Kind("value", f"{WEIGHTED} AND error_type = ''", "NOT isNaN(ifNull(value, nan))")
