@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import BIN, PATIENCE, PROGRAMS, Service, instrumented, otel, wait_for
+from tests.processor import otlp
 
 
 def test_a_program_runs_to_its_end_while_the_service_is_down(make_service: Callable[..., Service]) -> None:
@@ -113,3 +115,18 @@ def test_stopping_keeps_everything_that_was_acknowledged(make_service: Callable[
     service.start()
     service.wait_rows(2 * len(made))
     assert service.rows("SELECT count() FROM ml_predictions") == [(2 * len(made),)]
+
+
+def test_a_service_whose_journal_is_full_says_on_its_pages_that_it_refuses(
+    make_service: Callable[..., Service],
+) -> None:
+    small = {"MODELSPAN_JOURNAL__MAX_BYTES": "1KiB", "MODELSPAN_RECEIVER__MAX_REQUEST_BYTES": "1KiB"}
+    service = make_service(MODELSPAN_STORE__URL="http://127.0.0.1:1", **small).start()
+    address = f"http://127.0.0.1:{service.http}"
+    assert httpx.get(f"{address}/status").json()["journal"]["refuses"] is None
+    content, headers = otlp.log("ordinary", {"text": "x" * 500}).payload, {"content-type": "application/x-protobuf"}
+    answers = [httpx.post(f"{address}/v1/logs", content=content, headers=headers).status_code for _ in range(2)]
+    assert answers == [200, 503]
+    full = f"{len(content)} bytes wait for the store and the limit is 1024; send again later"
+    assert httpx.get(f"{address}/status").json()["journal"]["refuses"] == full
+    assert (httpx.get(f"{address}/readyz").status_code, httpx.get(f"{address}/readyz").text) == (503, f"{full}\n")

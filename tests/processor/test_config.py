@@ -196,6 +196,14 @@ def test_what_is_printed_can_be_read_again(tmp_path: Path) -> None:
     assert load(flags("--config", "again.yaml")).model_dump() == config.model_dump()
 
 
+def test_a_key_that_the_file_gives_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    for text in ("drift:\n  alpha: 0.01\ndrift:\n  bins: 30\n", "log:\n  level: info\n  level: error\n"):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=r"twice\.yaml gives (drift|level) again in line 3; give it once"):
+            load(flags("--config", str(file)))
+
+
 def test_every_key_has_a_description_in_the_printed_configuration() -> None:
     for before, line in pairwise(as_yaml(load()).splitlines()):
         if line.strip() and not line.strip().startswith("#"):

@@ -277,6 +277,23 @@ def test_a_reference_that_is_taken_back_is_a_row_and_has_windows_of_every_versio
     assert result.references == {Model("shop", "prod", "fraud", "")}
 
 
+def test_a_reference_that_is_set_right_after_it_was_taken_back_holds_and_one_before_it_does_not() -> None:
+    profile = json.dumps({"format": 1, "series": [PROFILE]}).encode()
+    named = {**MODEL, attributes.ML_REFERENCE_ID: "train-1"}
+    given = (events.ML_REFERENCE_PROFILE, {**named, attributes.ML_REFERENCE_PROFILE_DATA: profile})
+    taken_back = (events.ML_REFERENCE_WITHDRAWN, named)
+
+    def holds(*order: tuple[str, dict[str, Any]]) -> bool:
+        tables = decoded(logs(list(order))).tables
+        created = max(tables["ml_references"]["created_at"].to_pylist())
+        return bool(created > max(tables["ml_withdrawn_references"]["withdrawn_at"].to_pylist()))
+
+    assert holds(taken_back, given)
+    assert holds(given, taken_back, taken_back, given)
+    assert not holds(given, taken_back)
+    assert not holds(taken_back, given, taken_back)
+
+
 @pytest.mark.parametrize(
     ("scores", "classes", "score"),
     [

@@ -64,7 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
         waiting = [other for other in self.connections if getattr(other, "_waits_since", None) is not None]
         if not waiting:
             return False
-        _logger.warning("too many connections at %s: closing those that wait longest for a request", self.here)
+        _logger.warning("too many connections: closing those that wait longest for a request (%s)", self.here)
         min(waiting, key=lambda other: other._waits_since)._refuse(b"408 Request Timeout")  # type: ignore[union-attr]
         return True
 

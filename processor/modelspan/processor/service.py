@@ -225,11 +225,12 @@ class Service:
 
     def _status(self) -> Page:
         requests, size = self._journal.backlog if self._journal else (0, 0)
+        refuses = self._journal.refusal if self._journal else None
         folder = self._config.quarantine_dir
         state = {
             "store": self.store_state,
             "running": _sentence(running) if (running := self._store and self._store.running.longest) else None,
-            "journal": {"requests": requests, "bytes": size},
+            "journal": {"requests": requests, "bytes": size, "refuses": refuses},
             "quarantine": {"requests": quarantine.size_of(folder), "folder": str(folder)},
             "windows": self.windows,
             "queries": self.queries,

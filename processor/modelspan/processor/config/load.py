@@ -73,6 +73,8 @@ def load(arguments: argparse.Namespace | None = None, environment: Mapping[str, 
         model_config = SettingsConfigDict(yaml_file=file)
 
     try:
+        if file:
+            _check_keys(file)
         return Loaded(**_nested(flags))
     except ValidationError as error:
         raise ConfigError(_explain(error, flags, environment, file)) from None
@@ -151,6 +153,20 @@ def _check_variables(environment: Mapping[str, str]) -> None:
         close = difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean {close[0]}?" if close else "."
         raise ConfigError(f"The environment variable {variable} names no key of the configuration{meant}")
+
+
+def _check_keys(file: Path) -> None:
+    """Raise ConfigError for a key that the file gives twice, of which YAML keeps the last one."""
+    with file.open(encoding="utf-8") as text:
+        nodes: list[yaml.Node | None] = [yaml.compose(text, yaml.SafeLoader)]
+    for node in nodes:
+        given = set()
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in given:
+                again = f"gives {key.value} again in line {key.start_mark.line + 1}"
+                raise ConfigError(f"The configuration file {file} {again}; give it once, with all that belongs to it.")
+            given.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            nodes.append(value)
 
 
 def _variable(key: str) -> str:

@@ -46,6 +46,7 @@ class Logs:
         self._row_form = row_form
         self._rejected = rejected
         self._now = now
+        self._withdrawals: Counter[tuple[str, str]] = Counter()
 
     def decode(self, request: ExportLogsServiceRequest, place: str, repeated: set[int]) -> None:
         """Append the records of one request. `place`: where the request lies in the journal; `repeated`: keys of batches
@@ -136,11 +137,16 @@ class Logs:
         self._row_form.add(model_of(origin, values), values, Occasion(time, duration, trace_id, span_id, default_id))
 
     def _reference(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
-        self.references.add(models.reference(origin, values, self._rows, self._now))
+        self.references.add(models.reference(origin, values, self._rows, self._moment(values)))
         del values[names.ML_REFERENCE_PROFILE_DATA]
 
     def _withdrawn(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
-        self.references.add(models.withdrawn(origin, values, self._rows, self._now))
+        self.references.add(models.withdrawn(origin, values, self._rows, self._moment(values)))
+        self._withdrawals[_named(values)] += 1
+
+    def _moment(self, values: dict[str, Raw]) -> int:
+        """When a reference came, or was taken back: after each withdrawal of one of that name that is before it in the block."""
+        return self._now + self._withdrawals[_named(values)]
 
     def _loaded(self, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> None:
         models.loaded(origin, values, row[0], self._rows)
@@ -172,6 +178,10 @@ _HANDLERS: Final[dict[str, Callable[[Logs, Source, dict[str, Raw], tuple[Any, ..
 
 Add: TypeAlias = Callable[[Model, dict[str, Raw], int | None, bytes], int]
 """Takes the rows of one payload; gives their number."""
+
+
+def _named(values: dict[str, Raw]) -> tuple[str, str]:
+    return text(values.get(names.ML_MODEL_NAME)), text(values.get(names.ML_REFERENCE_ID))
 
 
 def _count(values: dict[str, Raw], name: str) -> int | None:
