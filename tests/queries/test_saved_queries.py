@@ -356,3 +356,11 @@ def test_the_history_of_a_window_has_the_verdict_that_was_replaced_and_why(gatew
     assert ask(gateway, "verdict_history") == by_moment
     (alone,) = ask(gateway, "verdict_history", window="2025-03-01T11:55:00Z")
     assert (alone["reason"], alone["replaced_at"]) == ("old", None)
+
+
+def test_latencies_have_no_digits_that_were_not_measured(gateway: Gateway) -> None:
+    gateway.execute(
+        "INSERT INTO ml_predictions (time, model_name, prediction_id, duration) VALUES ('2025-03-01 12:00:00', 'quick', 'a', 1000)"
+    )
+    (row,) = ask(gateway, "predictions_per_minute", model="quick")
+    assert (row["p50_ms"], row["p95_ms"], row["p99_ms"]) == (0.001, 0.001, 0.001)

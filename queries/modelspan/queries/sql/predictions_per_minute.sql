@@ -17,9 +17,9 @@ SELECT
     predictions,
     stored,
     errors,
-    milliseconds[1] AS p50_ms,
-    milliseconds[2] AS p95_ms,
-    milliseconds[3] AS p99_ms
+    round(toFloat64(milliseconds[1]), 6) AS p50_ms,
+    round(toFloat64(milliseconds[2]), 6) AS p95_ms,
+    round(toFloat64(milliseconds[3]), 6) AS p99_ms
 FROM
 (
     SELECT
