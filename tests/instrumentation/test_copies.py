@@ -23,9 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from modelspan.instrumentation import identify, record_actual, set_reference
+from modelspan.instrumentation.lightgbm import LightGBMInstrumentor
 from modelspan.instrumentation.loading import LoadingInstrumentor
 from modelspan.instrumentation.recorder.fingerprint import fingerprint
 from modelspan.instrumentation.torch import TorchInstrumentor
+from modelspan.instrumentation.xgboost import XGBoostInstrumentor
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
 from tests.instrumentation.conftest import Telemetry
@@ -175,3 +177,45 @@ def test_an_object_of_several_models_is_none_of_them(telemetry: Telemetry) -> No
     identify(service, name="both")
     service.predict(X[:4])
     assert names(telemetry) == ["LogisticRegression"]
+
+
+TAKEN_OUT: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "XGBoost": ("get_booster", lambda booster: booster.inplace_predict(X)),
+    "LightGBM": ("booster_", lambda booster: booster.predict(X)),
+}
+
+
+def taken_out(model: Any, attribute: str) -> Any:
+    found = getattr(model, attribute)
+    return found() if callable(found) and attribute.startswith("get_") else found
+
+
+@pytest.fixture
+def boosters(telemetry: Telemetry) -> Iterator[Telemetry]:
+    instrumentors = [LoadingInstrumentor(), XGBoostInstrumentor(), LightGBMInstrumentor()]
+    for one in instrumentors:
+        one.instrument()
+    yield telemetry
+    for one in instrumentors:
+        one.uninstrument()
+
+
+@pytest.mark.parametrize("kind", TAKEN_OUT)
+def test_a_booster_goes_by_the_file_of_the_model_that_it_is_taken_out_of(
+    boosters: Telemetry, tmp_path: Path, kind: str
+) -> None:
+    attribute, predict = TAKEN_OUT[kind]
+    joblib.dump(MODELS[kind](), tmp_path / "fraud.joblib")
+    boosters.logs()
+    predict(taken_out(joblib.load(tmp_path / "fraud.joblib"), attribute))
+    assert names(boosters) == ["fraud"]
+
+
+@pytest.mark.parametrize("kind", TAKEN_OUT)
+def test_a_booster_goes_by_what_is_said_of_its_model(boosters: Telemetry, kind: str) -> None:
+    attribute, predict = TAKEN_OUT[kind]
+    model = MODELS[kind]()
+    identify(model, name="fraud", version="7")
+    predict(taken_out(model, attribute))
+    ((attributes, _),) = boosters.batches()
+    assert (attributes[ml.ML_MODEL_NAME], attributes[ml.ML_MODEL_VERSION]) == ("fraud", "7")

@@ -281,6 +281,21 @@ def test_two_unnamed_models_of_one_class_say_once_how_to_name_them(
     assert "identify(model, name=...)" in message
 
 
+def test_models_that_are_only_fitted_and_scored_say_nothing(
+    loads: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure, "_said", set())
+
+    class Stump(DecisionTreeClassifier):
+        """Of which no other test has models."""
+
+    models = [Stump(max_depth=depth).fit(X, Y) for depth in (1, 2, 3)]
+    scores = [model.score(X, Y) for model in models]
+    models[int(np.argmax(scores))].predict(X[:1])
+    loads.logs()
+    assert said(caplog) == []
+
+
 def test_named_models_and_versions_of_one_file_say_nothing(
     loads: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from modelspan.instrumentation.patching.patches import Patches
 from modelspan.instrumentation.patching.signatures import parameters_of, wraps
 from modelspan.instrumentation.patching.wrappers import Method
 from modelspan.instrumentation.recorder.attribute import is_of_library, own
-from modelspan.instrumentation.recorder.identity import identities
+from modelspan.instrumentation.recorder.identity import booster_of, identities
 from modelspan.instrumentation.recorder.takers import is_frozen, recorded_in
 
 PREDICTIONS = ("predict", "predict_proba", "decision_function", "score_samples", "forward")
@@ -190,7 +190,11 @@ def noted(loaded: Any, opened: Any, loader: str) -> None:
         return
     named = tuple(at for at, held in models.values() if _has(type(held), PREDICTIONS) and _is_recorded(held))
     for at, held in models.values():
-        identities.tell(held, of_file(file, loader, at, named))
+        tell = of_file(file, loader, at, named)
+        identities.tell(held, tell)
+        booster = booster_of(held)
+        if booster is not None:
+            identities.tell(booster, tell)
     prepare(file)
 
 

@@ -230,6 +230,15 @@ def who(identity: Identity) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value}
 
 
+def note_prediction(identity: Identity) -> None:
+    """Say once that models which predict have one name by chance. Those that are only fitted, as in a search by hand, may."""
+    if identity.predicted:
+        return
+    identity.predicted = True
+    if identities.other_of_the_name(identity) is not None:
+        warn_once("same-name", SAME_NAME.format(identity.name))
+
+
 def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[str, Any]) -> None:
     """Emit `ml.model.loaded`, once for each fitted state of a model, however often the program loads it. `withheld` are
     attributes that say what is not captured.
@@ -238,8 +247,6 @@ def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[s
         return
     identity.announced = _announced
     identity.know_digest(model)
-    if identities.other_of_the_name(identity) is not None:
-        warn_once("same-name", SAME_NAME.format(identity.name))
     attributes = {
         **who(identity),
         **identity.facts(model),

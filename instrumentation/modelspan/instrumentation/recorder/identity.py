@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from modelspan.instrumentation.config import Config
 from modelspan.instrumentation.failure import failed
+from modelspan.instrumentation.recorder.attribute import own
 from modelspan.instrumentation.recorder.budget import Budget
 from modelspan.instrumentation.recorder.kinds import describe, kind_of
 from modelspan.instrumentation.recorder.takers import takers
@@ -67,6 +68,7 @@ class Identity:
         "named_by",
         "origin",
         "plan",
+        "predicted",
         "reference",
         "spans",
         "tells",
@@ -94,6 +96,8 @@ class Identity:
         """The announcements of which `ml.model.loaded` is one."""
         self.budget = Budget()
         """Time that the program's threads may spend on recording it."""
+        self.predicted = False
+        """True once predictions of it are recorded."""
         self.plan: Any = None
         """Cached facts about its calls, set by the instrumentation of its library."""
         self.spans = (0.0, 0.0)
@@ -196,8 +200,13 @@ def _name_of(model: Any) -> str:
         return type(model).__name__
 
 
+def booster_of(model: Any) -> Any:
+    """The Booster of a model of XGBoost or LightGBM, which programs take out of it; None where it has none."""
+    return own(model).get("_Booster")
+
+
 def _holds(model: Any, inner: Any) -> bool:
-    return any(one is inner for one in takers(model))
+    return booster_of(model) is inner or any(one is inner for one in takers(model))
 
 
 class Identities:
@@ -243,7 +252,7 @@ class Identities:
         return identity
 
     def other_of_the_name(self, identity: Identity) -> Identity | None:
-        """A model that has the same name by chance, and has learnt something else; one of the same file is a version of it."""
+        """A model that predicts under the same name by chance, and has learnt something else; one of the same file is a version of it."""
         if identity.named_by == BY_HAND or not identity.digest:
             return None
         file = identity.origin.lineage.get(ML_MODEL_SOURCE_URI)
@@ -251,7 +260,9 @@ class Identities:
             (
                 other
                 for other in list(self.by_id.values())[-_MOST_COMPARED:]
-                if other.name == identity.name
+                if other.predicted
+                and other.name == identity.name
+                and other is not identity
                 and other.named_by != BY_HAND
                 and other.digest not in (None, "", identity.digest)
                 and (file is None or other.origin.lineage.get(ML_MODEL_SOURCE_URI) != file)
@@ -270,7 +281,11 @@ class Identities:
             for other in list(self.by_id.values())[-_MOST_COMPARED:]:
                 is_later = is_later or other is identity
                 one = other.reference() if isinstance(other.reference, weakref.ref) else other.reference
-                if other is identity or one is None or _name_of(one) != name or not other.is_named():
+                if other is identity or one is None:
+                    continue
+                if _name_of(one) != name and booster_of(one) is not model and booster_of(model) is not one:
+                    continue
+                if not other.is_named():
                     continue
                 if is_later and not _holds(one, model) and not _holds(model, one):
                     continue

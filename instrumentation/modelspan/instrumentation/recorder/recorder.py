@@ -429,7 +429,7 @@ class Recorder:
 
     def _record(self, items: list[Item], clock: int) -> None:
         from modelspan.instrumentation.recorder.alike import gather
-        from modelspan.instrumentation.recorder.events import announce, batch_attributes
+        from modelspan.instrumentation.recorder.events import announce, batch_attributes, note_prediction
         from modelspan.instrumentation.recorder.group import Group
         from modelspan.instrumentation.recorder.spans import make_spans
 
@@ -450,6 +450,7 @@ class Recorder:
         if logger is None:
             return
         announce(logger, first.identity, first.model, self.policy.described())
+        note_prediction(first.identity)
         attributes = batch_attributes(first.identity, first.model, first.operation) | group.captured()
         table, rows = self._sampling.of(group, group.table(ids, spans))
         pause()
