@@ -52,7 +52,7 @@ def said(owner: Any, name: str) -> str:
     return f"{module.removeprefix(PREFIX)}:{getattr(owner, '__qualname__', '')}.{name}"
 
 
-FOR_A_REFERENCE = "Kind.width"
+FOR_A_REFERENCE = "Kind.width", "SessionKind.readable"
 """Asked of a model only where a program sets a reference, which most programs of these tests do not."""
 
 
