@@ -285,9 +285,9 @@ class Identities:
                     continue
                 if _name_of(one) != name and booster_of(one) is not model and booster_of(model) is not one:
                     continue
-                if not other.is_named():
-                    continue
                 if is_later and not _holds(one, model) and not _holds(model, one):
+                    continue
+                if not other.is_named():
                     continue
                 if other.digest_of(one) and other.digest == identity.digest_of(model):
                     found.append(other)
