@@ -238,14 +238,15 @@ def test_a_verdict_that_had_no_reference_stays_readable(lab: Lab) -> None:
     assert NOW < kept["computed_at"].timestamp() < kept["replaced_at"].timestamp()
 
 
-def withdraw(lab: Lab, reference_id: str, model: str = KEY.model_name) -> None:
+def withdraw(lab: Lab, reference_id: str, model: str = KEY.model_name, *, settles: bool = True) -> None:
     """Take a reference back now, and look again, as the service does."""
     lab.wall += 10
     row = {"model_name": [model], "reference_id": [reference_id], "service_name": ["notebook"]}
     when = pa.array([int(lab.wall * 1000)], pa.timestamp("ms", "UTC"))
     lab.store.insert("ml_withdrawn_references", pa.table({**row, "withdrawn_at": when}), f"withdrawn {lab.wall}")
-    lab.evaluator.reference_changed(model, "")
-    lab.settle()
+    if settles:
+        lab.evaluator.reference_changed(model, "")
+        lab.settle()
 
 
 def test_a_reference_that_is_taken_back_leaves_the_one_before_it_and_the_verdict_stays_readable(lab: Lab) -> None:
@@ -362,3 +363,54 @@ def test_the_saved_query_names_the_references_that_the_next_window_is_compared_w
     said = saved_references(lab, key)
     used = [reference for _, reference in status(lab, key=key).values() if reference]
     assert {row["reference_id"]: row["series"] for row in said} == {one: used.count(one) for one in used}
+
+
+def test_one_taken_back_leaves_the_past_to_that_of_another_model_with_the_same_identifier(lab: Lab) -> None:
+    lab.loaded(KEY, "77aa")
+    lab.reference(WHOLE, key=LEARNT, service="nightly", model_digest="77aa", reference_id="january", created=9)
+    lab.reference(dict.fromkeys(WHOLE, HIGH), reference_id="january", created=10)
+    predict(lab)
+    before = lab.windows()
+    assert [row["status"] for row in before] == ["drifted"]
+    withdraw(lab, "january")
+    (now,), (kept,) = lab.windows(), replaced(lab)
+    assert (now["status"], now["reference_id"]) == ("ok", "january")
+    assert {name: kept[name] for name in before[0]} == before[0]
+    assert kept["replaced_because"] == (
+        f"Its reference was january of the model {KEY.model_name} (version {KEY.model_version}),"
+        " and is january of the model LogisticRegression (version fit-77aa, service nightly) now."
+    )
+    (said,) = saved_references(lab, KEY)
+    assert (said["model_name"], said["set_for_model"], said["set_for_version"], said["set_by_service"]) == (
+        KEY.model_name,
+        LEARNT.model_name,
+        LEARNT.model_version,
+        "nightly",
+    )
+    assert lab.settle() == 0
+    lab.evaluator.recover(lab.wall)
+    assert lab.settle() == 0
+
+
+def test_one_taken_back_and_set_again_at_once_judges_the_past_again(lab: Lab) -> None:
+    lab.reference(dict.fromkeys(WHOLE, HIGH), reference_id="january", created=10)
+    predict(lab)
+    assert [row["status"] for row in lab.windows()] == ["drifted"]
+    lab.wall += 10
+    withdraw(lab, "january", settles=False)
+    set_again(lab, WHOLE, "january")
+    (now,), (kept,) = lab.windows(), replaced(lab)
+    assert (now["status"], now["reference_id"], kept["status"]) == ("ok", "january", "drifted")
+    assert kept["replaced_because"] == "Its reference january was taken back and set again."
+
+
+def test_a_verdict_stored_without_its_origins_stays_as_long_as_the_identifier_is_the_same(lab: Lab) -> None:
+    lab.reference(WHOLE, reference_id="january", created=10)
+    predict(lab)
+    (before,) = lab.windows()
+    lab.store.client().command(
+        "ALTER TABLE ml_windows UPDATE reference_origins = '' WHERE 1 SETTINGS mutations_sync = 2"
+    )
+    lab.evaluator.recover(lab.wall)
+    assert lab.settle() == 0
+    assert lab.windows() == [{**before, "reference_origins": ""}]

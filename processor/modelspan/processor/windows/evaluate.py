@@ -9,6 +9,7 @@ import xxhash
 
 from . import baseline, census, references, tables
 from .baseline import Insert
+from .basis import Basis
 from .census import WindowCensus
 from .keys import ModelKey
 from .kinds import KINDS
@@ -29,7 +30,7 @@ def evaluate(client: Any, insert: Insert, key: ModelKey, starts: Sequence[int], 
     """
     known = tables.stored_windows(client, key, starts, settings.query)
     return sum(
-        _evaluate(client, insert, key, references.identity(chosen), in_force, windows, known, now, settings)
+        _evaluate(client, insert, key, chosen, in_force, windows, known, now, settings)
         for chosen, in_force, windows in _prepare(client, insert, key, starts, now, settings)
     )
 
@@ -38,7 +39,7 @@ def _evaluate(
     client: Any,
     insert: Insert,
     key: ModelKey,
-    reference_id: str,
+    chosen: references.Chosen,
     in_force: References,
     windows: dict[int, WindowCensus],
     known: Mapping[int, tables.StoredWindow],
@@ -46,11 +47,8 @@ def _evaluate(
     settings: Settings,
 ) -> int:
     """Give verdicts on windows that are compared with the same references."""
-    stale = [
-        start
-        for start, window in windows.items()
-        if start not in known or known[start][:3] != (window.rows, reference_id, int(settings.length))
-    ]
+    bases = {start: Basis.of(window.rows, settings.length, chosen) for start, window in windows.items()}
+    stale = [start for start, basis in bases.items() if start not in known or known[start].basis.is_stale(basis)]
     earlier = tables.stored_series(client, key, [start for start in stale if start in known], settings.query)
     size = max(1, MAX_CELLS // sum((one.slots for one in in_force.values()), start=1))
     for some in (stale[first : first + size] for first in range(0, len(stale), size)):
@@ -61,9 +59,9 @@ def _evaluate(
             computed_at = max(int(now * 1000), known[start].computed_at + 1 if start in known else 0)
             frame = tables.Frame(key, start, settings.length_ns, computed_at)
             judged = judge(key, start, observations, settings)
-            rows.add(frame, windows[start].rows, reference_id, judged, earlier.get(start, ()))
+            rows.add(frame, bases[start], judged, earlier.get(start, ()))
             if start in known:
-                rows.replaced(frame, windows[start].rows, reference_id, known[start])
+                rows.replaced(frame, bases[start], known[start])
         token = f"verdicts-{xxhash.xxh3_128_hexdigest(repr((*key, some, now)).encode())}"
         for table, content in rows.tables():
             if content.num_rows:

@@ -55,10 +55,12 @@ SELECT reference_id, toString(source) AS source, toString(service_name) AS servi
     toString(model_name) AS model, toString(model_version) AS version, toString(series_kind) AS kind,
     toUnixTimestamp64Milli(max(created_at)) AS created, min(arrived) AS arrived,
     toUnixTimestamp64Nano(max(valid_from)) AS valid_from, toString(any(operation)) AS operation,
-    max(rows) AS rows, arraySort(groupUniqArray(toString(series_name))) AS names
+    max(rows) AS rows, arraySort(groupUniqArray(toString(series_name))) AS names,
+    toUnixTimestamp64Milli(max(taken_back)) AS withdrawn
 FROM
 (
-    SELECT stored.* FROM (SELECT * FROM ml_references FINAL WHERE {{condition}}) AS stored
+    SELECT stored.*, withdrawn.withdrawn_at AS taken_back
+    FROM (SELECT * FROM ml_references FINAL WHERE {{condition}}) AS stored
     LEFT JOIN (SELECT * FROM ml_withdrawn_references FINAL) AS withdrawn USING (model_name, reference_id)
     WHERE stored.created_at > withdrawn.withdrawn_at
 ) AS given
@@ -115,6 +117,8 @@ class Source:
     rows: float
     names: tuple[str, ...] = field(repr=False)
     """Of its series."""
+    withdrawn: int = 0
+    """Time at which one of its name and model was last taken back, before it was given again; 0: never."""
 
     @property
     def is_baseline(self) -> bool:
@@ -321,6 +325,7 @@ def _candidates(client: Any, key: ModelKey, condition: str, settings: dict[str, 
             arrived=row["arrived"] or row["created"],
             rows=row["rows"],
             names=tuple(row["names"]),
+            withdrawn=row["withdrawn"],
         )
         for row in rows
     ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import references
 from .ask import ask
+from .basis import Basis
 from .keys import KEY_COLUMNS, KEY_CONDITION, MILLISECOND, ModelKey, before_sql, timestamp_sql, window_sql
 from .settings import Settings
 
@@ -37,7 +38,7 @@ OR ({KEY_COLUMNS}) IN
 """
 
 _VERDICTS = f"""
-SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id,
+SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id, reference_origins,
     dateDiff('second', window_start, window_end) AS length FROM ml_windows FINAL
 WHERE {KEY_CONDITION} AND segment = ''
     AND toUnixTimestamp64Milli(window_start) BETWEEN {{first:Int64}} AND {{last:Int64}}
@@ -83,13 +84,11 @@ def _of_model(client: Any, key: ModelKey, first: int, last: int, since: str, set
     held = ask(client, sql, key._asdict(), settings.query)
     limits = {"first": first // MILLISECOND, "last": last // MILLISECOND}
     judged = ask(client, _VERDICTS, {**key._asdict(), **limits}, settings.query).to_pylist()
-    verdicts = {row["start"] * MILLISECOND: (row["rows"], row["reference_id"], row["length"]) for row in judged}
+    verdicts = {row.pop("start") * MILLISECOND: Basis(**row) for row in judged}
     candidates = references.load(client, key, settings.query, settings.min_rows)
     columns = (np.asarray(held[name]).tolist() for name in ("window", "rows", "stored"))
-    length_s = int(settings.length)
-    return [
-        start
+    bases = {
+        start: Basis.of(rows, settings.length, candidates.chosen(stored, start, start + length))
         for start, rows, stored in zip(*columns, strict=True)
-        if verdicts.get(start)
-        != (rows, references.identity(candidates.chosen(stored, start, start + length)), length_s)
-    ]
+    }
+    return [start for start, basis in bases.items() if start not in verdicts or verdicts[start].is_stale(basis)]

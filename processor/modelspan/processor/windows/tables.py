@@ -13,6 +13,7 @@ from modelspan.processor.stats.decide import NO_REFERENCE
 from modelspan.processor.stats.series import MISSING, TEXT
 
 from .ask import ask
+from .basis import Basis
 from .keys import KEY_CONDITION, MILLISECOND, ModelKey, stored_windows_condition
 from .observe import Observation
 from .settings import SECOND
@@ -40,7 +41,7 @@ SCHEMAS: Final = {
             *_WINDOW,
             ("replaced_at", _ms),
             ("rows", _u64),
-            *((name, _s) for name in ("replaced_because", "reference_id", "status", "reason")),
+            *((name, _s) for name in ("replaced_because", "reference_id", "reference_origins", "status", "reason")),
             ("tests", _u32),
             ("alpha", _f64),
             ("drifted", pa.list_(_s)),
@@ -70,7 +71,7 @@ SCHEMAS: Final = {
         [
             *_WINDOW,
             ("rows", _u64),
-            *((name, _s) for name in ("reference_id", "status", "reason")),
+            *((name, _s) for name in ("reference_id", "reference_origins", "status", "reason")),
             ("tests", _u32),
             ("alpha", _f64),
             ("drifted", pa.list_(_s)),
@@ -79,8 +80,8 @@ SCHEMAS: Final = {
 }
 
 _STORED = """
-SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id, dateDiff('second', window_start, window_end) AS length,
-    toUnixTimestamp64Milli(computed_at) AS computed_at, toString(status) AS status, tests, alpha, drifted, reason
+SELECT toUnixTimestamp64Milli(window_start) AS start, rows, reference_id, reference_origins,
+    dateDiff('second', window_start, window_end) AS length, toUnixTimestamp64Milli(computed_at) AS computed_at, toString(status) AS status, tests, alpha, drifted, reason
 FROM ml_windows FINAL WHERE {condition}
 """
 
@@ -95,6 +96,8 @@ class StoredWindow(NamedTuple):
 
     rows: int
     reference_id: str
+    reference_origins: str
+    """Empty: unknown."""
     length: int
     """Seconds."""
     computed_at: int
@@ -104,6 +107,11 @@ class StoredWindow(NamedTuple):
     alpha: float
     drifted: list[str]
     reason: str
+
+    @property
+    def basis(self) -> Basis:
+        """What it has seen."""
+        return Basis(self.rows, self.length, self.reference_id, self.reference_origins)
 
 
 @dataclass(frozen=True)
@@ -158,16 +166,15 @@ class VerdictRows:
     def __init__(self) -> None:
         self._rows: dict[str, list[dict[str, Any]]] = {table: [] for table in SCHEMAS}
 
-    def add(
-        self, frame: Frame, rows: int, reference_id: str, judged: Judged, stored: Iterable[tuple[str, str]]
-    ) -> None:
-        """Add a window of `rows` rows. Of `stored` series, those that it no longer has get a row that says so."""
+    def add(self, frame: Frame, basis: Basis, judged: Judged, stored: Iterable[tuple[str, str]]) -> None:
+        """Add a window. Of `stored` series, those that it no longer has get a row that says so."""
         shared, verdict = frame.row(), judged.verdict
         self._rows[WINDOWS].append(
             {
                 **shared,
-                "rows": rows,
-                "reference_id": reference_id,
+                "rows": basis.rows,
+                "reference_id": basis.reference_id,
+                "reference_origins": basis.reference_origins,
                 "status": verdict.status,
                 "tests": verdict.tests,
                 "alpha": verdict.alpha,
@@ -186,14 +193,14 @@ class VerdictRows:
             if kind not in SHARES:
                 self._rows[FEATURE_WINDOWS].append({**shared, **_empty(kind, name)})
 
-    def replaced(self, frame: Frame, rows: int, reference_id: str, old: StoredWindow) -> None:
+    def replaced(self, frame: Frame, basis: Basis, old: StoredWindow) -> None:
         """Keep the verdict that the one of `frame` replaces, with why."""
         self._rows[REPLACED].append(
             {
                 **replace(frame, length=old.length * SECOND).row(),
                 **old._asdict(),
                 "replaced_at": frame.computed_at,
-                "replaced_because": _why(old, rows, reference_id, frame.length // SECOND),
+                "replaced_because": old.basis.why_stale(basis),
             }
         )
 
@@ -247,19 +254,6 @@ def _feature_window(observed: Observation) -> dict[str, Any]:
         "min": observed.low,
         "max": observed.high,
     }
-
-
-def _why(old: StoredWindow, rows: int, reference_id: str, length: int) -> str:
-    parts = []
-    if length != old.length:
-        parts.append(f"Windows last {length:,} s now; this one lasted {old.length:,} s.")
-    elif rows != old.rows:
-        parts.append(f"Predictions came late: {old.rows:,} were there, now {rows:,} are.")
-    if reference_id != old.reference_id and not old.reference_id:
-        parts.append(f"It had no reference, and now has {reference_id}.")
-    elif reference_id != old.reference_id:
-        parts.append(f"Its reference was {old.reference_id}, and is {reference_id or 'none'} now.")
-    return " ".join(parts)
 
 
 _GONE = "The present reference does not have this series."

@@ -1,5 +1,5 @@
 -- title: References
--- description: The references in force for each model and kind of series: where they come from, and for how many series each is the one.
+-- description: The references in force for each model and kind of series: where they come from, of which model and service, and for how many series each is the one.
 -- param model String = '' : name of a model; empty means all
 -- param version String = '' : version of the model; empty means all
 -- param service String = '' : name of a service; empty means all
@@ -116,8 +116,16 @@ SELECT
     count() AS series,
     max(created) AS created_at,
     reference_id,
+    for_model AS set_for_model,
+    for_version AS set_for_version,
+    for_service AS set_by_service,
+    for_environment AS set_in_environment,
     service_name,
     environment
 FROM chosen
-GROUP BY model_name, model_version, series_kind, source, reference_id, service_name, environment
-ORDER BY model_name, model_version, service_name, environment, series_kind, series DESC, reference_id
+GROUP BY
+    model_name, model_version, series_kind, source, reference_id, for_model, for_version, for_service, for_environment,
+    service_name, environment
+ORDER BY
+    model_name, model_version, service_name, environment, series_kind, series DESC, reference_id, set_for_model,
+    set_for_version, set_by_service, set_in_environment
