@@ -26,6 +26,7 @@ from modelspan.instrumentation import (
     record_actual,
     record_outcome,
     set_reference,
+    withdraw_reference,
 )
 from modelspan.profile import CategoricalProfile, NumericProfile, from_json
 from modelspan.semconv import attributes as ml
@@ -195,6 +196,21 @@ def test_contexts_of_threads_and_tasks_do_not_mix(telemetry: Any) -> None:
     table = telemetry.batch()
     assert table["prediction_id"].to_pylist() == table["segment.name"].to_pylist()
     assert len(set(table["prediction_id"].to_pylist())) == 40
+
+
+def test_a_model_name_that_is_nearly_that_of_a_model_is_warned_of_once(
+    telemetry: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    identify(MODEL, name="fraud-retail", version="1")
+    for name in ("fraud-retail", "fraud-retial", "fraud-retial", "fraud-retail2", "weather"):
+        assert record_actual(name, "a", label="x")
+    assert withdraw_reference("fraud_retail", "january")
+    assert len(telemetry.truth(events.ML_PREDICTION_ACTUAL)) == 5
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"No model of this process is named {name!r}; did you mean 'fraud-retail'? It is sent under the name given."
+        for name in ("fraud-retial", "fraud_retail")
+    ]
 
 
 def test_actuals_of_one_and_of_many_predictions(telemetry: Any) -> None:

@@ -131,6 +131,11 @@ INSERT INTO ml_outcomes (time, service_name, model_name, prediction_id, name, va
 VALUES ('2025-03-02 12:00:00', 'shop', 'fraud', 'p7', 'loss', 12.5, 'EUR', 1)
 """
 
+WITHDRAWN = """
+INSERT INTO ml_withdrawn_references (model_name, reference_id, service_name, withdrawn_at)
+VALUES ('fraud', 'febuary', 'notebook', now64(3))
+"""
+
 QUARANTINED = """
 INSERT INTO ml_quarantined VALUES
     ('2025-03-01 12:00:00', '7.logs.pb', 'logs', 7, 90, '', 0, 'it is no OTLP request'),
@@ -151,5 +156,6 @@ ALL = (
     RECORDERS,
     ACTUALS,
     OUTCOMES,
+    WITHDRAWN,
     QUARANTINED,
 )

@@ -291,6 +291,28 @@ def test_an_actual_label_is_shown_in_the_spelling_of_the_predicted_one(gateway: 
     assert found == ["true"] * 3 + ["1"] * 2 + ["False"] * 2 + ["b", "a", "1"]
 
 
+def test_actuals_and_withdrawals_that_belong_to_nothing_are_counted_by_the_name_that_they_gave(
+    gateway: Gateway,
+) -> None:
+    gateway.execute(
+        "INSERT INTO ml_predictions (time, model_name, prediction_id) VALUES (1, 'matched', 'known')",
+        "INSERT INTO ml_actuals (time, model_name, prediction_id, inserted_at) VALUES"
+        " (2, 'matched', 'known', now()), (2, 'matched', 'other', now()), (2, 'macthed', 'known', now()), (2, 'macthed', 'k', now())",
+        "INSERT INTO ml_outcomes (time, model_name, prediction_id, name, inserted_at) VALUES (2, 'macthed', 'known', 'profit', now())",
+        "INSERT INTO ml_references (model_name, reference_id) VALUES ('matched', 'february')",
+        "INSERT INTO ml_withdrawn_references (model_name, reference_id, withdrawn_at) VALUES"
+        " ('matched', 'february', now()), ('matched', 'febuary', now())",
+    )
+    found = [row for model in ("matched", "macthed") for row in ask(gateway, "unmatched", model=model)]
+    assert sorted((row["model_name"], row["kind"], row["name"], row["rows"], row["reason"]) for row in found) == [
+        ("macthed", "actual", "", 2, "nothing is stored of a model of this name"),
+        ("macthed", "outcome", "profit", 1, "nothing is stored of a model of this name"),
+        ("matched", "actual", "", 1, "no prediction of this model has these identifiers"),
+        ("matched", "withdrawn reference", "febuary", 1, "no reference of this model has this identifier"),
+    ]
+    assert ask(gateway, "unmatched", model="macthed", until="2020-01-01") == []
+
+
 def test_the_reference_in_force_is_the_given_one_of_this_version_then_the_general_then_the_first_predictions(
     gateway: Gateway,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from structlog.testing import capture_logs
 from windows.lab import KEY, NOW, Lab, window_times
 
 from modelspan.processor.windows import ModelKey
@@ -279,6 +280,25 @@ def test_a_reference_of_another_model_of_the_same_identifier_stays(lab: Lab) -> 
     withdraw(lab, "train", "another")
     predict(lab)
     assert set(status(lab).values()) == {("ok", "train")}
+
+
+def test_a_withdrawal_of_what_nobody_set_is_said_once_with_what_there_is(lab: Lab) -> None:
+    lab.reference(WHOLE, reference_id="february", created=10)
+    predict(lab)
+    with capture_logs() as logs:
+        for reference_id in ("febuary", "febuary", "february"):
+            withdraw(lab, reference_id)
+        withdraw(lab, "february", "fraude")
+    assert [{**one, "log_level": "", "event": ""} for one in logs] == [
+        {
+            "model": KEY.model_name,
+            "reference": "febuary",
+            "references_of_the_model": "february",
+            "log_level": "",
+            "event": "",
+        },
+        {"model": "fraude", "reference": "february", "references_of_the_model": "none", "log_level": "", "event": ""},
+    ]
 
 
 def test_one_found_by_the_fitted_model_is_taken_back_for_those_that_found_it(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from modelspan.instrumentation.recorder.feature_names import given_names, note_c
 from modelspan.instrumentation.recorder.features import Features, features
 from modelspan.instrumentation.recorder.identity import Identity, identities
 from modelspan.instrumentation.recorder.kinds import kind_of
+from modelspan.instrumentation.recorder.misnamed import note_model_name
 from modelspan.instrumentation.recorder.outputs import PREDICT, outputs
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.redaction import FeaturePolicy
@@ -74,6 +75,8 @@ def submit_reference(recorder: Recorder, model: Any, x: Any, predictions: Any, n
     if warning is not None:
         warn_once(f"few:{copied.rows}", f"set_reference: {warning}")
     if model is None:
+        if called is not None:
+            note_model_name(called)
         identity = Identity(called, "", {})
         identity.digest = ""
     else:
@@ -97,6 +100,8 @@ def submit_withdrawal(recorder: Recorder, model: Any, name: str) -> bool:
 def _withdraw(recorder: Recorder, identity: Identity, model: Any, name: str) -> None:
     logger = recorder.logger
     if logger is not None:
+        if isinstance(model, str):
+            note_model_name(model)
         identity.resolve(model, recorder.config)
         attributes = {ml.ML_REFERENCE_ID: name, ml.ML_MODEL_NAME: identity.name}
         emit(logger, events.ML_REFERENCE_WITHDRAWN, attributes, said=f"withdrawn reference {name}")

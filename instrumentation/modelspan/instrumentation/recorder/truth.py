@@ -22,6 +22,7 @@ from modelspan.instrumentation.recorder.events import BatchEmitter
 from modelspan.instrumentation.recorder.identity import identities
 from modelspan.instrumentation.recorder.ids import id_texts
 from modelspan.instrumentation.recorder.labels import as_classes
+from modelspan.instrumentation.recorder.misnamed import note_model_name
 from modelspan.instrumentation.recorder.recorder import Recorder
 from modelspan.instrumentation.recorder.texts import from_strings
 from modelspan.instrumentation.recorder.times import UNKNOWN, each_in_nanoseconds
@@ -136,6 +137,8 @@ class Truth:
         """Take rows, in the background."""
         try:
             who = rows.who()
+            if rows.model is None:
+                note_model_name(who[ml.ML_MODEL_NAME])
             rows = _spelled(rows)
         except faults() as error:
             failed("find out which model an actual or outcome is of", error)

@@ -47,10 +47,10 @@ class Unmatched:
         self._since = self._since or monotonic()
         self._models.setdefault(model, ", ".join(features[:_SHOWN]) + (", ..." if len(features) > _SHOWN else ""))
         for name in self.left:
-            near = _near(name, features[:_MOST])
-            if near:
+            alike = near(name, features[:_MOST])
+            if alike:
                 count = f"{len(features):,} feature" + "s"[: len(features) != 1]
-                _say(name, self.left[name], f"none of the {count} of model {model}; did you mean {near}?")
+                _say(name, self.left[name], f"none of the {count} of model {model}; did you mean {alike}?")
 
     def _match(self, name: str) -> None:
         """`ssn.1` is treated as `ssn`."""
@@ -73,10 +73,10 @@ def _say(name: str, option: str, problem: str) -> None:
     warn_once(f"unmatched:{name}", f"{PREFIX}{option} names {name!r}, which is {problem} {effect} by that name.")
 
 
-def _near(name: str, features: Sequence[str]) -> str:
-    """The features of nearly the same name, as a text; empty where there are none."""
+def near(name: str, known: Sequence[str]) -> str:
+    """The one of nearly the same name, quoted; empty where there is none. Names that differ by a number are of different things."""
     plain = _plain(name)
-    by_plain = {_plain(feature): feature for feature in features}
+    by_plain = {_plain(feature): feature for feature in known}
     same = [by_plain[plain]] if plain in by_plain else []
     if len(name) < _SHORT:
         return repr(same[0]) if same else ""

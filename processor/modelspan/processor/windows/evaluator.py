@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from modelspan.processor.store import StoreUnavailable
 from modelspan.processor.store.errors import of_query
 
+from . import references
 from .baseline import Insert
 from .evaluate import evaluate
 from .gathered import Done, Gathered
@@ -63,6 +64,8 @@ class Evaluator:
         self._unsure: set[tuple[str, str] | None] = set()
         """Models whose verdicts may be outdated; None stands for all."""
         self._unsure_lock = threading.Lock()
+        self._in_vain: set[tuple[str, str]] = set()
+        """Models and references that were taken back and not there, and that were warned of."""
         self._attempts: dict[tuple[ModelKey, int], int] = {}
         self._looked_at: float | None = None
         self._stop = threading.Event()
@@ -168,6 +171,8 @@ class Evaluator:
             model = None if None in unsure else next(iter(unsure))
             try:
                 self._look(now, model)
+                if model is not None:
+                    self._warn_of_withdrawals(model[0])
             except StoreUnavailable:
                 with self._unsure_lock:
                     self._unsure |= unsure
@@ -186,6 +191,20 @@ class Evaluator:
             self._check_store(error)
             raise
         return found
+
+    def _warn_of_withdrawals(self, model_name: str) -> None:
+        """Say once of each reference that was taken back and that nobody had set: its name may be misspelt."""
+        found = references.withdrawn_in_vain(self._store.client(), model_name, self._settings.query)
+        for reference_id, known in found.items():
+            place = model_name, reference_id
+            if place not in self._in_vain and len(self._in_vain) < MAX_UNSURE:
+                self._in_vain.add(place)
+                _log.warning(
+                    "a reference was taken back that nobody had set: nothing changes",
+                    model=model_name,
+                    reference=reference_id,
+                    references_of_the_model=", ".join(known) or "none",
+                )
 
     def _keep(self, gathered: Gathered, now: float) -> None:
         """Store what was gathered; where that fails and the store answers, judge and store each model alone."""

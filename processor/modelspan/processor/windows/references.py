@@ -91,6 +91,13 @@ SELECT toString(series_kind) AS kind, toString(series_name) AS name, toString(se
     counts, mean, stddev, min, max, place
 """
 
+_IN_VAIN = """
+SELECT reference_id, (SELECT arraySort(groupUniqArray(10)(reference_id)) FROM ml_references WHERE model_name = {model_name:String}) AS known
+FROM ml_withdrawn_references WHERE model_name = {model_name:String} AND reference_id NOT IN
+    (SELECT reference_id FROM ml_references WHERE model_name = {model_name:String})
+GROUP BY reference_id ORDER BY reference_id
+"""
+
 Series = NumericProfile | CategoricalProfile
 
 
@@ -306,6 +313,12 @@ def load(client: Any, key: ModelKey, settings: dict[str, Any], min_rows: float) 
     """The candidates of `key`. `min_rows`: rows without which nothing is tested."""
     found = [*_candidates(client, key, _BY_NAME, settings), *_candidates(client, key, _BY_DIGEST, settings)]
     return Candidates(key, dict.fromkeys(found), min_rows)
+
+
+def withdrawn_in_vain(client: Any, model_name: str, settings: dict[str, Any]) -> dict[str, list[str]]:
+    """Identifiers that were taken back and that no reference of the model has, each with some of those that there are."""
+    rows = ask(client, _IN_VAIN, {"model_name": model_name}, settings).to_pylist()
+    return {row["reference_id"]: row["known"] for row in rows}
 
 
 def _candidates(client: Any, key: ModelKey, condition: str, settings: dict[str, Any]) -> list[Source]:
