@@ -410,6 +410,18 @@ def test_a_field_that_is_not_utf8_is_refused(gateway: Gateway, field: str) -> No
     assert answer.text.startswith("Code: 62. DB::Exception: The query, a setting or a parameter is not UTF-8.")
 
 
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br"])
+def test_a_body_in_an_encoding_that_is_not_known_is_the_fault_of_the_client(gateway: Gateway, encoding: str) -> None:
+    answer = httpx.post(gateway.url, content=b"SELECT 1", headers={"Content-Encoding": encoding})
+    assert answer.status_code == 400
+    assert answer.text.startswith(f"Code: 89. DB::Exception: Content-Encoding {encoding} of a query is not supported")
+
+
+def test_the_name_of_an_encoding_may_be_in_capitals(gateway: Gateway) -> None:
+    body = gzip.compress(b"SELECT 7")
+    assert httpx.post(gateway.url, content=body, headers={"Content-Encoding": "GZIP"}).text == "7\n"
+
+
 def test_a_query_id_that_cannot_be_printed_is_refused(gateway: Gateway) -> None:
     for query_id in ("a\r\nx-other: b", "a\0", "\x7f"):
         answer = ask(gateway, "SELECT 1", query_id=query_id)

@@ -54,6 +54,11 @@ def test_a_batch_of_actuals_becomes_a_row_for_each() -> None:
     assert attributes.ML_PREDICTION_BATCH_DATA not in dict(kept["LogAttributes"])
 
 
+def test_the_source_of_an_actual_may_be_any_word() -> None:
+    rows = decoded(actuals(**{attributes.ML_ACTUAL_SOURCE: "chargeback"})).tables["ml_actuals"].to_pylist()
+    assert {row["source"] for row in rows} == {"chargeback"}
+
+
 def test_a_batch_of_outcomes_becomes_a_row_for_each() -> None:
     rows = decoded(outcomes({columns.VALUE: [1, 2]})).tables["ml_outcomes"].to_pylist()
     assert [(row["prediction_id"], row["name"], row["value"], row["unit"]) for row in rows] == [

@@ -77,7 +77,7 @@ def parse_head(query_string: bytes, headers: Mapping[str, str]) -> Head:
 def parse(head: Head, body: bytes | bytearray) -> Request:
     """Read a whole request, which may take several times the memory of its body. Raises QueryError."""
     fields, headers = dict(head.fields), head.headers
-    body = _decoded(body, headers.get("content-encoding", ""))
+    body = _decoded(body, headers.get("content-encoding", "").strip().lower())
     if headers.get("content-type", "").startswith("multipart/form-data"):
         fields |= form_fields(headers["content-type"], body)
         body = b""
