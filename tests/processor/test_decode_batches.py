@@ -291,6 +291,7 @@ MALFORMED = {
     "compressed size is a lie": (lambda: bomb_of_declared_size(900_000), "corrupt_payload"),
     "bomb of equal values": (bomb_of_nulls, "too_large"),
     "bomb of a repeated long value": (bomb_of_a_repeated_value, "too_large"),
+    "bomb of a shared view": (lambda: bomb_of_a_shared_view(), "too_large"),
 }
 
 
@@ -391,6 +392,61 @@ def test_a_batch_without_rows_says_what_its_recorder_left_out() -> None:
     assert (row["recorder_id"], row["sequence"], row["rows"], row["rows_unsampled"]) == ("r1", 5, 0, 90)
     assert rows(result) == []
     assert result.rejected == {}
+
+
+UNREADABLE = {
+    "list": pa.array([[1.0], [2.0]]),
+    "struct": pa.array([{"a": 1}, {"a": 2}]),
+    "map": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+    "decimal": pa.array([1, 2], pa.decimal256(50)),
+    "bytes": pa.array([b"a", b"b"], pa.binary_view()),
+    "interval": pa.array([(1, 2, 3), (1, 2, 3)], pa.month_day_nano_interval()),
+    "run-end encoded": pa.RunEndEncodedArray.from_arrays([2], ["a"]),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_column_that_cannot_be_read_costs_no_other(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    payload = arrow({FEATURE + "a": [1.0, 2.0], FEATURE + "bad": UNREADABLE[kind], columns.LABEL: ["x", "y"]})
+    result = decoded(payload)
+    assert features(result) == [{"a": 1.0}, {"a": 2.0}]
+    assert [row["label"] for row in rows(result)] == ["x", "y"]
+    assert result.rejected == {"column_type": 1}
+    assert "left out: columns feature.bad: " in caplog.text
+
+
+def test_a_label_that_cannot_be_read_costs_neither_features_nor_score() -> None:
+    result = decoded(arrow({FEATURE + "a": [1.0], columns.LABEL: [7], columns.SCORE: [0.5]}))
+    assert [(row["label"], row["score"]) for row in rows(result)] == [(None, 0.5)]
+    assert result.rejected == {"column_type": 1}
+
+
+def test_a_weight_that_is_no_number_costs_the_batch() -> None:
+    result = decoded(arrow({FEATURE + "a": [1.0], columns.WEIGHT: ["2"]}))
+    assert (rows(result), result.rejected) == ([], {"column_type": 1})
+
+
+def test_string_views_are_strings() -> None:
+    long = "a text of more than twelve bytes"
+    views = pa.array(["x", None, long], pa.string_view())
+    encoded = pa.DictionaryArray.from_arrays(pa.array([2, 0, 0], pa.int8()), views)
+    ids = pa.array(["1", "2", ""], pa.string_view())
+    times = pa.array([TIME, None, TIME], pa.timestamp("ns"))
+    payload = arrow(
+        {columns.TIME: times, columns.PREDICTION_ID: ids, FEATURE + "t": views, columns.SEGMENT_PREFIX + "s": encoded}
+    )
+    [first, last] = rows(decoded(payload))
+    assert (first["features_text"], first["segment"]) == ([("t", "x")], [("s", long)])
+    assert (last["features_text"], last["segment"]) == ([("t", long)], [("s", "x")])
+
+
+def bomb_of_a_shared_view() -> bytes:
+    """Views of one long text, which each row would get a copy of."""
+    rows = 100_000
+    one = pa.array(["x" * 10_000], pa.string_view())
+    views = pa.py_buffer(one.buffers()[1].to_pybytes()[:16] * rows)
+    shared = pa.Array.from_buffers(pa.string_view(), rows, [None, views, *one.buffers()[2:]])
+    return arrow({FEATURE + "t": shared})
 
 
 def test_a_feature_may_have_numbers_in_some_rows_and_texts_in_others() -> None:

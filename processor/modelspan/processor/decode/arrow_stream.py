@@ -19,6 +19,8 @@ MAX_CELLS: Final = 8 * 1024 * 1024
 """Rows times columns of one payload: what 64 MiB of numbers hold. Compressed, null and bit columns claim more in fewer bytes."""
 MAX_DECOMPRESSED: Final = 64 * 1024 * 1024
 """Bytes of one payload after decompression of its buffers."""
+MAX_TEXT: Final = 64 * 1024 * 1024
+"""Bytes of one column of dictionary-encoded strings or views after decoding: a long value can be repeated by each of its rows."""
 MAX_FIELDS: Final = 16 * 1024
 """Columns of one payload, and what is nested in them: fields of a schema may share their bytes."""
 CELLS_OF_A_COLUMN: Final = 32
@@ -28,13 +30,13 @@ CELLS_OF_A_ROW: Final = 16
 NANOSECONDS_OF: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 """Of the units of time."""
 _MAX_TEXT_UNREAD: Final = 8 * 1024 * 1024
-"""Bytes of text in dictionaries, once each row has its own, up to which nobody looks how many there are."""
+"""Bytes of text in dictionaries and views, once each row has its own, up to which nobody looks how many there are."""
 
 # Message.fbs and Schema.fbs of the Arrow format: types of a message, and places of the fields read here.
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _HEADER_TYPE, _HEADER, _BODY_LENGTH = 1, 2, 3
 _DICTIONARY_DATA = 1
-_LENGTH, _NODES, _BUFFERS, _COMPRESSION = 0, 1, 2, 3
+_LENGTH, _NODES, _BUFFERS, _COMPRESSION, _VIEWS = 0, 1, 2, 3, 4
 _SCHEMA_FIELDS, _FIELD_CHILDREN = 1, 5
 
 _frame = struct.Struct("<Ii").unpack_from
@@ -59,7 +61,7 @@ class Claims(NamedTuple):
     decompressed: int
     """Bytes of compressed buffers."""
     text: int
-    """Bytes of text in dictionaries if each row has all of them."""
+    """Bytes of text in dictionaries and views if each row has all of them."""
 
 
 class Size(NamedTuple):
@@ -88,7 +90,11 @@ def size_of(data: bytes) -> Size:
     cells, size = claims.cells + CELLS_OF_A_ROW * claims.rows, len(data) + claims.decompressed
     if claims.text > _MAX_TEXT_UNREAD:
         stream = read(data)
-        encoded = [i for i, field in enumerate(stream.schema) if pa.types.is_dictionary(field.type)]
+        encoded = [
+            i
+            for i, field in enumerate(stream.schema)
+            if pa.types.is_dictionary(field.type) or pa.types.is_string_view(field.type)
+        ]
         size += sum(map(text_bytes, _columns(stream, encoded)))
     return Size(cells, claims.rows, size)
 
@@ -114,12 +120,29 @@ def _columns(stream: Stream, places: list[int]) -> Iterator[pa.Array]:
         yield from validated(batch, places).columns
 
 
-def text_bytes(column: pa.DictionaryArray) -> int:
-    """Bytes of a dictionary-encoded column of strings once each row has its own; 0 for other types."""
-    kind = column.type.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return 0
-    return pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
+def refuse_expansion(column: pa.Array) -> None:
+    """Raise `Rejected` where the strings of a column are too many, once each row has its own."""
+    total = text_bytes(column)
+    if total > MAX_TEXT:
+        raise Rejected(rejection.TOO_LARGE, f"{total} bytes of text")
+
+
+def text_bytes(column: pa.Array) -> int:
+    """Bytes of a column of strings, dictionary-encoded or views, once each row has its own; 0 for other types."""
+    if not pa.types.is_dictionary(column.type):
+        return pc.sum(_lengths(column)).as_py() or 0
+    return pc.sum(_lengths(column.dictionary).take(column.indices)).as_py() or 0
+
+
+def _lengths(texts: pa.Array) -> pa.Array:
+    """int64 [len(texts)]: bytes of each; null for null, and where these are no strings."""
+    kind = texts.type
+    if pa.types.is_string_view(kind):
+        views = np.frombuffer(texts.buffers()[1], np.int32).reshape(-1, 4)[texts.offset :][: len(texts)]
+        return pc.if_else(texts.is_valid(), pa.array(views[:, 0], pa.int64()), None)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pc.binary_length(texts).cast(pa.int64())
+    return pa.nulls(len(texts), pa.int64())
 
 
 def validated(batch: pa.RecordBatch, columns: list[int]) -> pa.RecordBatch:
@@ -169,9 +192,9 @@ def _summed(data: bytes) -> Claims:
             claimed = _claimed_by(data, batch, body)
             decompressed += claimed
             cells += _cells_of(data, batch)
-            if is_dictionary:
+            if is_dictionary or _field(data, batch, _VIEWS):
                 dictionaries += max(claimed, length)
-            else:
+            if not is_dictionary:
                 rows += _rows_of(data, batch)
         if length < 0 or body + length > len(data):
             raise Rejected(rejection.CORRUPT_PAYLOAD, "truncated")

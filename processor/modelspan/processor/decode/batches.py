@@ -13,16 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelspan.processor.decode import rejection
-from modelspan.processor.decode.arrow_stream import NANOSECONDS_OF, read, text_bytes, validated
+from modelspan.processor.decode.arrow_stream import NANOSECONDS_OF, read, refuse_expansion, validated
 from modelspan.processor.decode.layout import Layout, Named, layout_of
 from modelspan.processor.decode.maps import Entries, concatenated, numeric_entries, text_entries
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import MAX_TIME, MAX_WEIGHT, MIN_WEIGHT, Model
 from modelspan.semconv import columns as names
-
-MAX_TEXT: Final = 64 * 1024 * 1024
-"""Bytes of one dictionary-encoded column after decoding: a long value can be repeated by each of its rows."""
 
 _NANOSECONDS: Final = pa.timestamp("ns", "UTC")
 
@@ -57,12 +54,15 @@ class Batches:
         if rows is not None and rows != count:
             raise Rejected(rejection.ROW_COUNT, f"{count} rows instead of {rows}")
         faults: Counter[str] = Counter()
-        batches = [_sound(batch, group.layout, faults) for batch in batches]
+        batches = [_sound(_plain(batch, group.layout), group.layout, faults) for batch in batches]
         if faults and not sum(batch.num_rows for batch in batches):
             raise Rejected(next(iter(faults)), "in every row")
         times = [_times(batch, group.layout) for batch in batches]
         for reason, number in faults.items():
             rejection.left_out(self._rejected, reason, f"rows of a batch of {model.model_name!r}", number)
+        if group.layout.unreadable:
+            said = f"columns {', '.join(group.layout.unreadable[:5])} of a batch of {model.model_name!r}"
+            rejection.left_out(self._rejected, rejection.COLUMN_TYPE, said, len(group.layout.unreadable))
         self._groups[stream.layout] = group
         for batch, time in zip(batches, times, strict=True):
             self._predictions.touch(model, time)
@@ -80,10 +80,23 @@ class Batches:
                 self._predictions.add(_part(group, self._predictions))
 
 
-def _sound(batch: pa.RecordBatch, layout: Layout, faults: Counter[str]) -> pa.RecordBatch:
-    """The rows but for those with values that no row may have, which are counted in `faults`. Raises `Rejected`."""
+def _plain(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+    """The batch with strings that can be filtered and joined, in place of views. Raises `Rejected`."""
     for place in layout.dictionaries:
-        _refuse_expansion(batch.column(place))
+        refuse_expansion(batch.column(place))
+    for place in layout.views:
+        column = batch.column(place)
+        texts = (
+            pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
+            if pa.types.is_dictionary(column.type)
+            else column.cast(pa.string())
+        )
+        batch = batch.set_column(place, batch.schema.field(place).with_type(texts.type), texts)
+    return batch
+
+
+def _sound(batch: pa.RecordBatch, layout: Layout, faults: Counter[str]) -> pa.RecordBatch:
+    """The rows but for those with values that no row may have, which are counted in `faults`."""
     good = np.ones(batch.num_rows, np.bool_)
     for reason, fine in _checks(batch, layout):
         if not fine.all():
@@ -111,12 +124,6 @@ def _checks(batch: pa.RecordBatch, layout: Layout) -> Iterator[tuple[str, npt.ND
 def _times(batch: pa.RecordBatch, layout: Layout) -> npt.NDArray[np.int64]:
     """Times of the rows in nanoseconds."""
     return np.asarray(batch.column(layout.single[names.TIME]).cast(_NANOSECONDS).cast(pa.int64()).to_numpy(), np.int64)
-
-
-def _refuse_expansion(column: pa.DictionaryArray) -> None:
-    total = text_bytes(column)
-    if total > MAX_TEXT:
-        raise Rejected(rejection.TOO_LARGE, f"{total} bytes of text")
 
 
 def _part(group: _Group, predictions: Predictions) -> Part:

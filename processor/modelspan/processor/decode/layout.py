@@ -25,7 +25,11 @@ class Layout:
     used: list[int]
     """Places in the batch."""
     dictionaries: list[int]
-    """Places of dictionary-encoded strings."""
+    """Places of strings of which several rows may share one: dictionary-encoded ones, and views."""
+    views: list[int]
+    """Those of them that are views, in a dictionary or without one."""
+    unreadable: list[str]
+    """Columns that are not used, because of their types."""
     single: dict[str, int]
     numeric_features: Named = field(default_factory=list)
     text_features: Named = field(default_factory=list)
@@ -35,7 +39,10 @@ class Layout:
 
 
 def layout_of(schema: pa.Schema) -> Layout:
-    """Sort the columns by their use; columns of null type and unknown names are left out. Raises `Rejected`."""
+    """Sort the columns by their use; unknown names, and columns of null type or one that cannot be read, are left out.
+
+    Raises `Rejected`, also where nothing but unreadable columns says what was predicted.
+    """
     try:
         fields = [(f.name, f.type) for f in schema]
     except UnicodeDecodeError as error:
@@ -46,16 +53,26 @@ def layout_of(schema: pa.Schema) -> Layout:
     _refuse_missing(dict(fields))
     known = [column for column in known if not types.is_null(column[2])]
     for _, name, kind in known:
-        _refuse_type(name, kind)
+        if name in _INDISPENSABLE and not _is_readable(name, kind):
+            raise Rejected(rejection.COLUMN_TYPE, f"{name}: {kind}")
+    unreadable = [f"{name}: {kind}" for _, name, kind in known if not _is_readable(name, kind)]
+    known = [column for column in known if _is_readable(*column[1:])]
+    if unreadable and not any(name in _OUTPUTS or _prefix(name) for _, name, _ in known):
+        raise Rejected(rejection.COLUMN_TYPE, ", ".join(unreadable[:5]))
     places = {name: place for place, (_, name, _) in enumerate(known)}
-    return _sorted_by_use(known, places)
+    return _sorted_by_use(known, places, unreadable)
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Strings in any of the accepted encodings."""
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind))
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def is_view(kind: pa.DataType) -> bool:
+    """Strings as views, in a dictionary or without one."""
+    return bool(types.is_string_view(kind.value_type if types.is_dictionary(kind) else kind))
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -96,6 +113,11 @@ _PREFIXED: Final[dict[str, Callable[[pa.DataType], bool]]] = {
 }
 
 
+_INDISPENSABLE: Final = frozenset({names.TIME, names.PREDICTION_ID, names.WEIGHT})
+"""Columns for which nothing else may stand."""
+_OUTPUTS: Final = frozenset({names.LABEL, names.SCORE, names.VALUE})
+
+
 def _prefix(name: str) -> str:
     return next((prefix for prefix in _PREFIXED if name.startswith(prefix)), "")
 
@@ -116,13 +138,11 @@ def _refuse_missing(kinds: dict[str, pa.DataType]) -> None:
             raise Rejected(rejection.MISSING_VALUE, name)
 
 
-def _refuse_type(name: str, kind: pa.DataType) -> None:
-    accepts = _SINGLE.get(name) or _PREFIXED[_prefix(name)]
-    if not accepts(kind):
-        raise Rejected(rejection.COLUMN_TYPE, f"{name}: {kind}")
+def _is_readable(name: str, kind: pa.DataType) -> bool:
+    return (_SINGLE.get(name) or _PREFIXED[_prefix(name)])(kind)
 
 
-def _sorted_by_use(known: list[tuple[int, str, pa.DataType]], places: dict[str, int]) -> Layout:
+def _sorted_by_use(known: list[tuple[int, str, pa.DataType]], places: dict[str, int], unreadable: list[str]) -> Layout:
     kinds = {name: kind for _, name, kind in known}
 
     def named(*prefixes: str, of: Callable[[pa.DataType], bool] = lambda kind: True) -> Named:
@@ -132,7 +152,9 @@ def _sorted_by_use(known: list[tuple[int, str, pa.DataType]], places: dict[str, 
 
     return Layout(
         used=[i for i, _, _ in known],
-        dictionaries=[places[name] for name, kind in kinds.items() if types.is_dictionary(kind)],
+        dictionaries=[places[name] for name, kind in kinds.items() if types.is_dictionary(kind) or is_view(kind)],
+        views=[places[name] for name, kind in kinds.items() if is_view(kind)],
+        unreadable=unreadable,
         single={name: places[name] for name in kinds if name in _SINGLE},
         numeric_features=named(names.FEATURE_PREFIX, of=lambda kind: not is_text(kind)),
         text_features=named(names.FEATURE_PREFIX, names.TEXT_PREFIX, of=is_text),

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from modelspan.processor.decode import rejection
-from modelspan.processor.decode.arrow_stream import read, validated
-from modelspan.processor.decode.layout import is_number, is_text
+from modelspan.processor.decode.arrow_stream import read, refuse_expansion, validated
+from modelspan.processor.decode.layout import is_number, is_text, is_view
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import SCHEMAS, Model
 from modelspan.processor.decode.values import Raw, text
@@ -20,11 +20,16 @@ from modelspan.semconv import attributes, columns
 ACTUALS: Final = "ml_actuals"
 OUTCOMES: Final = "ml_outcomes"
 
+
+def _is_text(kind: pa.DataType) -> bool:
+    return is_text(kind) and not (types.is_dictionary(kind) and is_view(kind))
+
+
 _TYPES: Final[dict[str, Callable[[pa.DataType], bool]]] = {
     columns.TIME: types.is_timestamp,
-    columns.PREDICTION_ID: is_text,
+    columns.PREDICTION_ID: _is_text,
     columns.PREDICTION_TIME: types.is_timestamp,
-    columns.LABEL: is_text,
+    columns.LABEL: _is_text,
     columns.VALUE: is_number,
 }
 _REQUIRED: Final = (columns.TIME, columns.PREDICTION_ID)
@@ -86,7 +91,12 @@ def _read(payload: bytes, rows: int | None) -> pa.Table:
     for field in known:
         if not _TYPES[field.name](field.type):
             raise Rejected(rejection.COLUMN_TYPE, f"{field.name}: {field.type}")
-    table = pa.Table.from_batches([validated(batch, places) for batch in stream.batches], pa.schema(known))
+    batches = [validated(batch, places) for batch in stream.batches]
+    for batch in batches:
+        for column in batch.columns:
+            if types.is_dictionary(column.type) or is_view(column.type):
+                refuse_expansion(column)
+    table = pa.Table.from_batches(batches, pa.schema(known))
     if rows is not None and rows != table.num_rows:
         raise Rejected(rejection.ROW_COUNT, f"{table.num_rows} rows instead of {rows}")
     return _checked(table)
