@@ -63,7 +63,8 @@ def _run(point: EntryPoint, arguments: list[str]) -> int:
         if command is None or error.name is None:
             raise
         return _fail(
-            f"{point.name} needs {error.name}, which is not installed: run `pip install 'modelspan[{command.extra}]'`.",
+            f"{point.name} needs {error.name}, which is not installed: install Modelspan with the extra"
+            f" {command.extra!r} (in a clone: pip install '.[{command.extra}]').",
             1,
         )
     except KeyboardInterrupt:

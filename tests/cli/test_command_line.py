@@ -89,7 +89,7 @@ def test_a_part_that_is_not_installed_names_its_extra(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['yaml'] = None\n")
     done = modelspan("query", PYTHONPATH=str(tmp_path))
     assert (done.returncode, is_one_sentence(done.stderr)) == (1, True)
-    assert "pip install 'modelspan[query]'" in done.stderr
+    assert "install Modelspan with the extra 'query' (in a clone: pip install '.[query]')." in done.stderr
 
 
 def test_query_lists_every_query_with_its_parameters(run: Run) -> None:
@@ -220,6 +220,10 @@ def test_the_limit_holds_for_every_form(run: Run) -> None:
     assert len(json.loads(run("sql", statement, "--limit", "3", "--format", "json").stdout)) == 3
     assert len(json.loads(run("sql", statement, "--format", "json").stdout)) == 5000
     assert "first 1000 rows" in run("sql", statement).stdout
+    assert run("sql", statement, "--limit", str(10**18), "--format", "csv").stdout.split()[0] == "n"
+    for form in ("table", "json", "csv"):
+        refused = run("sql", statement, "--limit", "9" * 20, "--format", form)
+        assert (refused.returncode, "expected one from 0 to 1000000000000000000" in refused.stderr) == (2, True)
     refused = run("sql", f"{statement} FORMAT TSV", "--limit", "2")
     assert (refused.returncode, is_one_sentence(refused.stderr), "LIMIT" in refused.stderr) == (2, True, True)
 

@@ -127,7 +127,10 @@ def _matcher() -> Callable[[str, str | None], Any] | None:
     try:
         from phonenumbers import PhoneNumberMatcher
     except ImportError:
-        warn_once("pii-phones", "Phone numbers are not looked for: pip install 'modelspan[pii]'.")
+        warn_once(
+            "pii-phones",
+            "Phone numbers are not looked for: install Modelspan with the extra 'pii' (in a clone: pip install '.[pii]').",
+        )
         return None
     matcher: Callable[[str, str | None], Any] = PhoneNumberMatcher
     return matcher
