@@ -96,6 +96,8 @@ def test_a_server_as_store_is_not_embedded() -> None:
         ("MODELSPAN_WINDOWS", "5", ["windows", "section"]),
         ("MODELSPAN_DRIFT__ALPHA", "2", ["drift.alpha", "'2'", "less than 1"]),
         ("MODELSPAN_RECEIVER__GRPC_ADDRESS", "4317", ["receiver.grpc_address", "host:port"]),
+        ("MODELSPAN_RECEIVER__GRPC_ADDRESS", "localhost:80000", ["a port from 1 to 65535 (0: any free one)."]),
+        ("MODELSPAN_RECEIVER__GRPC_ADDRESS", "::1:4317", ["an IPv6 host in brackets, as in [::1]:4317."]),
         ("MODELSPAN_RECEIVER__MAX_REQUEST_BYTES", "big", ["max_request_bytes", "64MiB"]),
         ("MODELSPAN_STORE__URL", "mysql://x", ["store.url", "http://host:8123"]),
         ("MODELSPAN_LOG__LEVEL", "loud", ["log.level", "'info'"]),

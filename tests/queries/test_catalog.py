@@ -100,11 +100,21 @@ def test_now_and_times_before_it_are_understood() -> None:
         ("Interval", "5"),
         ("DateTime", "soon"),
         ("UInt", "9" * 30),
+        ("Interval", "99999999d"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_expected_type(kind: str, text: str) -> None:
     with pytest.raises(QueryError, match=re.escape(TYPES[kind].expected)):
         Parameter("p", kind, "", None).convert(text)
+
+
+def test_the_largest_number_is_said_and_taken() -> None:
+    assert Parameter("p", "UInt", "", None).convert("18446744073709551615") == "18446744073709551615"
+    with pytest.raises(QueryError, match="from 0 to 18446744073709551615"):
+        Parameter("p", "UInt", "", None).convert("18446744073709551616")
+    assert Parameter("p", "Interval", "", None).convert("36600d") == str(36600 * 86400)
+    with pytest.raises(QueryError, match="from 1s to 36600d"):
+        Parameter("p", "Interval", "", None).convert("36601d")
 
 
 def test_unknown_names_are_answered_with_the_closest_one() -> None:

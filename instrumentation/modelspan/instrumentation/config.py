@@ -18,18 +18,26 @@ RowRule = Callable[[Mapping[str, Sequence[Any]]], Sequence[bool]]
 PREFIX = "OTEL_INSTRUMENTATION_ML_"
 
 
+def _number(kind: type[int] | type[float], text: str) -> int | float:
+    """The number that a text holds, NaN where it holds none: no bound admits it."""
+    try:
+        return kind(text)
+    except ValueError:
+        return float("nan")
+
+
 def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
     def parse(text: str) -> int | float:
-        value = kind(text)
+        value = _number(kind, text)
         if not 0 < value < float("inf"):
-            raise ValueError("must be a number above 0")
+            raise ValueError("must be a whole number above 0" if kind is int else "must be a number above 0")
         return value
 
     return parse
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
+    value = _number(float, text)
     if not 0 <= value < float("inf"):
         raise ValueError("must be 0 or a number above 0")
     return value
@@ -60,9 +68,9 @@ def _redaction(text: Any) -> str | None:
 
 
 def _probability(text: str) -> float:
-    value = float(text)
+    value = _number(float, text)
     if not 0 < value <= 1:
-        raise ValueError("must be a number above 0, at most 1")
+        raise ValueError("must be a number above 0, at most 1, such as 0.1 for 10%")
     return value
 
 

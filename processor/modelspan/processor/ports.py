@@ -19,9 +19,11 @@ def parse_address(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError(f"{text!r} is not an address: write an IPv6 host in brackets, as in [::1]:4317")
+        raise ValueError(f"{text!r} is not an address: expected an IPv6 host in brackets, as in [::1]:4317")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not an address: expected host:port with a port from 0 to 65535")
+        raise ValueError(
+            f"{text!r} is not an address: expected host:port, such as 127.0.0.1:4317, with a port from 1 to 65535 (0: any free one)"
+        )
     return host or "0.0.0.0", int(port)
 
 

@@ -104,11 +104,13 @@ class Kind:
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _INTERVAL = re.compile(r"(\d+)([smhdw])")
+_MOST_DAYS = 100 * 366
+_MOST_UNSIGNED = 2**64 - 1
 
 
 def _unsigned(text: str) -> str:
     value = int(text)
-    if not 0 <= value < 2**64:
+    if not 0 <= value <= _MOST_UNSIGNED:
         raise ValueError
     return str(value)
 
@@ -125,7 +127,7 @@ def _seconds(text: str) -> int:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
-    if not 0 < seconds <= 100 * 366 * 86400:
+    if not 0 < seconds <= _MOST_DAYS * 86400:
         raise ValueError
     return seconds
 
@@ -141,10 +143,14 @@ def _time(text: str) -> str:
 
 TYPES = {
     "String": Kind("String", "text", str),
-    "UInt": Kind("UInt64", "a whole number from 0", _unsigned),
+    "UInt": Kind("UInt64", f"a whole number from 0 to {_MOST_UNSIGNED}", _unsigned),
     "Float": Kind("Float64", "a number", _float),
     "DateTime": Kind("DateTime64(3, 'UTC')", "a time such as now, now-2h or 2025-01-31T12:00:00Z", _time),
-    "Interval": Kind("UInt64", "a length of time such as 30s, 5m, 1h30m or 7d", lambda text: str(_seconds(text))),
+    "Interval": Kind(
+        "UInt64",
+        f"a length of time such as 30s, 5m, 1h30m or 7d, from 1s to {_MOST_DAYS}d",
+        lambda text: str(_seconds(text)),
+    ),
 }
 """Types of the header; an Interval reaches ClickHouse as a number of seconds."""
 

@@ -20,6 +20,7 @@ from modelspan.queries.terminal import Parser, lines, one_line, printed
 from modelspan.queries.why import reasons
 
 _TABLE_ROWS = 1000
+_MOST_ROWS = 10**18
 _CHANGES = re.compile(r"\s*(delete|use)\b", re.IGNORECASE)
 """Statements of which the engine makes something else: DELETE without WHERE is a column to it, and USE has no columns."""
 _READS = (
@@ -90,8 +91,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
+    if not text.isdecimal() or len(text) > len(str(_MOST_ROWS)) or int(text) > _MOST_ROWS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows: expected one from 0 to {_MOST_ROWS}")
     return int(text)
 
 

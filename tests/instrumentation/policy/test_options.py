@@ -46,6 +46,28 @@ def test_a_keyword_that_cannot_be_used_is_named_and_its_default_taken(
 ) -> None:
     assert getattr(config.load({}, **{option: given}), option) == getattr(DEFAULT, option)
     assert f"{config.PREFIX}{option.upper()}={given!r} is ignored" in caplog.text
+    assert "could not convert" not in caplog.text
+    assert "invalid literal" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "wanted"),
+    [
+        ("SAMPLE", "10%", "must be a number above 0, at most 1, such as 0.1 for 10%"),
+        ("DUTY", "ten", "must be a number above 0"),
+        ("SPAN_RATE", "10/s", "must be 0 or a number above 0"),
+        ("QUEUE_BYTES", "1e6", "must be a whole number above 0"),
+        ("KEEP", "uncertain:5%", "'5%' must be a number between 0 and 1"),
+        ("KEEP", "slow:p100", "'100' must be a number between 0 and 100"),
+        ("KEEP", "slow:quick ms", "'quick ' must be a number above 0"),
+    ],
+)
+def test_what_is_no_number_is_answered_with_the_numbers_that_are_taken(
+    caplog: pytest.LogCaptureFixture, option: str, given: str, wanted: str
+) -> None:
+    config.load({config.PREFIX + option: given})
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"{option}={given!r} is ignored: {wanted}; using " in said
 
 
 def large(rows: Any) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 
@@ -28,11 +29,11 @@ def parse_keep(text: str | KeepRules) -> KeepRules:
         if rule == "error":
             found["errors"] = True
         elif name == "uncertain":
-            found["margin"] = _between_0_and_1(limit)
+            found["margin"] = _between(limit, 1)
         elif name == "slow" and limit.startswith("p"):
-            found["slow_share"] = _between_0_and_1(str(float(limit[1:]) / 100))
+            found["slow_share"] = _between(limit[1:], 100) / 100
         elif name == "slow" and limit.endswith("ms"):
-            found["slow_seconds"] = float(limit[:-2]) / 1000
+            found["slow_seconds"] = _between(limit[:-2], math.inf) / 1000
         elif rule not in ("none", "off", "false"):
             raise ValueError(
                 f"{rule!r} is none of error, uncertain:<margin>, slow:p<percentile>, slow:<number>ms, none"
@@ -40,8 +41,12 @@ def parse_keep(text: str | KeepRules) -> KeepRules:
     return KeepRules(**found)  # type: ignore[arg-type]  # each has the type of its field
 
 
-def _between_0_and_1(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise ValueError(f"{text} must lie between 0 and 1 (a percentile between 0 and 100)")
+def _between(text: str, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < most:
+        wanted = "above 0" if most == math.inf else f"between 0 and {most:g}"
+        raise ValueError(f"{text!r} must be a number {wanted}")
     return value

@@ -26,8 +26,8 @@ from modelspan.processor.ports import parse_address
 def _address(text: str) -> str:
     try:
         parse_address(text)
-    except ValueError:
-        raise ValueError("expected host:port, such as 127.0.0.1:4317") from None
+    except ValueError as error:
+        raise ValueError(str(error).partition(": ")[2]) from None
     return text
 
 
