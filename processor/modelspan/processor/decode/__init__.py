@@ -78,7 +78,8 @@ def decode(
     """
     rejected: Counter[str] = Counter()
     rows, predictions = Rows(), Predictions()
-    batches, truth, row_form = Batches(predictions, rejected), Truth(now), RowForm(predictions, rejected)
+    batches, truth = Batches(predictions, rejected), Truth(rejected, now)
+    row_form = RowForm(predictions, rejected)
     traces = Traces(predictions, row_form, rejected)
     requests, unreadable = _parsed(records, traces)
     rejected[rejection.CORRUPT_REQUEST] += len(unreadable)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import MAX_TIME
+from modelspan.processor.decode.times import in_nanoseconds
 
 MAX_CELLS: Final = 8 * 1024 * 1024
 """Rows times columns of one payload: what 64 MiB of numbers hold. Compressed, null and bit columns claim more in fewer bytes."""
@@ -110,7 +111,7 @@ def times_of(data: bytes, name: str) -> Iterator[npt.NDArray[np.int64]]:
             for column in validated(batch, [0]).columns:
                 ticks = column.drop_null().cast(pa.int64()).to_numpy()
                 most = MAX_TIME // NANOSECONDS_OF[column.type.unit]
-                yield np.clip(ticks, 0, most) * NANOSECONDS_OF[column.type.unit]
+                yield in_nanoseconds(np.clip(ticks, 0, most) * NANOSECONDS_OF[column.type.unit])[0]
     except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
         raise Rejected(rejection.CORRUPT_PAYLOAD, str(error)) from error
 

@@ -19,6 +19,7 @@ from modelspan.processor.decode.maps import Entries, concatenated, numeric_entri
 from modelspan.processor.decode.predictions import Part, Predictions
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import MAX_TIME, MAX_WEIGHT, MIN_WEIGHT, Model
+from modelspan.processor.decode.times import SUSPECT, in_nanoseconds
 from modelspan.semconv import columns as names
 
 _NANOSECONDS: Final = pa.timestamp("ns", "UTC")
@@ -54,12 +55,16 @@ class Batches:
         if rows is not None and rows != count:
             raise Rejected(rejection.ROW_COUNT, f"{count} rows instead of {rows}")
         faults: Counter[str] = Counter()
-        batches = [_sound(_plain(batch, group.layout), group.layout, faults) for batch in batches]
+        plain = [_plain(batch, group.layout) for batch in batches]
+        timed = [_timed(batch, group.layout) for batch in plain]
+        batches = [_sound(batch, group.layout, faults) for batch, _ in timed]
         if faults and not sum(batch.num_rows for batch in batches):
             raise Rejected(next(iter(faults)), "in every row")
         times = [_times(batch, group.layout) for batch in batches]
         for reason, number in faults.items():
             rejection.left_out(self._rejected, reason, f"rows of a batch of {model.model_name!r}", number)
+        if corrected := sum(number for _, number in timed):
+            rejection.read_by_magnitude(self._rejected, f"rows of a batch of {model.model_name!r}", corrected)
         if group.layout.unreadable:
             said = f"columns {', '.join(group.layout.unreadable[:5])} of a batch of {model.model_name!r}"
             rejection.left_out(self._rejected, rejection.COLUMN_TYPE, said, len(group.layout.unreadable))
@@ -93,6 +98,21 @@ def _plain(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
         )
         batch = batch.set_column(place, batch.schema.field(place).with_type(texts.type), texts)
     return batch
+
+
+def _timed(batch: pa.RecordBatch, layout: Layout) -> tuple[pa.RecordBatch, int]:
+    """The batch with its times in the unit of their type, and how many were in another one, or none."""
+    place = layout.single[names.TIME]
+    column, each = batch.column(place), NANOSECONDS_OF[batch.column(place).type.unit]
+    ticks = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    if not len(ticks) or ticks.min() > SUSPECT // each:
+        return batch, 0
+    given = np.clip(ticks, 0, MAX_TIME // each) * each
+    read, suspects = in_nanoseconds(given)
+    if not suspects:
+        return batch, 0
+    times = pa.array(np.where(read != given, read // each, ticks), pa.int64(), mask=column.is_null().to_numpy(False))
+    return batch.set_column(place, batch.schema.field(place), times.cast(column.type)), suspects
 
 
 def _sound(batch: pa.RecordBatch, layout: Layout, faults: Counter[str]) -> pa.RecordBatch:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from modelspan.processor.decode import rejection
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import id_text, label_text, number
 from modelspan.processor.decode.source import Source, model_of
-from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
+from modelspan.processor.decode.tables import MAX_TIME, MILLISECOND, Model, Rows
+from modelspan.processor.decode.times import of_number
 from modelspan.processor.decode.values import Raw, text
 from modelspan.profile import CategoricalProfile, InvalidProfile, NumericProfile
 from modelspan.profile.wire import from_json
@@ -27,7 +30,6 @@ _IDENTITY: Final = frozenset(
         names.ML_TASK_TYPE,
     }
 )
-_MILLISECOND: Final = 1_000_000
 
 
 def loaded(origin: Source, values: dict[str, Raw], time: int, rows: Rows) -> None:
@@ -38,7 +40,7 @@ def loaded(origin: Source, values: dict[str, Raw], time: int, rows: Rows) -> Non
         for name in (names.ML_MODEL_TYPE, names.ML_FRAMEWORK_NAME, names.ML_FRAMEWORK_VERSION, names.ML_TASK_TYPE)
     ]
     digest = text(values.get(names.ML_MODEL_DIGEST)) or None
-    seen = time // _MILLISECOND
+    seen = time // MILLISECOND
     rows["ml_models"].append((*model_of(origin, values), *kind, lineage, _training_data(values), digest, seen, seen))
 
 
@@ -128,9 +130,13 @@ def _required(values: dict[str, Raw], name: str) -> str:
 
 
 def _time_of_prediction(value: Raw) -> int | None:
-    """ISO 8601 to nanoseconds; without an offset it is UTC."""
+    """ISO 8601, in UTC where there is no offset, or a number in any unit, to nanoseconds."""
     if value is None:
         return None
+    with contextlib.suppress(ArithmeticError):  # no number, or one beyond all bounds
+        counted = of_number(Decimal(text(value)))
+        if counted is not None:
+            return counted
     try:
         moment = iso8601.read(text(value))
     except ValueError as error:

@@ -19,7 +19,8 @@ from modelspan.processor.decode.recognition import event_of, is_batch, looks_lik
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import Occasion, RowForm, duration_of
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
-from modelspan.processor.decode.tables import MAX_TIME, Model, Rows
+from modelspan.processor.decode.tables import MAX_TIME, MILLISECOND, Model, Rows
+from modelspan.processor.decode.times import SUSPECT, one_in_nanoseconds
 from modelspan.processor.decode.truth import Truth
 from modelspan.processor.decode.values import Raw, raw, raws, text, texts
 from modelspan.processor.terse import REASON
@@ -67,9 +68,23 @@ class Logs:
                         self._rejected[rejection.REPEATED] += 1
                         continue
                     row = _row(record, origin)
-                    if self._event(name, origin, values, row, f"{place}/{index}") and key is not None:
+                    timed = self._timed(record, row, name, values)
+                    if self._event(name, origin, values, timed, f"{place}/{index}") and key is not None:
                         self.batch_keys[key] = None
                     append((*row[:-2], texts(values), name))
+
+    def _timed(self, record: LogRecord, row: tuple[Any, ...], name: str, values: dict[str, Raw]) -> tuple[Any, ...]:
+        """The row of an event with its time in nanoseconds; what is none in any unit gives way to that at which it was observed."""
+        if row[0] >= SUSPECT or name not in _TIMED or is_batch(values):
+            return row
+        given = (record.time_unix_nano, record.observed_time_unix_nano)
+        time = next(filter(None, (one_in_nanoseconds(min(one, MAX_TIME)) for one in given)), row[0])
+        if row[0]:
+            whose = f"{name} of {text(values.get(names.ML_MODEL_NAME))!r}"
+            rejection.read_by_magnitude(self._rejected, whose)
+        elif name != events.ML_PREDICTION_DETAILS:
+            time = self._now * MILLISECOND
+        return (time, *row[1:])
 
     def _event(self, name: str, origin: Source, values: dict[str, Raw], row: tuple[Any, ...], place: str) -> bool:
         """Store a record as a model event; False if it is none or was rejected (counted and logged)."""
@@ -175,6 +190,11 @@ _HANDLERS: Final[dict[str, Callable[[Logs, Source, dict[str, Raw], tuple[Any, ..
     events.ML_REFERENCE_WITHDRAWN: Logs._withdrawn,
 }
 
+
+_TIMED: Final = frozenset(
+    {events.ML_PREDICTION_DETAILS, events.ML_MODEL_LOADED, events.ML_PREDICTION_ACTUAL, events.ML_PREDICTION_OUTCOME}
+)
+"""Events that are dated by their log record."""
 
 Add: TypeAlias = Callable[[Model, dict[str, Raw], int | None, bytes], int]
 """Takes the rows of one payload; gives their number."""

@@ -38,6 +38,14 @@ def left_out(rejected: Counter[str], reason: str, what: str, times: int = 1) -> 
     _log.warning("left out: %s", what, extra={REASON: reason})
 
 
+def read_by_magnitude(rejected: Counter[str], whose: str, times: int = 1) -> None:
+    """Count and name times that are no nanoseconds since 1970: they are taken in another unit, if there is one."""
+    rejected[TIME_RANGE] += times
+    _log.warning(
+        "not in nanoseconds since 1970, so read by its magnitude: time of %s", whose, extra={REASON: TIME_RANGE}
+    )
+
+
 class Rejected(Exception):
     """A payload or an event that cannot be taken; `reason` is one of the constants above."""
 

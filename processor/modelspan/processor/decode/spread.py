@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelspan.processor.decode.arrow_stream import times_of
+from modelspan.processor.decode.times import in_nanoseconds
 from modelspan.processor.journal import Signal
 from modelspan.processor.partitions import NANOSECONDS_OF_DAY, months
 from modelspan.semconv import columns
@@ -20,7 +21,13 @@ _Times = npt.NDArray[np.uint64]
 
 def days_of(signal: Signal, request: Any) -> int:
     """Days of the spans, log records or points of a request, those of each kind of points by themselves."""
-    return sum(len(np.unique(times // NANOSECONDS_OF_DAY)) for times in _TIMES[signal](request))
+    return sum(map(_days, _TIMES[signal](request)))
+
+
+def _days(times: _Times) -> int:
+    """The more of the days as they were sent, which is how telemetry is stored, and as they are read, as predictions are."""
+    sent, (read, suspects) = len(np.unique(times // NANOSECONDS_OF_DAY)), in_nanoseconds(times)
+    return sent if not suspects else max(sent, len(np.unique(read // NANOSECONDS_OF_DAY)))
 
 
 def months_of(payload: bytes) -> set[int]:

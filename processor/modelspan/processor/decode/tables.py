@@ -10,6 +10,9 @@ import pyarrow as pa
 MAX_TIME: Final = 2**63 - 1
 """Nanoseconds since 1970 that a DateTime64(9) holds: the year 2262."""
 
+MILLISECOND: Final = 1_000_000
+"""In nanoseconds."""
+
 MIN_WEIGHT, MAX_WEIGHT = 1e-9, 1e9
 """Of a row: beyond, sums of squares are no longer numbers that can be computed with."""
 

@@ -31,6 +31,7 @@ from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.row_form import Occasion, RowForm
 from modelspan.processor.decode.source import Source, hex_id, model_of, resource_texts, source
 from modelspan.processor.decode.tables import MAX_TIME, SCHEMAS, TRACES, column
+from modelspan.processor.decode.times import SUSPECT, spans_in_nanoseconds
 from modelspan.processor.decode.values import Raw, raws, texts
 from modelspan.processor.decode.wire import PADDING, Bytes, Places, Unusual, parted
 from modelspan.processor.terse import REASON
@@ -134,8 +135,11 @@ class Traces:
         durations = np.where(end > start, end - start, np.uint64(0))
         trace_ids, span_ids = spans.hex("trace_id"), spans.hex("span_id")
         if are_predictions(spans):
-            about = Circumstances(times, durations, trace_ids, span_ids, self._sources, origins)
+            starts, lengths, suspects = spans_in_nanoseconds(times, durations)
+            about = Circumstances(starts, lengths, trace_ids, span_ids, self._sources, origins)
             self._row_form.add_part(prediction_part(self._predictions, spans, about))
+            if suspects:
+                rejection.read_by_magnitude(self._rejected, "spans", suspects)
         columns = {
             "Timestamp": pa.array(times, pa.timestamp("ns", "UTC")),
             "TraceId": trace_ids,
@@ -165,7 +169,11 @@ class Traces:
             attributes.append(texts(values))
             if is_prediction(values):
                 try:
-                    self._row_form.add(model_of(origin, values), values, _occasion(row))
+                    occasion = _occasion(row)
+                    timed = _timed(occasion)
+                    self._row_form.add(model_of(origin, values), values, timed)
+                    if timed is not occasion:
+                        rejection.read_by_magnitude(self._rejected, "spans")
                 except Rejected as error:
                     self._rejected[error.reason] += 1
                     said = (span.name[:80], origin.service_name, str(error))
@@ -264,6 +272,15 @@ def _row(span: Span) -> tuple[Any, ...]:
 def _occasion(row: tuple[Any, ...]) -> Occasion:
     time, trace_id, span_id, *_ = row
     return Occasion(time, row[_ROW.index("Duration")], trace_id, span_id, f"{trace_id}-{span_id}")
+
+
+def _timed(occasion: Occasion) -> Occasion:
+    """With a time in nanoseconds; the same where it was."""
+    if not 0 < occasion.time < SUSPECT:
+        return occasion
+    given = np.array([occasion.time]), np.array([occasion.duration], np.uint64)
+    (start,), (duration,), _ = spans_in_nanoseconds(*given)
+    return occasion._replace(time=int(start), duration=int(duration))
 
 
 _NO_EVENTS: Final[tuple[list[Any], ...]] = ([], [], [])

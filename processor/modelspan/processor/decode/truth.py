@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from modelspan.processor.decode.arrow_stream import read, refuse_expansion, vali
 from modelspan.processor.decode.layout import is_number, is_text, is_view
 from modelspan.processor.decode.rejection import Rejected
 from modelspan.processor.decode.tables import SCHEMAS, Model
+from modelspan.processor.decode.times import in_nanoseconds
 from modelspan.processor.decode.values import Raw, text
 from modelspan.semconv import attributes, columns
 
@@ -38,8 +40,9 @@ _REQUIRED: Final = (columns.TIME, columns.PREDICTION_ID)
 class Truth:
     """Collects the actuals and outcomes of a block."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, rejected: Counter[str], now: int) -> None:
         """`now`: milliseconds since 1970."""
+        self._rejected = rejected
         self._now = now
         self._tables: dict[str, list[pa.Table]] = {}
 
@@ -48,7 +51,7 @@ class Truth:
         found = _read(payload, rows)
         if not (columns.LABEL in found.column_names or columns.VALUE in found.column_names):
             raise Rejected(rejection.MISSING_COLUMN, f"{columns.LABEL} or {columns.VALUE}")
-        self._add(ACTUALS, model, found, {"source": text(values.get(attributes.ML_ACTUAL_SOURCE))})
+        self._add(ACTUALS, model, self._timed(found, model), {"source": text(values.get(attributes.ML_ACTUAL_SOURCE))})
         return int(found.num_rows)
 
     def outcomes(self, model: Model, values: dict[str, Raw], rows: int | None, payload: bytes) -> int:
@@ -57,7 +60,12 @@ class Truth:
         if not name:
             raise Rejected(rejection.MISSING_ATTRIBUTE, attributes.ML_OUTCOME_NAME)
         found = _read(payload, rows)
-        self._add(OUTCOMES, model, found, {"name": name, "unit": text(values.get(attributes.ML_OUTCOME_UNIT))})
+        self._add(
+            OUTCOMES,
+            model,
+            self._timed(found, model),
+            {"name": name, "unit": text(values.get(attributes.ML_OUTCOME_UNIT))},
+        )
         return int(found.num_rows)
 
     def joined(self, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
@@ -65,6 +73,19 @@ class Truth:
         for table, parts in self._tables.items():
             tables[table] = pa.concat_tables([tables[table], *parts] if table in tables else parts)
         return tables
+
+    def _timed(self, found: pa.Table, model: Model) -> pa.Table:
+        """With times in nanoseconds."""
+        for name in (columns.TIME, columns.PREDICTION_TIME):
+            if name in found.column_names:
+                given = found.column(name).cast(pa.int64()).fill_null(0).to_numpy()
+                read, suspects = in_nanoseconds(given)
+                if suspects:
+                    times = pa.array(read, pa.int64(), mask=read == 0).cast(found.column(name).type)
+                    found = _with(found, name, times)
+                    whose = f"rows about predictions of {model.model_name!r}"
+                    rejection.read_by_magnitude(self._rejected, whose, suspects)
+        return found
 
     def _add(self, table: str, model: Model, found: pa.Table, shared: Mapping[str, str]) -> None:
         known: dict[str, Any] = {**model._asdict(), **shared, "inserted_at": self._now}
