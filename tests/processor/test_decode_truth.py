@@ -54,6 +54,17 @@ def test_a_batch_of_actuals_becomes_a_row_for_each() -> None:
     assert attributes.ML_PREDICTION_BATCH_DATA not in dict(kept["LogAttributes"])
 
 
+def test_a_column_that_cannot_be_read_costs_no_other_of_a_batch_of_actuals(caplog: pytest.LogCaptureFixture) -> None:
+    payload = arrow({columns.PREDICTION_TIME: ["noon"], columns.LABEL: [1], columns.VALUE: [1.5]})
+    result = decoded(
+        log(events.ML_PREDICTION_ACTUAL, {**WHO, attributes.ML_PREDICTION_BATCH_DATA: payload}),
+    )
+    [row] = result.tables["ml_actuals"].to_pylist()
+    assert (row["prediction_id"], row["prediction_time"], row["label"], row["value"]) == ("p0", None, None, 1.5)
+    assert result.rejected == {"column_type": 2}
+    assert "left out: columns prediction_time: string, label: int64" in caplog.text
+
+
 def test_the_source_of_an_actual_may_be_any_word() -> None:
     rows = decoded(actuals(**{attributes.ML_ACTUAL_SOURCE: "chargeback"})).tables["ml_actuals"].to_pylist()
     assert {row["source"] for row in rows} == {"chargeback"}

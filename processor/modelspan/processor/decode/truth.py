@@ -48,7 +48,7 @@ class Truth:
 
     def actuals(self, model: Model, values: dict[str, Raw], rows: int | None, payload: bytes) -> int:
         """Take one payload of actuals; `rows` is what its event says. The number of its rows. Raises `Rejected`."""
-        found = _read(payload, rows)
+        found = _read(payload, rows, self._rejected)
         if not (columns.LABEL in found.column_names or columns.VALUE in found.column_names):
             raise Rejected(rejection.MISSING_COLUMN, f"{columns.LABEL} or {columns.VALUE}")
         self._add(ACTUALS, model, self._timed(found, model), {"source": text(values.get(attributes.ML_ACTUAL_SOURCE))})
@@ -59,7 +59,7 @@ class Truth:
         name = text(values.get(attributes.ML_OUTCOME_NAME))
         if not name:
             raise Rejected(rejection.MISSING_ATTRIBUTE, attributes.ML_OUTCOME_NAME)
-        found = _read(payload, rows)
+        found = _read(payload, rows, self._rejected)
         self._add(
             OUTCOMES,
             model,
@@ -99,8 +99,8 @@ class Truth:
         self._tables.setdefault(table, []).append(pa.table(filled, schema=schema))
 
 
-def _read(payload: bytes, rows: int | None) -> pa.Table:
-    """The columns that are known, checked."""
+def _read(payload: bytes, rows: int | None, rejected: Counter[str]) -> pa.Table:
+    """The columns that are known, checked. Those that cannot be read are left out, if what came true is in another one."""
     stream = read(payload)
     places = [i for i, field in enumerate(stream.schema) if field.name in _TYPES and not types.is_null(field.type)]
     known = [stream.schema.field(i) for i in places]
@@ -109,9 +109,13 @@ def _read(payload: bytes, rows: int | None) -> pa.Table:
             raise Rejected(rejection.MISSING_COLUMN, name)
     if len({field.name for field in known}) < len(known):
         raise Rejected(rejection.DUPLICATE_COLUMN)
-    for field in known:
-        if not _TYPES[field.name](field.type):
-            raise Rejected(rejection.COLUMN_TYPE, f"{field.name}: {field.type}")
+    unreadable = [field for field in known if not _TYPES[field.name](field.type)]
+    known = [field for field in known if field not in unreadable]
+    left = {field.name for field in known}
+    said = ", ".join(f"{field.name}: {field.type}" for field in unreadable)
+    if unreadable and not (left.issuperset(_REQUIRED) and left & {columns.LABEL, columns.VALUE}):
+        raise Rejected(rejection.COLUMN_TYPE, said)
+    places = [stream.schema.get_field_index(field.name) for field in known]
     batches = [validated(batch, places) for batch in stream.batches]
     for batch in batches:
         for column in batch.columns:
@@ -120,7 +124,10 @@ def _read(payload: bytes, rows: int | None) -> pa.Table:
     table = pa.Table.from_batches(batches, pa.schema(known))
     if rows is not None and rows != table.num_rows:
         raise Rejected(rejection.ROW_COUNT, f"{table.num_rows} rows instead of {rows}")
-    return _checked(table)
+    checked = _checked(table)
+    if unreadable:
+        rejection.left_out(rejected, rejection.COLUMN_TYPE, f"columns {said}", len(unreadable))
+    return checked
 
 
 def _checked(table: pa.Table) -> pa.Table:
