@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLD := Modelspan needs Python 3.10 or later; make PYTHON=python3.12 ... takes another one than $(PYTHON).
+CHECK := $(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "$(OLD)")'
 READY := $(VENV)/.ready
 
 .PHONY: help
@@ -10,6 +12,7 @@ help:  ## Say what there is to make
 DEMO := $(VENV)/.demo
 
 $(DEMO): pyproject.toml
+	@$(CHECK)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo]'
 	@# For the data set in it; any platform's holds the same.
@@ -18,6 +21,7 @@ $(DEMO): pyproject.toml
 	@touch $@
 
 $(READY): pyproject.toml
+	@$(CHECK)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
@@ -25,6 +29,7 @@ $(READY): pyproject.toml
 FRAMEWORKS := $(VENV)/.frameworks
 
 $(FRAMEWORKS): pyproject.toml
+	@$(CHECK)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,frameworks]'
 	@touch $(READY) $@
@@ -65,6 +70,7 @@ bench-drift: $(READY)  ## Measure false alarms and recall of the verdicts (needs
 NEWRELIC := .venv-newrelic
 .PHONY: bench-frameworks
 bench-frameworks: $(FRAMEWORKS)  ## Measure what recording costs in every framework, and New Relic's agent beside it, about a quarter of an hour
+	@$(CHECK)
 	$(PYTHON) -m venv $(NEWRELIC)
 	$(NEWRELIC)/bin/pip install --quiet --disable-pip-version-check newrelic==14.1.0 scikit-learn
 	$(BIN)/python -m bench.paired
@@ -104,10 +110,12 @@ OLDEST_FILES := $(wildcard tests/instrumentation/test_*.py tests/instrumentation
 OLDEST_MIXED = $(shell grep -lE '^ *import (catboost|celery|lightgbm|onnxruntime|torch|xgboost)' $(OLDEST_FILES))
 
 $(OLDEST)/.ready: pyproject.toml tests/oldest.txt tests/oldest-frameworks.txt
+	@$(CHECK)
 	$(PYTHON) -m venv $(OLDEST)/alone
 	$(OLDEST)/alone/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[otlp,pii]' \
 		scikit-learn pandas polars psutil pyarrow cloudpickle pytest pytest-timeout opentelemetry-test-utils \
 		opentelemetry-instrumentation-threading
+	@$(CHECK)
 	$(PYTHON) -m venv $(OLDEST)/frameworks
 	$(OLDEST)/frameworks/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -r tests/oldest-frameworks.txt -e .
 	@touch $@

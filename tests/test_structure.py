@@ -75,3 +75,16 @@ def test_make_targets_that_documents_name_exist(document: Path) -> None:
     named = set(re.findall(r"`make ([a-z-]+)", document.read_text()))
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named <= known
+
+
+def test_make_refuses_a_python_that_is_too_old_before_it_makes_anything(tmp_path: Path) -> None:
+    old = tmp_path / "python3.9"
+    old.write_text(f"""#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9, 18); $2"\n""")
+    old.chmod(0o755)
+    command = ["make", "-C", str(ROOT), "setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert (
+        f"Modelspan needs Python 3.10 or later; make PYTHON=python3.12 ... takes another one than {old}." in done.stderr
+    )
+    assert not (tmp_path / "venv").exists()
