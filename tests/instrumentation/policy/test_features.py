@@ -17,7 +17,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
-from modelspan.instrumentation import config, failure, set_reference
+from modelspan.instrumentation import config, failure, flush, set_reference
 from modelspan.instrumentation.recorder.policy import Action, find_action, parse_features
 from modelspan.semconv import attributes as ml
 from modelspan.semconv import events
@@ -88,6 +88,23 @@ def test_what_was_withheld_and_how_is_said(again: Callable[..., Any]) -> None:
         said = dict(zip(attributes[ml.ML_REDACTION_FEATURES], attributes[ml.ML_REDACTION_METHODS], strict=True))
         assert said == expected
         assert attributes[ml.ML_REDACTION_FEATURE_COUNT] == 5
+
+
+def test_a_rule_that_no_feature_of_the_model_has_is_not_said_to_withhold_anything(again: Callable[..., Any]) -> None:
+    telemetry = again(features="heigth=drop,s*n=drop,nothing*=hash,age=mask")
+    Anything().predict(FRAME)
+    (loaded,) = telemetry.events(events.ML_MODEL_LOADED)
+    said = zip(loaded.attributes[ml.ML_REDACTION_FEATURES], loaded.attributes[ml.ML_REDACTION_METHODS], strict=True)
+    assert dict(said) == {"age": "masked", "s*n": "removed"}
+
+
+def test_nor_where_the_model_is_fitted_in_the_program(again: Callable[..., Any]) -> None:
+    telemetry = again(features="heigth=drop,height=drop")
+    data = pd.DataFrame({"age": np.arange(200.0), "height": np.arange(200.0) ** 2})
+    LinearRegression().fit(data, data["age"])
+    assert flush()
+    (loaded,) = telemetry.events(events.ML_MODEL_LOADED)
+    assert loaded.attributes[ml.ML_REDACTION_FEATURES] == ("height",)
 
 
 def test_an_allow_list_names_what_it_leaves_out(again: Callable[..., Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
@@ -239,7 +239,7 @@ def note_prediction(identity: Identity) -> None:
         warn_once("same-name", SAME_NAME.format(identity.name))
 
 
-def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[str, Any]) -> None:
+def announce(logger: Logger, identity: Identity, model: Any, withheld: Callable[[], Mapping[str, Any]]) -> None:
     """Emit `ml.model.loaded`, once for each fitted state of a model, however often the program loads it. `withheld` are
     attributes that say what is not captured.
     """
@@ -252,7 +252,7 @@ def announce(logger: Logger, identity: Identity, model: Any, withheld: Mapping[s
         **identity.facts(model),
         **identity.origin.known(),
         **identity.lineage,
-        **withheld,
+        **withheld(),
     }
     said = repr(attributes)
     if said in _announced or len(_announced) >= _MOST_ANNOUNCED:

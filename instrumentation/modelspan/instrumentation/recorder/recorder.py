@@ -449,7 +449,7 @@ class Recorder:
         logger = self.logger
         if logger is None:
             return
-        announce(logger, first.identity, first.model, self.policy.described())
+        announce(logger, first.identity, first.model, group.policy.described)
         note_prediction(first.identity)
         attributes = batch_attributes(first.identity, first.model, first.operation) | group.captured()
         table, rows = self._sampling.of(group, group.table(ids, spans))

@@ -64,6 +64,7 @@ class FeaturePolicy:
         self._detectors = detectors or NoDetectors()
         self._actions: dict[str, Action | None] = {}
         self._called: Mapping[str, str] = {}
+        self._seen: Sequence[str] = ()
         self._model: str | None = None
         self.unmatched = Unmatched(allowed or (), [name for name, _ in rules])
         """What it names and no model has, shared with the same policy afresh."""
@@ -76,6 +77,7 @@ class FeaturePolicy:
         """The same policy, of which nothing was withheld yet, for the features of a model of that name."""
         again = copy.copy(self)
         again.withheld, again.detected, again._called, again._model = {}, Counter(), {}, model
+        again._seen = ()
         return again
 
     def also_called(self, names: Mapping[str, str]) -> None:
@@ -94,6 +96,7 @@ class FeaturePolicy:
 
     def see(self, names: Sequence[str]) -> None:
         """Compare the rules with the features of the model, also those that it does not use."""
+        self._seen = names
         if self.unmatched.left:
             self.unmatched.see(self._model, names, self._called.values())
 
@@ -168,8 +171,12 @@ class FeaturePolicy:
         return RuntimeError(type(error).__name__)
 
     def described(self) -> dict[str, Any]:
-        """Attributes that say what the policy withholds of any model."""
-        return {**self._captured(), **_attributes({name: self._method(action) for name, action in self._rules})}
+        """Attributes that say what the policy withholds of the features that it has seen: rules that none of them has are left out."""
+        names = {*self._seen, *self._called.values()} if self._rules else ()
+        matched = {
+            rule[0]: self._method(rule[1]) for rule in self._rules if any(find_action((rule,), one) for one in names)
+        }
+        return {**self._captured(), **_attributes(matched)}
 
     def _method(self, action: Action) -> str:
         return _REMOVED if action.kind == HASH and self._key is None else _METHODS[action.kind]

@@ -201,8 +201,10 @@ def _emit(
         return
     if model is not None:
         identity.resolve(model, recorder.config)
-        announce(logger, identity, model, recorder.policy.described())
-    found = _features(x, model, recorder.policy.afresh(identity.name))
+    policy = recorder.policy.afresh(identity.name)
+    found = _features(x, model, policy)
+    if model is not None:
+        announce(logger, identity, model, policy.described)
     if only is not None:  # what the model does not know, it does not use
         found = {feature: column for feature, column in found.items() if feature in only}
     odd = suspicious(found, x.rows)

@@ -7,6 +7,7 @@ the program sets wins over it: here, where it has not been emitted yet, and in t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -65,13 +66,14 @@ class Sample(NamedTuple):
 class Training:
     """What was learnt from at one fit: the sample, and once that was read its profile, should the model be renamed."""
 
-    __slots__ = ("_emitted", "_profile", "_rows", "_sample", "identity")
+    __slots__ = ("_emitted", "_profile", "_rows", "_sample", "_withheld", "identity")
 
     def __init__(self, identity: Identity, sample: Sample) -> None:
         self.identity = identity
         self._sample: Sample | None = sample
         self._rows = sample.copied.rows
         self._profile = b""
+        self._withheld: Callable[[], dict[str, Any]] = dict
         self._emitted: Identity | None = None
 
     def emit(self, recorder: Recorder, model: Any) -> None:
@@ -88,7 +90,7 @@ class Training:
         if self._profile:
             identity.digest = identity.digest or None  # of a fit it is made
             identity.resolve(model, recorder.config)
-            reference.announce(logger, identity, model, recorder.policy.described())
+            reference.announce(logger, identity, model, self._withheld)
         if self._profile and identity.training is self:
             reference.emit_profile(logger, identity, MlReferenceSourceValues.FIT, self._rows, self._profile, None)
         self._emitted = identity
@@ -98,7 +100,9 @@ class Training:
             warn_once("fits", TOO_MANY)
             return
         began = time.thread_time()
-        found, self._profile = imported(_REFERENCE).read(sample.copied, model, recorder.policy.afresh())
+        policy = recorder.policy.afresh()
+        found, self._profile = imported(_REFERENCE).read(sample.copied, model, policy)
+        self._withheld = policy.described
         if self._profile and sample.usual:
             self.identity.learnt({ML_TRAINING_DATASET_DIGEST: imported(_CONTENT).digest(found, sample.rows)})
         recorder.reference_credit.spend(time.thread_time() - began)
