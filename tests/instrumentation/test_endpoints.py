@@ -5,9 +5,12 @@ from __future__ import annotations
 import http.server
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -109,6 +112,45 @@ def test_a_program_that_is_set_up_for_another_port_or_protocol_is_told_what_to_c
     assert len(said) == 1
     assert f"127.0.0.1:{port}" in said[0]
     assert "rows are kept" in said[0]
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "localhost:4318/v1/logs", "http:/127.0.0.1:4318"])
+def test_an_endpoint_that_is_no_url_is_told_what_it_lacks(endpoint: str, caplog: pytest.LogCaptureFixture) -> None:
+    def predict() -> None:
+        MODEL.predict(X)
+        assert not flush()
+
+    (said,) = said_by(HTTPLogExporter(endpoint, timeout=1), caplog, predict)
+    assert said.startswith(f"The service at {endpoint} takes no predictions now")
+    assert "write it with http:// or https:// before the host" in said
+
+
+@pytest.mark.parametrize(
+    ("scheme", "told"), [("http://", "that is a port of gRPC; use that of OTLP/HTTP"), ("", "the endpoint is no URL")]
+)
+def test_the_exit_of_a_short_program_names_the_cause_and_no_time_that_would_help(
+    scheme: str, told: str, grpc_port: int
+) -> None:
+    source = (
+        "import numpy; from sklearn.linear_model import LinearRegression\n"
+        "x = numpy.eye(3); LinearRegression().fit(x, x[0]).predict(x)\n"
+    )
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"{scheme}127.0.0.1:{grpc_port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_TRACES_EXPORTER": "none",
+    }
+    instrument = Path(sys.executable).with_name("opentelemetry-instrument")
+    command = [instrument, sys.executable, "-c", source]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    (said,) = [line for line in done.stderr.splitlines() if "before the exit" in line]
+    assert "it is lost. The service at " in said
+    assert told in said
+    assert "EXIT_TIMEOUT" not in done.stderr
+    assert done.returncode == 0
 
 
 def test_an_outage_is_said_with_what_is_kept_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:

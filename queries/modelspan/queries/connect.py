@@ -126,11 +126,23 @@ def _http(url: str, **login: Any) -> Any:
         # Told the URL alone, the driver speaks TLS to the ports 443 and 8443 only.
         client = clickhouse_connect.get_client(dsn=url, interface=parts.scheme, connect_timeout=5, **login)
     except (ClickHouseError, ValueError, TypeError) as error:
-        raise NoStore(f"{shown} cannot be asked: {sentence(error)}") from None
+        raise NoStore(_why_not(shown, sentence(error))) from None
     readonly = client.server_settings.get("readonly")
     if readonly is None or readonly.value == "0":
         client.set_client_setting("readonly", "1")
     return client
+
+
+_NO_HTTP = re.compile("BadStatusLine|Connection aborted|WRONG_VERSION_NUMBER|UNEXPECTED_EOF|<html", re.IGNORECASE)
+
+
+def _why_not(url: str, said: str) -> str:
+    if _NO_HTTP.search(said):
+        return (
+            f"{url} does not answer as ClickHouse's HTTP interface does: name that port of the service or server, such as"
+            " http://127.0.0.1:8123, with https:// only where it speaks TLS."
+        )
+    return f"{url} cannot be asked: {said}"
 
 
 def _embedded(path: Path, database: str) -> Any:

@@ -41,7 +41,9 @@ _SIZES: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})
 _OF_SIZE: Final = re.compile("larg|exceed|size|too big|limit", re.IGNORECASE)
 _OF_LOAD: Final = re.compile(r"\b(rate|quota|throttl|too many|per second|concurren)", re.IGNORECASE)
 """By which they say that they have had enough for now, with the same codes."""
-_UNREACHED: Final = re.compile("NewConnectionError|NameResolutionError|ConnectTimeout|SSLError|BadStatusLine")
+_UNREACHED: Final = re.compile(
+    "NewConnectionError|NameResolutionError|ConnectTimeout|SSLError|BadStatusLine|MissingSchema|InvalidSchema|InvalidURL"
+)
 """Errors of HTTP after which no smaller request would be taken, as it might be where a connection breaks within one."""
 _MOST_TEXT: Final = 300
 _GRPC_PORT: Final = "that is a port of gRPC; use that of OTLP/HTTP, usually 4318, or OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
@@ -50,7 +52,11 @@ _HTTP_PORT: Final = (
 )
 _NO_TLS: Final = "it speaks no TLS there; use an endpoint of http://, for gRPC also OTEL_EXPORTER_OTLP_INSECURE=true"
 _TLS: Final = "it speaks TLS there; use an endpoint of https://"
+_NO_SCHEME: Final = (
+    "the endpoint is no URL; write it with http:// or https:// before the host, as in http://127.0.0.1:4318"
+)
 _MISTAKES: Final = (
+    (re.compile("MissingSchema|InvalidSchema|InvalidURL"), _NO_SCHEME),
     (re.compile(r"BadStatusLine\('\\x00\\x00"), _GRPC_PORT),  # a frame of HTTP/2
     (re.compile(r"BadStatusLine\('\\x15\\x03"), _TLS),  # an alert of TLS
     (re.compile("WRONG_VERSION_NUMBER"), _NO_TLS),

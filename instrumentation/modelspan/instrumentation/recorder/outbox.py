@@ -94,6 +94,8 @@ class Outbox:
         """Bytes of the next request, and of those that the collector takes, as far as is known. Larger records are cut."""
         self.away = False
         """True if the last export attempt failed."""
+        self.why = ""
+        """... for what reason, in a sentence."""
         self._is_missed = False
         self._lost: Counter[Loss] = Counter()
         self._closed = self._shut = False
@@ -277,6 +279,7 @@ class Outbox:
     def _say(self, outcome: Outcome) -> None:
         """Say that the collector is away, and what becomes of the events, and that it is there again: each once."""
         where = endpoint(self._owner._exporter)
+        self.why = "" if outcome.status == DELIVERED else f"The service at {where} says: {outcome.why}"
         if outcome.status in (AWAY, UNKNOWN) and not self._is_missed:
             self._is_missed = True
             of = f"{self.bytes / 1e6:.1f} MB of {self._most_bytes / 1e6:.1f}"

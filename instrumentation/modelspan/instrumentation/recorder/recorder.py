@@ -373,7 +373,7 @@ class Recorder:
             counts = ", ".join(f"{kind}: {waiting[event]:,}" for event, kind in _KINDS.items() if waiting[event])
             among = f", among it {counts}" if counts else ""
             said = f"The collector did not take the last telemetry before the exit{among}; it is lost."
-            warn_once("exit-export", f"{said} {_EXIT_DECIDES}")
+            warn_once("exit-export", f"{said} {self._signals.why_away() or _EXIT_DECIDES}")
         keep_interrupted()
 
     def _process(self, items: list[Item]) -> None:

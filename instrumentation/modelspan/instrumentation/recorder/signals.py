@@ -120,6 +120,10 @@ class Signals:
         """Rows that are not delivered yet by event; an event without rows counts as one."""
         return sum((outbox.waiting for outbox in self._outboxes), Counter())
 
+    def why_away(self) -> str:
+        """Why the last exports failed; empty where none did, or none has ended."""
+        return " ".join(filter(None, (outbox.why for outbox in self._outboxes)))
+
 
 def _is_live(part: Any) -> bool:
     """Whether a provider, tracer, logger or meter is more than the API's own stand-in."""
