@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import pytest
 
 from modelspan.processor.store import Store, StoreUnavailable
@@ -256,6 +258,18 @@ def test_a_prediction_that_is_not_stored_comes_with_what_is_known(run: Run) -> N
         ),
         ("feature_distribution -p model=fraud -p feature=Amount", "there is no feature 'Amount'; did you mean amount?"),
         ("feature_distribution -p model=fraud -p kind=score", "no series of the kind score was judged"),
+        (
+            "windows -p model=fraud -p until=2020-01-01",
+            "until=2020-01-01 00:00:00.000 is before the first window, which is of 2025-",
+        ),
+        (
+            "drift_now -p model=fraud -p at=2020-01-01",
+            "at=2020-01-01 00:00:00.000 is before the first window, which is of 2025-",
+        ),
+        (
+            "slowest_predictions -p model=fraud -p until=2020-01-01T00:00",
+            "is before the first prediction, which is of 2025-",
+        ),
         ("drift_over_time -p feature=amuont", "there is no series 'amuont'; did you mean amount?"),
     ],
 )
@@ -268,9 +282,8 @@ def test_a_query_that_finds_nothing_says_which_name_the_store_does_not_know(
 
 
 def test_a_query_that_rightly_finds_nothing_says_nothing(run: Run) -> None:
-    for arguments in ("drift_now -p status=no_reference -p model=fraud", "windows -p until=2020-01-01"):
-        done = run("query", *arguments.split(), "--format", "json")
-        assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
+    done = run("query", "drift_now", "-p", "status=no_reference", "-p", "model=fraud", "--format", "json")
+    assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
 
 
 def test_before_anything_is_stored_or_judged_a_query_says_so(tmp_path: Path) -> None:
@@ -454,3 +467,14 @@ def test_the_data_directory_of_a_stopped_service_is_read_and_not_written(tmp_pat
     refused = modelspan("sql", "DROP TABLE ml_models", **offline)
     assert (refused.returncode, "READONLY" in refused.stderr) == (1, True)
     assert "ml_models" in modelspan("sql", "SHOW TABLES", **offline).stdout
+
+
+def test_a_port_that_speaks_something_else_is_said_in_one_sentence() -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    for scheme in ("http", "https"):
+        done = modelspan("sql", "SELECT 1", "--url", f"{scheme}://127.0.0.1:{port}")
+        assert (done.returncode, is_one_sentence(done.stderr)) == (1, True)
+        assert f"{scheme}://127.0.0.1:{port} does not answer as ClickHouse's HTTP interface does" in done.stderr
+    server.stop(None)

@@ -36,7 +36,7 @@ def reasons(client: Any, query: SavedQuery, parameters: Mapping[str, str]) -> li
             f"{predictions:,} predictions are stored, but no window of them has been judged yet: that is done soon after a window "
             "has ended (windows.length)."
         ]
-    return list(_unknown(client, query, parameters))
+    return list(_unknown(client, query, parameters)) or list(_outside(client, query, parameters))
 
 
 def _unknown(client: Any, query: SavedQuery, parameters: Mapping[str, str]) -> Iterator[str]:
@@ -60,6 +60,29 @@ def _unknown(client: Any, query: SavedQuery, parameters: Mapping[str, str]) -> I
                 f"there is no {kind or 'series'} {feature!r}" if feature else "feature=NAME says which feature is meant"
             )
             yield f"{wanted}{_known(feature, known)}"
+
+
+_PERIODS = (
+    ("ml_drift", "window_start", "ml_windows", "window"),
+    ("_windows", "window_start", "ml_windows", "window"),
+    ("ml_predictions", "time", "ml_predictions", "prediction"),
+)
+"""What a query reads, and by which time of which table its period is chosen."""
+
+
+def _outside(client: Any, query: SavedQuery, parameters: Mapping[str, str]) -> Iterator[str]:
+    """A period that ends before anything is stored. One that ends later has an end within the store."""
+    end = next((name for name in ("until", "at") if parameters.get(name)), None)
+    found = next((period for period in _PERIODS if period[0] in query.sql), None)
+    if end is None or found is None:
+        return
+    _, column, table, what = found
+    given = {name: parameters.get(name, "") for name in _NAMES} | {"end": parameters[end]}
+    chosen = " AND ".join(f"{{{name}:String}} IN ('', {column})" for name, column in _NAMES.items())
+    first = f"SELECT toString(min({column})) FROM {table} WHERE {chosen} HAVING count() > 0"
+    rows = _rows(client, f"{first} AND min({column}) > {{end:DateTime64(3, 'UTC')}}", given)
+    for (since,) in rows:
+        yield f"{end}={parameters[end]} is before the first {what}, which is of {since} (UTC)."
 
 
 def _known(name: str, known: list[str]) -> str:
