@@ -118,7 +118,9 @@ def test_a_verdict_on_extreme_values_reads_like_any_other(case: str) -> None:
 
 def test_ids_are_not_said_to_be_few_rows() -> None:
     assert "few rows" not in CASES["ids"][0].series[0].reason
-    assert CASES["ids"][0].reason.endswith("(nearly) all rows are alike, such as never missing, or no two are.")
+    assert CASES["ids"][0].reason.endswith(
+        "values hardly ever vary, as where nothing is missing, or are all different."
+    )
 
 
 def test_what_drifted_has_a_severity_and_what_did_not_has_none() -> None:

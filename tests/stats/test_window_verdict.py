@@ -62,9 +62,7 @@ def test_the_number_of_tests_is_that_of_the_reason_and_leaves_out_those_without_
     values = np.random.default_rng(6).normal(size=2_000)
     verdict = decide_window([numeric(complete, values), missing(complete, values)])
     assert verdict.tests == 1
-    nothing = (
-        "In 1 series there was nothing to test: (nearly) all rows are alike, such as never missing, or no two are."
-    )
+    nothing = "1 series was not tested: its values hardly ever vary, as where nothing is missing, or are all different."
     assert verdict.reason == f"1 test found no drift. {nothing}"
     constant = numeric_profile(np.full(5_000, 3.0), kind="feature", name="unit")
     verdict = decide_window([numeric(constant, np.full(500, 3.0))])

@@ -213,7 +213,10 @@ def test_only_the_outputs_are_provisional_where_the_features_have_a_reference(la
     lab.predict(window_times(400), {"x": RNG.normal(size=400)}, label=["a", "b"] * 200, score=RNG.random(400))
     lab.settle()
     (window,) = lab.windows()
-    text = "Provisional for label, score: compared with the first 200 predictions until the full reference is there: "
+    text = (
+        "Provisional for label, score, which the given reference does not have: compared with the first 200 predictions"
+        " until the full reference is there: "
+    )
     assert window["reason"].endswith(text + "400 of 1,000 rows so far.")
     drift = lab.drift()
     told = {kind for (kind, _), row in drift.items() if "Provisional: compared with the first 200" in row["reason"]}

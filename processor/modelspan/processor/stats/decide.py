@@ -169,10 +169,12 @@ def _too_few(result: SeriesResult, min_rows: float) -> str:
 
 def _nothing_found(tests: int, unable: int, untested: int) -> str:
     """`unable`: tests that no data of these margins could make reject, such as that of values that are never missing."""
-    alike = "(nearly) all rows are alike, such as never missing, or no two are."
     told = [f"{tests:,} test{'s' if tests > 1 else ''} found no drift."] if tests else []
     if unable:
-        told.append(f"In {unable:,} series there was nothing to test: {alike}")
+        told.append(
+            f"{unable:,} series {'were' if unable > 1 else 'was'} not tested: {'their' if unable > 1 else 'its'} values hardly"
+            " ever vary, as where nothing is missing, or are all different."
+        )
     if untested:
         told.append(f"{untested:,} had too few rows or no reference.")
     return " ".join(told)

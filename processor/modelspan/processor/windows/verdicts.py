@@ -55,7 +55,11 @@ def judge(key: ModelKey, start: int, observations: Sequence[Observation], settin
 def _provisional(observations: Sequence[Observation]) -> str:
     """Of which series the reference is provisional."""
     caveats = {"features" if one.kind == FEATURE.name else one.kind: one.caveat for one in observations if one.caveat}
-    return f" Provisional for {', '.join(caveats)}: {next(iter(caveats.values()))}" if caveats else ""
+    if not caveats:
+        return ""
+    is_given = any(one.reference is not None and not one.reference.is_baseline for one in observations)
+    but = ", which the given reference does not have" if is_given else ""
+    return f" Provisional for {', '.join(caveats)}{but}: {next(iter(caveats.values()))}"
 
 
 def seed_of(key: ModelKey, start: int, kind: str, name: str) -> int:
