@@ -41,7 +41,7 @@ class Seen:
 
 
 Found = tuple[Seen, list[tuple[Any, ...]], int]
-"""What was seen of the program, what the store holds and counted, and how often the service went down."""
+"""Findings of a soak: of the program, of the store and its counters, and how often the service went down."""
 Soak = Callable[[float, int, Path], Found]
 Report = Callable[[float, Seen, list[tuple[Any, ...]], int], tuple[str, bool]]
 

@@ -169,11 +169,11 @@ _AROUND = re.compile(
     r"^.*?(?=Code: )|(?:Code: \d+\. DB::Exception: )+(?=Code: )| FORMAT (?:Native|JSONCompactEachRowWithNames)\b"
     r"| \(for url .*| \(version [^)]*\)| Expected one of: (?:[^,]*,){8}.*?(?= \(SYNTAX_ERROR|$)"
 )
-"""What is no part of an error: what the driver adds to the statement and to the answer, repetitions, and lists without end."""
+"""Parts of a message that are no part of the error: additions of the driver, repetitions, and lists without end."""
 
 
 def sentence(error: Exception) -> str:
-    """What ClickHouse said, without what the driver and its versions put around it."""
+    """ClickHouse's own words, without those that the driver and its versions put around them."""
     text = _AROUND.sub("", " ".join(str(error).split()))
     return re.sub(r"( \(\w+\))(?:\.?\1)+", r"\1", text).replace(": .", ".").replace(". .", ".")
 

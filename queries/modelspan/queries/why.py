@@ -67,7 +67,7 @@ _PERIODS = (
     ("_windows", "window_start", "ml_windows", "window"),
     ("ml_predictions", "time", "ml_predictions", "prediction"),
 )
-"""What a query reads, and by which time of which table its period is chosen."""
+"""The tables that a query reads, and by which time of which table its period is chosen."""
 
 
 def _outside(client: Any, query: SavedQuery, parameters: Mapping[str, str]) -> Iterator[str]:

@@ -76,7 +76,7 @@ def _row(series: Any) -> Any:
 
 
 def readable_pool(data: Any) -> Any:
-    """What to record of a Pool. Of anything else, that itself."""
+    """The part of a Pool to record; anything else itself."""
     return _of_pool(data) if _pool is not None and isinstance(data, _pool) else data
 
 

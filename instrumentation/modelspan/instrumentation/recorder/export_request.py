@@ -64,11 +64,11 @@ _MISTAKES: Final = (
     (re.compile("Connection aborted.* at .*:4317"), _GRPC_PORT),
     (re.compile("(UNAVAILABLE|UNIMPLEMENTED): (?!.*OTLP/gRPC is on).* at .*:4318"), _HTTP_PORT),
 )
-"""What a failure says where a client is set up for another port or protocol, and what to do."""
+"""Words of failures of a client that is set up for another port or protocol, and what to do."""
 
 
 class Outcome(NamedTuple):
-    """What became of a request: one of the constants above, and where it failed why, for people."""
+    """The outcome of a request: one of the constants above, and where it failed why, for people."""
 
     status: str
     why: str = ""

@@ -27,7 +27,7 @@ def as_classes(labels: Column, classes: Iterable[Any]) -> Column:
 
 
 def _key(text: str) -> str:
-    """What texts of equal numbers and truth values share."""
+    """A key that texts of equal numbers and truth values share."""
     try:
         number = float(_TRUTH.get(text.lower(), text))
     except ValueError:

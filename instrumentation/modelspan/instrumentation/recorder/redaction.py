@@ -67,7 +67,7 @@ class FeaturePolicy:
         self._seen: Sequence[str] = ()
         self._model: str | None = None
         self.unmatched = Unmatched(allowed or (), [name for name, _ in rules])
-        """What it names and no model has, shared with the same policy afresh."""
+        """Names in it that no model has, shared with the same policy afresh."""
         self.withheld: dict[str, str] = {}
         """What was done with features, by their name: an `ml.redaction.method`."""
         self.detected: Counter[str] = Counter()

@@ -135,5 +135,5 @@ def _live(part: Any) -> Any:
 
 
 def sdk_disabled() -> bool:
-    """Whether the environment says that nothing is to be recorded."""
+    """True if the environment says that nothing is to be recorded."""
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"

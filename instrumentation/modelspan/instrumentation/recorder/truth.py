@@ -48,7 +48,7 @@ class Rows:
     attributes: Attributes
     table: Mapping[str, Column]
     model: Any = None
-    """What predicted, if not only its name is given."""
+    """The model that predicted, if not only its name is given."""
 
     def __len__(self) -> int:
         return len(self.table[names.PREDICTION_ID])

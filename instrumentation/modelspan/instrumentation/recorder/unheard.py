@@ -1,4 +1,4 @@
-"""What models do where the program has set up nothing that takes it. Said once: when it was so for a while, or at the exit, because a
+"""Warning that the program has set up nothing that takes predictions. Said once: when it was so for a while, or at the exit, because a
 program may set OpenTelemetry up after its first prediction.
 """
 

@@ -46,7 +46,7 @@ def follow(recorder: Recorder) -> None:
 
 
 def mode_of(recorder: Recorder) -> str:
-    """What is recorded of tensors."""
+    """The part of tensors that is recorded."""
     return NONE if recorder.config.capture == frozenset() else recorder.config.tensors
 
 

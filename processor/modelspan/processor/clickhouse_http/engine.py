@@ -66,7 +66,7 @@ class EmbeddedStore(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one query may take."""
+    """Limits of one query."""
 
     seconds: int = 60
     memory_bytes: int = 192 * 1024**2
@@ -137,7 +137,7 @@ class ReadOnlyEngine:
 
     @property
     def seconds(self) -> float:
-        """What one query may take."""
+        """Limits of one query."""
         return self._limits.seconds
 
     def open(self, query: Query, tag: str) -> Running:
@@ -234,7 +234,7 @@ class Running:
         self.blockwise = blockwise
         """True if the result is streamed in blocks; else all of it is made in memory first."""
         self.seconds = seconds
-        """What it may take."""
+        """Its limits."""
         self._handle = handle
         # As bytes: it may wait, and one letter from afar makes a text four times as large.
         self._parameters = {name: text.encode() for name, text in parameters.items()}

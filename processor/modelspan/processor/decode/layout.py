@@ -27,7 +27,7 @@ class Layout:
     dictionaries: list[int]
     """Places of strings of which several rows may share one: dictionary-encoded ones, and views."""
     views: list[int]
-    """Those of them that are views, in a dictionary or without one."""
+    """Types of text that are views, in a dictionary or without one."""
     unreadable: list[str]
     """Columns that are not used, because of their types."""
     single: dict[str, int]

@@ -209,7 +209,7 @@ _T = TypeVar("_T")
 
 
 def _tried(read: Callable[[Any, str], _T | None], value: Raw, name: str, unusable: list[Rejected]) -> _T | None:
-    """What `read` makes of a value; None, and the error among the `unusable`, of one that cannot be read."""
+    """A value as `read` makes it; None, and the error among the `unusable`, for one that cannot be read."""
     try:
         return read(value, name)
     except Rejected as error:

@@ -143,7 +143,7 @@ class Limits:
                 self._add_months(months, unread)
 
     def _add_months(self, months: set[int], unread: list[bytes]) -> None:
-        """Those of payloads, which are then read."""
+        """Count the months of payloads, which are then read."""
         while unread:
             with contextlib.suppress(Rejected):  # no batch: an ordinary log record
                 months |= months_of(unread.pop())

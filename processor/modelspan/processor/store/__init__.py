@@ -76,7 +76,7 @@ class Store:
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.Lock()
         self.running = Running()
-        """What the service itself has asked of the store."""
+        """Statements of the service itself that the store has not answered yet."""
         self._closed = False
         # The driver logs a traceback for every failed insert; the pipeline reports each once, in a sentence.
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)

@@ -18,7 +18,7 @@ class Operation(NamedTuple):
 
 
 class Running:
-    """Those of all threads."""
+    """Statements of all threads."""
 
     def __init__(self) -> None:
         self._began: dict[object, tuple[str, float]] = {}

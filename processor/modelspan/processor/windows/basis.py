@@ -24,7 +24,7 @@ class Basis(NamedTuple):
 
     @classmethod
     def of(cls, rows: int, length: float, chosen: Chosen) -> Basis:
-        """What a verdict given now is based on."""
+        """The basis of a verdict that is given now."""
         origins = sorted({_origin(one) for sources in chosen.values() for one in sources})
         return cls(rows, int(length), identity(chosen), json.dumps(origins, ensure_ascii=False))
 
@@ -33,7 +33,7 @@ class Basis(NamedTuple):
         return self[:3] != now[:3] or self.reference_origins not in ("", now.reference_origins)
 
     def why_stale(self, now: Basis) -> str:
-        """What has changed, as sentences."""
+        """Changes, as sentences."""
         parts = []
         if now.length != self.length:
             parts.append(f"Windows last {now.length:,} s now; this one lasted {self.length:,} s.")

@@ -110,7 +110,7 @@ class StoredWindow(NamedTuple):
 
     @property
     def basis(self) -> Basis:
-        """What it has seen."""
+        """Rows, length and references that the verdict rests on."""
         return Basis(self.rows, self.length, self.reference_id, self.reference_origins)
 
 
