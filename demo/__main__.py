@@ -142,7 +142,7 @@ def report(service: Service, fault: int, broken_since: datetime) -> None:
         "GROUP BY series_name, series_kind ORDER BY max(effect) DESC"
     ):
         say(
-            f"  {kind} {name}: since {since:%H:%M:%S}, in {windows} windows; p <= {p_value:.1e}, effect {effect:.2f}, PSI {psi:.2f}"
+            f"  {kind} {name}: since {since:%H:%M:%S}, in {windows} window{'s'[: windows != 1]}; p <= {p_value:.1e}, effect {effect:.2f}, PSI {psi:.2f}"
         )
         say(f"      {reason}")
     for trace_id, duration, label in service.query(
