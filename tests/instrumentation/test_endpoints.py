@@ -1,4 +1,4 @@
-"""What a program is told of a service that takes nothing from it: why, what becomes of its predictions, and when it takes them again."""
+"""Log lines of a program whose service takes nothing: why, what becomes of its predictions, and when it takes them again."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def tls_port() -> Iterator[int]:
 
 
 def said_by(exporter: Any, caplog: pytest.LogCaptureFixture, predict: Callable[[], Any]) -> list[str]:
-    """What we log while a program predicts."""
+    """Our log lines while a program predicts."""
     failure._said.clear()
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))

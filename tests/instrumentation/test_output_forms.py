@@ -1,4 +1,4 @@
-"""What a model returns has one form, whatever holds it and whatever lies beside it; and actual labels meet it."""
+"""Outputs have one form, whatever holds them and whatever lies beside them; and actual labels meet it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def held(container: str, values: list[Any]) -> Any:
 
 
 def returned(telemetry: Any, model: Any, outputs: list[Any], *, one_batch: bool) -> dict[str, Stored]:
-    """What is stored of outputs of some rows each, by column."""
+    """Stored columns of outputs of some rows each."""
     before = len(telemetry.batches())
     model.outputs = outputs
     for output in outputs:

@@ -103,7 +103,7 @@ def program() -> list[Any]:
 
 
 def giving() -> list[Any]:
-    """What a user does who sets a reference."""
+    """The call of a user who sets a reference."""
     torch.manual_seed(2)
     model = nn.Linear(3, 2).eval()
     set_reference(model, X.tolist() * 2)
